@@ -1,0 +1,15 @@
+//! Running: the three roles of a pipeline and what drives them.
+//!
+//! Push-based and morsel-driven: a worker pulls a batch from its local source and pushes it through the transforms into
+//! its local sink. There are no exchange channels between operators, and memory is waited for in one place only, at the
+//! start of a morsel while holding nothing.
+
+mod batch;
+mod context;
+mod pipeline;
+mod roles;
+
+pub use batch::{Batch, Sequence};
+pub use context::{CancelToken, TaskContext};
+pub use pipeline::{Node, NodeIdx, OperatorReport, Pipeline, Query, Report, Step};
+pub use roles::{Emit, Flow, LocalSink, LocalSource, LocalTransform, Sink, Source, Transform};

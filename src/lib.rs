@@ -1,0 +1,11 @@
+//! Brimful: an out-of-core dataframe and SQL engine.
+//!
+//! Group, filter and sort files many times larger than memory while the process never grows past one number, the memory
+//! budget. What does not fit spills, compressed, to temporary files.
+
+pub mod error;
+pub mod exec;
+pub mod memory;
+pub mod operators;
+
+pub use error::{Error, ErrorKind, Result};

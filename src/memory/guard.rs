@@ -1,0 +1,70 @@
+//! The resident-set guard: a thread that compares what the system reports with the budget.
+//!
+//! Near the budget it first makes the allocator give freed memory back, then lowers the limit so that operators spill.
+//! It never refuses the buffers that a spill itself needs: those exist from the start.
+
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::resident::resident_bytes_now;
+use super::{Memory, live_bytes, release_freed_memory};
+
+/// How often resident memory is looked at. 10 ms at 1 GB/s of fresh memory is 10 MB, about the safety margin.
+const SAMPLE_EVERY: Duration = Duration::from_millis(10);
+
+/// Runs until dropped.
+pub struct ResidentGuard {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl ResidentGuard {
+    /// Watches the process on behalf of `memory`. Live bytes at this moment count as known.
+    pub fn watch(memory: Memory) -> Self {
+        let (stop, stopped) = channel();
+        let known_bytes = live_bytes();
+        let run = move || {
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(SAMPLE_EVERY) {
+                sample(&memory, known_bytes);
+            }
+        };
+        let thread = std::thread::Builder::new().name("brimful-guard".into()).spawn(run).ok();
+        ResidentGuard { stop: Some(stop), thread }
+    }
+}
+
+impl Drop for ResidentGuard {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn sample(memory: &Memory, known_bytes: u64) {
+    charge_shadow(memory, known_bytes);
+    let budget = memory.budget().bytes();
+    let safety = (budget / 100 * 6).max(8 << 20);
+    let Some(resident) = resident_bytes_now() else { return };
+    if resident + safety / 2 <= budget {
+        let raised = memory.limit_bytes() + safety / 8;
+        memory.set_limit(raised);
+        return;
+    }
+    release_freed_memory();
+    let Some(resident) = resident_bytes_now() else { return };
+    let excess = (resident + safety / 2).saturating_sub(budget);
+    if excess > 0 {
+        memory.set_limit(memory.limit_bytes().saturating_sub(excess));
+        memory.relieve(excess);
+    }
+}
+
+/// What is live in the allocator and was not reserved is charged to everyone. Pages are mapped outside the allocator.
+fn charge_shadow(memory: &Memory, known_bytes: u64) {
+    let live = live_bytes().saturating_sub(known_bytes);
+    let shadow = live.saturating_sub(memory.reserved_outside_pages());
+    memory.set_shadow(shadow);
+}

@@ -1,0 +1,357 @@
+//! Reservations against the governed memory.
+//!
+//! Memory: a reservation is taken before the allocation it covers, transients included. When it is refused, unpinned
+//! pages of any operator are evicted first; the caller sees [`OverBudget`] only when that did not help.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use super::{Budget, Sizes};
+use crate::error::{Error, Result};
+
+/// Reservations are taken from the ledger in steps of this size, so that its counters stay cold.
+const QUANTUM: u64 = 32 * 1024;
+
+/// The governed memory of one session. Cheap to clone.
+#[derive(Clone)]
+pub struct Memory {
+    ledger: Arc<Ledger>,
+}
+
+struct Ledger {
+    budget: Budget,
+    governed: u64,
+    limit: AtomicU64,
+    reserved: AtomicU64,
+    shadow: AtomicU64,
+    pages: AtomicU64,
+    peak: AtomicU64,
+    sizes: Sizes,
+    evictor: OnceLock<Weak<dyn Evict>>,
+    refuse_every: AtomicU64,
+    n_requests: AtomicU64,
+}
+
+/// Frees reserved memory by moving it elsewhere. Implemented by the page pool.
+pub(super) trait Evict: Send + Sync {
+    /// Gives back up to `want` bytes to the ledger; returns how many. Zero when nothing is evictable.
+    fn evict(&self, want: u64) -> Result<u64>;
+}
+
+/// A refused reservation: unpinned pages were evicted and it still did not fit.
+pub struct OverBudget {
+    consumer: &'static str,
+    want: u64,
+    available: u64,
+    budget: u64,
+    disk: Option<Error>,
+}
+
+impl OverBudget {
+    /// The smallest budget with which this request would have been granted, all else being equal.
+    pub fn smallest_budget(&self) -> u64 {
+        const MIB: u64 = 1 << 20;
+        (self.budget + self.want.saturating_sub(self.available)).div_ceil(MIB) * MIB
+    }
+}
+
+impl fmt::Debug for OverBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} wants {} bytes, {} available", self.consumer, self.want, self.available)
+    }
+}
+
+impl From<OverBudget> for Error {
+    fn from(refused: OverBudget) -> Self {
+        const MIB: u64 = 1 << 20;
+        if let Some(disk) = refused.disk {
+            return disk;
+        }
+        let smallest = refused.smallest_budget().div_ceil(MIB);
+        let (consumer, want) = (refused.consumer, refused.want.div_ceil(1024));
+        Error::budget(format!(
+            "memory budget of {} MiB is too small: {consumer} needs {want} KiB more",
+            refused.budget / MIB
+        ))
+        .with_hint(format!("the smallest budget that would do is about {smallest} MiB: --memory-budget {smallest}MiB"))
+    }
+}
+
+impl Memory {
+    /// Governs a process: `budget - resident at start - safety`, where safety is 6 % of the budget, at least 8 MiB.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Budget`] when what is left cannot run any query.
+    pub fn for_process(budget: Budget, threads: usize) -> Result<Self> {
+        let resident = super::ResidentSet::read().map_or(0, |set| set.resident_bytes);
+        let safety = (budget.bytes() / 100 * 6).max(8 << 20);
+        let governed = budget.bytes().saturating_sub(resident + safety);
+        if governed < Sizes::smallest_governed() {
+            let smallest = (resident + safety + Sizes::smallest_governed()).div_ceil(1 << 20);
+            return Err(Error::budget(format!(
+                "memory budget of {} MiB is below what the program itself needs",
+                budget.bytes() >> 20
+            ))
+            .with_hint(format!("the smallest budget that would do is {smallest} MiB: --memory-budget {smallest}MiB")));
+        }
+        Ok(Self::governing(governed, budget, threads))
+    }
+
+    /// Governs exactly `governed` bytes, whatever the process holds besides. For embedding and for tests.
+    pub fn with_governed(governed: u64, threads: usize) -> Self {
+        Self::governing(governed, Budget::from_bytes(governed), threads)
+    }
+
+    fn governing(governed: u64, budget: Budget, threads: usize) -> Self {
+        let ledger = Ledger {
+            budget,
+            governed,
+            limit: AtomicU64::new(governed),
+            reserved: AtomicU64::new(0),
+            shadow: AtomicU64::new(0),
+            pages: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
+            sizes: Sizes::new(governed, threads),
+            evictor: OnceLock::new(),
+            refuse_every: AtomicU64::new(0),
+            n_requests: AtomicU64::new(0),
+        };
+        Memory { ledger: Arc::new(ledger) }
+    }
+
+    /// The budget this was made for.
+    pub fn budget(&self) -> Budget {
+        self.ledger.budget
+    }
+
+    /// Governed memory in bytes.
+    pub fn governed_bytes(&self) -> u64 {
+        self.ledger.governed
+    }
+
+    /// Buffer sizes for this budget.
+    pub fn sizes(&self) -> Sizes {
+        self.ledger.sizes
+    }
+
+    /// Bytes reserved now.
+    pub fn reserved_bytes(&self) -> u64 {
+        self.ledger.reserved.load(Ordering::Relaxed)
+    }
+
+    /// The most bytes that were ever reserved.
+    pub fn peak_reserved_bytes(&self) -> u64 {
+        self.ledger.peak.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that could be reserved now without evicting anything.
+    pub fn available_bytes(&self) -> u64 {
+        self.ledger.available()
+    }
+
+    /// An empty reservation of `consumer`, an operator's name as EXPLAIN prints it.
+    pub fn reserve(&self, consumer: &'static str) -> Reservation {
+        Reservation { memory: self.clone(), consumer, used: 0, granted: 0 }
+    }
+
+    /// Charges bytes that are live without a reservation, so that operators get less.
+    pub fn set_shadow(&self, bytes: u64) {
+        self.ledger.shadow.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Lowers the limit (the resident-set guard), or raises it back up to the governed memory.
+    pub fn set_limit(&self, bytes: u64) {
+        self.ledger.limit.store(bytes.min(self.ledger.governed), Ordering::Relaxed);
+    }
+
+    /// The limit in force.
+    pub fn limit_bytes(&self) -> u64 {
+        self.ledger.limit.load(Ordering::Relaxed)
+    }
+
+    /// Test setting: refuse every `n`-th request that could be granted. 0 turns it off.
+    #[doc(hidden)]
+    pub fn refuse_every(&self, n: u64) {
+        self.ledger.refuse_every.store(n, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_evictor(&self, evictor: Weak<dyn Evict>) {
+        let _ = self.ledger.evictor.set(evictor);
+    }
+
+    /// Makes room by evicting unpinned pages, as far as there are any; a failing disk shows at the next request.
+    pub(super) fn relieve(&self, bytes: u64) {
+        let _ = self.evict(bytes);
+    }
+
+    /// Bytes reserved for anything but pages, which are mapped outside the allocator.
+    pub fn reserved_outside_pages(&self) -> u64 {
+        self.reserved_bytes().saturating_sub(self.ledger.pages.load(Ordering::Relaxed))
+    }
+
+    /// Takes `bytes` for a page from the ledger without evicting anything.
+    pub(super) fn take_for_page(&self, bytes: u64) -> bool {
+        let taken = self.ledger.try_take(bytes);
+        if taken {
+            self.ledger.pages.fetch_add(bytes, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    pub(super) fn give_back_page(&self, bytes: u64) {
+        self.ledger.pages.fetch_sub(bytes, Ordering::Relaxed);
+        self.give_back(bytes);
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.ledger.reserved.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn refuses_for_test(&self) -> bool {
+        match self.ledger.refuse_every.load(Ordering::Relaxed) {
+            0 => false,
+            every => self.ledger.n_requests.fetch_add(1, Ordering::Relaxed) % every == every - 1,
+        }
+    }
+
+    pub(super) fn refusal(&self, consumer: &'static str, want: u64, disk: Option<Error>) -> OverBudget {
+        let available = self.ledger.available();
+        OverBudget { consumer, want, available, budget: self.ledger.budget.bytes(), disk }
+    }
+
+    /// Takes `bytes`, evicting unpinned pages as needed.
+    fn take(&self, consumer: &'static str, bytes: u64) -> Result<(), OverBudget> {
+        if self.refuses_for_test() {
+            return Err(self.refusal(consumer, bytes, None));
+        }
+        while !self.ledger.try_take(bytes) {
+            let missing = bytes.saturating_sub(self.ledger.available());
+            match self.evict(missing.max(1)) {
+                Ok(0) => return Err(self.refusal(consumer, bytes, None)),
+                Ok(_) => {}
+                Err(error) => return Err(self.refusal(consumer, bytes, Some(error))),
+            }
+        }
+        Ok(())
+    }
+
+    fn evict(&self, want: u64) -> Result<u64> {
+        match self.ledger.evictor.get().and_then(Weak::upgrade) {
+            Some(evictor) => evictor.evict(want),
+            None => Ok(0),
+        }
+    }
+}
+
+impl Ledger {
+    fn available(&self) -> u64 {
+        let taken = self.reserved.load(Ordering::Relaxed) + self.shadow.load(Ordering::Relaxed);
+        self.limit.load(Ordering::Relaxed).saturating_sub(taken)
+    }
+
+    fn try_take(&self, bytes: u64) -> bool {
+        let ceiling = self.limit.load(Ordering::Relaxed).saturating_sub(self.shadow.load(Ordering::Relaxed));
+        let grow = |reserved: u64| reserved.checked_add(bytes).filter(|&sum| sum <= ceiling);
+        match self.reserved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grow) {
+            Ok(before) => {
+                self.peak.fetch_max(before + bytes, Ordering::Relaxed);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+/// Bytes that one consumer may hold. Given back on drop.
+pub struct Reservation {
+    memory: Memory,
+    consumer: &'static str,
+    used: u64,
+    granted: u64,
+}
+
+impl Reservation {
+    /// Reserves `bytes` more.
+    ///
+    /// # Errors
+    /// [`OverBudget`] when they do not fit even after evicting every unpinned page; nothing has changed then.
+    pub fn try_grow(&mut self, bytes: u64) -> Result<(), OverBudget> {
+        let need = self.used + bytes;
+        if need > self.granted {
+            let step = (need - self.granted).div_ceil(QUANTUM) * QUANTUM;
+            self.memory.take(self.consumer, step)?;
+            self.granted += step;
+        }
+        self.used = need;
+        Ok(())
+    }
+
+    /// Gives `bytes` back.
+    pub fn shrink(&mut self, bytes: u64) {
+        debug_assert!(bytes <= self.used, "a reservation gives back what it has");
+        self.used -= bytes.min(self.used);
+        let keep = self.used.div_ceil(QUANTUM) * QUANTUM;
+        if keep < self.granted {
+            self.memory.give_back(self.granted - keep);
+            self.granted = keep;
+        }
+    }
+
+    /// Grows or shrinks to exactly `bytes`.
+    ///
+    /// # Errors
+    /// As [`Reservation::try_grow`].
+    pub fn try_resize(&mut self, bytes: u64) -> Result<(), OverBudget> {
+        match bytes.checked_sub(self.used) {
+            Some(more) => self.try_grow(more),
+            None => {
+                self.shrink(self.used - bytes);
+                Ok(())
+            }
+        }
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> u64 {
+        self.used
+    }
+
+    /// The ledger it draws from.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.memory.give_back(self.granted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reservations_never_pass_the_limit_and_come_back() {
+        let memory = Memory::with_governed(1 << 20, 1);
+        let mut first = memory.reserve("first");
+        first.try_grow(600 << 10).unwrap();
+        let mut second = memory.reserve("second");
+        let refused = second.try_grow(600 << 10).unwrap_err();
+        assert!(refused.smallest_budget() > 1 << 20);
+        assert_eq!(Error::from(refused).kind(), crate::ErrorKind::Budget);
+        drop(first);
+        second.try_grow(600 << 10).unwrap();
+        second.shrink(600 << 10);
+        assert_eq!(memory.reserved_bytes(), 0);
+    }
+
+    #[test]
+    fn shadow_leaves_less_for_operators() {
+        let memory = Memory::with_governed(1 << 20, 1);
+        memory.set_shadow(1 << 20);
+        assert!(memory.reserve("any").try_grow(1).is_err());
+    }
+}

@@ -1,0 +1,5 @@
+//! GROUP BY over any number of groups.
+
+mod spec;
+
+pub use spec::{AggregateCall, AggregateFunction, AggregateSpec, GroupAccumulator, LibraryFunction};

@@ -1,0 +1,6 @@
+//! Operators: what happens to batches between the files and the result.
+//!
+//! They refer to columns by index; expressions were computed by a projection before. They know no DataFusion types.
+
+pub mod aggregate;
+pub mod sort;

@@ -1,0 +1,5 @@
+//! ORDER BY over inputs of any size.
+
+mod spec;
+
+pub use spec::{SortKey, SortSpec};
