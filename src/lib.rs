@@ -5,6 +5,7 @@
 
 pub mod error;
 pub mod exec;
+pub mod io;
 pub mod memory;
 pub mod operators;
 

@@ -1,0 +1,114 @@
+"""Answers one question with one of the peers, in this process, and writes the result to a Parquet file.
+
+Started by `compare.py` in the venv, one fresh process per run. Prints one JSON line: the version, and
+`query_s`, the time from before the engine is configured until the result file is closed. The time of
+the interpreter and of the imports is outside of it, so that a peer does not pay for Python.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+
+sys.dont_write_bytecode = True
+import queries  # noqa: E402
+
+MIB = 1 << 20
+
+
+def settings(engine, budget, threads, spill_dir):
+    """The environment variables through which a peer takes its budget and threads; read at import."""
+    if engine == "polars":
+        return {
+            "POLARS_MAX_THREADS": str(threads),
+            "POLARS_OOC_MEMORY_BUDGET_MB": str(budget // MIB),
+            "POLARS_OOC_SPILL_DIR": str(spill_dir),
+            "POLARS_TEMP_DIR": str(spill_dir),
+        }
+    if engine == "datafusion":
+        return {"TOKIO_WORKER_THREADS": str(threads), "TMPDIR": str(spill_dir)}
+    return {}
+
+
+def prepare_duckdb(task):
+    import duckdb
+
+    def answer():
+        connection = duckdb.connect()
+        connection.execute(f"SET threads = {task.threads}")
+        connection.execute(f"SET temp_directory = '{task.spill_dir}'")
+        connection.execute("SET preserve_insertion_order = false")
+        if task.budget:
+            connection.execute(f"SET memory_limit = '{task.budget // MIB}MiB'")
+        sql = task.question.text_for("duckdb", task.data)
+        connection.execute(f"COPY ({sql}) TO '{task.out}' (FORMAT parquet, COMPRESSION zstd)")
+
+    return duckdb.__version__, answer
+
+
+def prepare_polars(task):
+    import polars
+
+    def answer():
+        is_csv = task.question.file_format == "csv"
+        table = polars.scan_csv(task.data) if is_csv else polars.scan_parquet(task.data)
+        frame = polars.SQLContext({"x": table}).execute(task.question.text_for("polars", task.data))
+        frame.sink_parquet(
+            task.out, compression="zstd", engine="streaming", maintain_order=bool(task.question.order)
+        )
+
+    return polars.__version__, answer
+
+
+def prepare_datafusion(task):
+    import datafusion
+
+    def answer():
+        runtime = datafusion.RuntimeEnvBuilder().with_disk_manager_specified(task.spill_dir)
+        if task.budget:
+            runtime = runtime.with_fair_spill_pool(task.budget)
+        config = datafusion.SessionConfig().with_target_partitions(task.threads)
+        context = datafusion.SessionContext(config, runtime)
+        if task.question.file_format == "csv":
+            context.register_csv("x", task.data)
+        else:
+            context.register_parquet("x", task.data)
+        sql = task.question.text_for("datafusion", task.data)
+        options = "('compression' 'zstd(3)')"
+        context.sql(f"COPY ({sql}) TO '{task.out}' STORED AS PARQUET OPTIONS {options}").collect()
+
+    return datafusion.__version__, answer
+
+
+PREPARE = {"duckdb": prepare_duckdb, "polars": prepare_polars, "datafusion": prepare_datafusion}
+
+
+def resident_bytes():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("engine", choices=PREPARE)
+    parser.add_argument("question", type=queries.BY_NAME.__getitem__)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--spill-dir", required=True)
+    parser.add_argument("--budget", type=int, default=0, help="bytes; 0 is no limit")
+    parser.add_argument("--threads", type=int, default=2)
+    return parser.parse_args()
+
+
+def main():
+    task = arguments()
+    version, answer = PREPARE[task.engine](task)
+    imported_bytes, started = resident_bytes(), time.monotonic()
+    answer()
+    query_s = round(time.monotonic() - started, 3)
+    print(json.dumps({"version": version, "query_s": query_s, "imported_bytes": imported_bytes}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""The questions: one SQL text each, the same for every engine; only the table's name differs.
+
+A question also says what its result looks like, so that the check can be exact where it may be:
+text and integer columns and copied floats must match bit for bit, measures up to rounding.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Question:
+    name: str
+    sql: str  # `{table}` is the table
+    text: tuple = ()  # key columns by type
+    ints: tuple = ()
+    copied_floats: tuple = ()  # floats handed through, never computed
+    measures: tuple = ()  # computed numbers, compared with a tolerance
+    order: tuple = ()  # (column, "asc" or "desc"): the order the file must prove, NULL last
+    tie_column: str = ""  # of the rows that tie on the smallest value of it, any may be in the result
+    file_format: str = "parquet"
+
+    def text_for(self, engine, path):
+        """The SQL that `engine` is given. Brimful and DuckDB name the file; the others register it as x."""
+        table = "x" if engine in ("polars", "datafusion") else f"'{path}'"
+        return self.sql.format(table=table)
+
+
+IDS = "id1, id2, id3, id4, id5, id6"
+WHOLE_ROW = dict(
+    text=("id1", "id2", "id3"), ints=("id4", "id5", "id6", "v1", "v2"), copied_floats=("v3",)
+)
+
+QUESTIONS = (
+    Question("q1", "SELECT id1, sum(v1) AS v1 FROM {table} GROUP BY id1", text=("id1",), measures=("v1",)),
+    Question(
+        "q2",
+        "SELECT id1, id2, sum(v1) AS v1 FROM {table} GROUP BY id1, id2",
+        text=("id1", "id2"),
+        measures=("v1",),
+    ),
+    Question(
+        "q3",
+        "SELECT id3, sum(v1) AS v1, avg(v3) AS v3 FROM {table} GROUP BY id3",
+        text=("id3",),
+        measures=("v1", "v3"),
+    ),
+    Question(
+        "q4",
+        "SELECT id4, avg(v1) AS v1, avg(v2) AS v2, avg(v3) AS v3 FROM {table} GROUP BY id4",
+        ints=("id4",),
+        measures=("v1", "v2", "v3"),
+    ),
+    Question(
+        "q5",
+        "SELECT id6, sum(v1) AS v1, sum(v2) AS v2, sum(v3) AS v3 FROM {table} GROUP BY id6",
+        ints=("id6",),
+        measures=("v1", "v2", "v3"),
+    ),
+    Question(
+        "q7",
+        "SELECT id3, max(v1) - min(v2) AS range_v1_v2 FROM {table} GROUP BY id3",
+        text=("id3",),
+        measures=("range_v1_v2",),
+    ),
+    Question(
+        "q9",
+        "SELECT id2, id4, power(corr(v1, v2), 2) AS r2 FROM {table} GROUP BY id2, id4",
+        text=("id2",),
+        ints=("id4",),
+        measures=("r2",),
+    ),
+    Question(
+        "q10",
+        f"SELECT {IDS}, sum(v3) AS v3, count(*) AS cnt FROM {{table}} GROUP BY {IDS}",
+        text=("id1", "id2", "id3"),
+        ints=("id4", "id5", "id6"),
+        measures=("v3", "cnt"),
+    ),
+    Question("distinct", "SELECT DISTINCT id1, id2, id3 FROM {table}", text=("id1", "id2", "id3")),
+    Question(
+        "sort",
+        "SELECT * FROM {table} ORDER BY id3 NULLS LAST, v3 NULLS LAST",
+        order=(("id3", "asc"), ("v3", "asc")),
+        **WHOLE_ROW,
+    ),
+    Question(
+        "top100",
+        "SELECT * FROM {table} ORDER BY v3 DESC NULLS LAST LIMIT 100",
+        order=(("v3", "desc"),),
+        tie_column="v3",
+        **WHOLE_ROW,
+    ),
+    Question(
+        "scan_count_sum",
+        "SELECT count(*) AS n, count(id1) AS n_id1, sum(v1) AS v1, sum(v2) AS v2, sum(v3) AS v3 FROM {table}",
+        measures=("n", "n_id1", "v1", "v2", "v3"),
+        file_format="csv",
+    ),
+)
+
+BY_NAME = {question.name: question for question in QUESTIONS} | {"scan": QUESTIONS[-1]}
+
+
+def chosen(names):
+    """The questions of a comma-separated list; `all` is every one."""
+    if names == "all":
+        return list(QUESTIONS)
+    unknown = [name for name in names.split(",") if name not in BY_NAME]
+    if unknown:
+        raise SystemExit(f"error: no question {unknown[0]!r}; there are {', '.join(BY_NAME)}")
+    return [BY_NAME[name] for name in names.split(",")]

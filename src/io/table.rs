@@ -1,0 +1,121 @@
+//! What every file format offers to the planner: a schema, statistics, and a scan.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::datatypes::SchemaRef;
+
+use crate::error::Result;
+use crate::exec::{Report, Source};
+use crate::memory::Memory;
+
+/// One or more files of one format that are read as one table.
+pub trait Table: Send + Sync {
+    /// The columns, after schemas of several files are united by name.
+    fn schema(&self) -> SchemaRef;
+
+    /// What is known without reading the data.
+    fn statistics(&self) -> TableStatistics;
+
+    /// Prepares to read. Nothing is read before the first `next`.
+    fn scan(&self, request: ScanRequest) -> Result<Scan>;
+
+    /// What the table is, for EXPLAIN: format and path.
+    fn describe(&self) -> String;
+}
+
+/// What a query needs of a table.
+#[derive(Clone, Default)]
+pub struct ScanRequest {
+    /// Columns to produce, as indices into the table's schema, in this order. May be empty: batches then only count rows.
+    pub projection: Vec<usize>,
+    /// Rows must pass all of these. A scan applies them exactly: rows that fail are not produced.
+    pub filters: Vec<Arc<dyn RowFilter>>,
+    /// Conditions implied by the filters, simple enough to skip row groups and pages by their statistics.
+    pub comparisons: Vec<Comparison>,
+    /// Columns (indices into the table's schema) that may be produced as dictionaries of the declared type, because the
+    /// operators above profit. Every batch decides for itself.
+    pub dictionary_columns: Vec<usize>,
+}
+
+/// A predicate over some columns of a table.
+pub trait RowFilter: Send + Sync {
+    /// The columns it reads, as indices into the table's schema.
+    fn columns(&self) -> &[usize];
+
+    /// One value a row of `batch`, which has exactly [`RowFilter::columns`] in that order. NULL drops the row.
+    fn evaluate(&self, batch: &RecordBatch) -> Result<BooleanArray>;
+}
+
+/// `column op value`, for pruning by statistics.
+#[derive(Debug, Clone)]
+pub struct Comparison {
+    /// Index into the table's schema.
+    pub column: usize,
+    /// The operator.
+    pub op: ComparisonOp,
+    /// One value of the column's type; several for [`ComparisonOp::In`]; none for the NULL tests.
+    pub values: ArrayRef,
+}
+
+/// Operators that statistics can decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ComparisonOp {
+    /// `=`
+    Equal,
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+    /// One of the values.
+    In,
+    /// `IS NULL`
+    IsNull,
+    /// `IS NOT NULL`
+    IsNotNull,
+}
+
+/// A prepared scan. Its batches carry sequence numbers in file order.
+pub struct Scan {
+    /// Produces the batches.
+    pub source: Arc<dyn Source>,
+    /// Bytes read and to read, rows skipped.
+    pub report: Arc<dyn Report>,
+    /// Bytes of memory one worker's reader will reserve at most, as far as it is known beforehand.
+    pub bytes_per_worker: u64,
+}
+
+/// What is known of a table before it is read.
+#[derive(Debug, Clone, Default)]
+pub struct TableStatistics {
+    /// Exact number of rows, when known.
+    pub n_rows: Option<u64>,
+    /// Bytes of all files.
+    pub file_bytes: u64,
+    /// One entry a column of the schema; empty when nothing is known.
+    pub columns: Vec<ColumnStatistics>,
+}
+
+/// What is known of one column over all files.
+#[derive(Debug, Clone, Default)]
+pub struct ColumnStatistics {
+    /// A value that no value is below, as an array of one row; `None` when not known for every file.
+    pub min: Option<ArrayRef>,
+    /// A value that no value is above.
+    pub max: Option<ArrayRef>,
+    /// Exact number of NULLs.
+    pub n_nulls: Option<u64>,
+    /// No more distinct values than this, when every page of the column is dictionary-encoded: the sum of the sizes of
+    /// all dictionaries.
+    pub max_distinct: Option<u64>,
+}
+
+/// Which table a path names.
+pub trait OpenTable: Send + Sync {
+    /// Opens `path`: a file, a glob or a directory.
+    fn open(&self, path: &str, memory: &Memory) -> Result<Arc<dyn Table>>;
+}
