@@ -8,5 +8,6 @@ pub mod exec;
 pub mod io;
 pub mod memory;
 pub mod operators;
+pub mod spill;
 
 pub use error::{Error, ErrorKind, Result};
