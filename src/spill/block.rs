@@ -112,7 +112,7 @@ impl Workspace {
     pub(super) fn decode(&mut self, location: Location, into: &mut [u8]) -> Result<Codec, Damaged> {
         let block = &self.bytes[..location.bytes()];
         let number = |at: usize| u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
-        let checksum = u64::from(number(0)) | u64::from(number(4)) << 32;
+        let checksum = u64::from(number(0)) | (u64::from(number(4)) << 32);
         if number(8) != MAGIC {
             return Err(Damaged("it does not start as a block does"));
         }
@@ -150,7 +150,7 @@ impl Zstd {
         let mut compressor = CCtx::try_create()?;
         let mut decompressor = DCtx::try_create()?;
         compressor.set_parameter(CParameter::CompressionLevel(1)).ok()?;
-        let raw: Vec<u8> = (0..max_raw).map(|at| (at * at >> 7) as u8).collect();
+        let raw: Vec<u8> = (0..max_raw).map(|at| ((at * at) >> 7) as u8).collect();
         let mut made = vec![0; get_maximum_output_size(max_raw)];
         let mut restored = vec![0; max_raw];
         let stored = compressor.compress2(made.as_mut_slice(), &raw).ok()?;

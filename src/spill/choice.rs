@@ -167,7 +167,7 @@ mod tests {
     fn run(choice: &CodecChoice, sizes: [usize; 2], compress_ns: [u64; 2], write_ns_per_byte: u64) -> [usize; 3] {
         let mut chosen = [0; 3];
         for block in 0..640 {
-            let tried = choice.choose(7 << 32 | block % 5);
+            let tried = choice.choose((7 << 32) | (block % 5));
             let stored_bytes = match tried {
                 Codec::None => 100,
                 Codec::Lz4 => sizes[0],

@@ -38,7 +38,7 @@ impl Location {
 
     fn new(extent: u32, offset: u32, bytes: u32) -> Self {
         debug_assert!(extent <= Self::MAX_EXTENT && offset < 1 << 20 && bytes <= 1 << 20);
-        Location(u64::from(extent) << 33 | u64::from(offset / ALIGN) << 17 | u64::from(bytes / ALIGN))
+        Location((u64::from(extent) << 33) | (u64::from(offset / ALIGN) << 17) | u64::from(bytes / ALIGN))
     }
 
     fn extent(self) -> u32 {

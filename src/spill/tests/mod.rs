@@ -10,6 +10,8 @@ use super::{Disk, Fault, SpillConfig, SpillStore};
 use crate::ErrorKind;
 use crate::memory::{BlockId, Memory, PageStore};
 
+mod pages;
+
 const MIB: u64 = 1 << 20;
 
 fn store_with(config: &SpillConfig, governed: u64, disk: Arc<Disk>) -> crate::Result<Arc<SpillStore>> {
