@@ -67,7 +67,7 @@ def command_of(options, engine, question, budget, folder):
         sql = question.text_for(engine, data)
         return [
             *(str(options.brimful), "sql", sql, "-o", str(result), "--format", "parquet"),
-            *("--memory-budget", f"{budget}B", "--threads", str(options.threads)),
+            *("--memory-budget", f"{budget // report.MIB}MiB", "--threads", str(options.threads)),
             *("--spill-dir", str(spill), "--metrics", str(folder / "metrics.json")),
         ]
     return [
