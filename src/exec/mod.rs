@@ -7,9 +7,11 @@
 mod batch;
 mod context;
 mod pipeline;
+mod reorder;
 mod roles;
 
 pub use batch::{Batch, Sequence};
 pub use context::{CancelToken, TaskContext};
 pub use pipeline::{Node, NodeIdx, OperatorReport, Pipeline, Query, Report, Step};
+pub use reorder::{Placed, ReorderWindow, ReorderWorker};
 pub use roles::{Emit, Flow, LocalSink, LocalSource, LocalTransform, Sink, Source, Transform};
