@@ -2,8 +2,12 @@
 //!
 //! Memory: a source holds a fixed number of buffers a worker, sized by [`crate::memory::Sizes`]; an output likewise.
 
+mod output_file;
 mod table;
 
+pub use output_file::OutputFile;
+#[cfg(any(test, feature = "fault-injection"))]
+pub use output_file::faults::{Fault, Faults};
 pub use table::{
     ColumnStatistics, Comparison, ComparisonOp, OpenTable, RowFilter, Scan, ScanRequest, Table, TableStatistics,
 };
