@@ -4,6 +4,7 @@
 
 mod output_file;
 mod table;
+pub mod text;
 
 pub use output_file::OutputFile;
 #[cfg(any(test, feature = "fault-injection"))]
