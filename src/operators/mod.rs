@@ -9,6 +9,7 @@ pub mod filter;
 pub mod limit;
 pub mod project;
 pub mod sort;
+pub mod top_n;
 pub mod union;
 pub mod values;
 
