@@ -8,5 +8,8 @@ pub mod exec;
 pub mod io;
 pub mod memory;
 pub mod operators;
+pub mod physical;
+pub mod plan;
+pub mod sql;
 
 pub use error::{Error, ErrorKind, Result};
