@@ -3,6 +3,7 @@
 //! Memory: a source holds a fixed number of buffers a worker, sized by [`crate::memory::Sizes`]; an output likewise.
 
 mod output_file;
+pub mod parquet;
 mod table;
 pub mod text;
 
