@@ -2,6 +2,9 @@
 //!
 //! Memory: a source holds a fixed number of buffers a worker, sized by [`crate::memory::Sizes`]; an output likewise.
 
+pub mod csv;
+pub mod files;
+mod suggest;
 mod table;
 
 pub use table::{
