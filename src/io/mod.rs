@@ -2,8 +2,11 @@
 //!
 //! Memory: a source holds a fixed number of buffers a worker, sized by [`crate::memory::Sizes`]; an output likewise.
 
+pub mod csv;
+pub mod files;
 mod output_file;
 pub mod parquet;
+mod suggest;
 mod table;
 pub mod text;
 
