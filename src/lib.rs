@@ -11,5 +11,7 @@ pub mod operators;
 pub mod physical;
 pub mod plan;
 pub mod sql;
+pub mod row;
+pub mod spill;
 
 pub use error::{Error, ErrorKind, Result};
