@@ -314,6 +314,11 @@ impl PageOwner {
         self.name
     }
 
+    fn slot(self: &Arc<Self>, bytes: usize, stream: u32) -> Arc<Slot> {
+        let stream = self.stream_base | u64::from(stream);
+        Arc::new(Slot { bytes, stream, place: Mutex::new(Place::Nowhere), owner: self.clone() })
+    }
+
     fn count_resident(&self, bytes: usize) {
         let now = self.counters.resident.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
         self.counters.peak_resident.fetch_max(now, Ordering::Relaxed);
@@ -329,12 +334,7 @@ impl PinnedPage {
     pub fn unpin(mut self, priority: u32, stream: u32) -> Result<Page> {
         let Some(frame) = self.frame.take() else { return Err(Error::query("a page was unpinned twice")) };
         let owner = self.owner.clone();
-        let slot = Arc::new(Slot {
-            bytes: frame.len(),
-            stream: owner.stream_base | u64::from(stream),
-            place: Mutex::new(Place::Nowhere),
-            owner,
-        });
+        let slot = owner.slot(frame.len(), stream);
         let pool = &slot.owner.pool;
         {
             let mut place = slot.lock();
@@ -347,6 +347,23 @@ impl PinnedPage {
             pool.release_frame(frame);
         }
         Ok(Page { slot })
+    }
+
+    /// Writes the page to the store at once and keeps its memory as an empty page: for an owner that must go on when
+    /// everything else is pinned.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn store_now(mut self, stream: u32) -> Result<(Page, PinnedPage)> {
+        let Some(frame) = self.frame.take() else { return Err(Error::query("a page was unpinned twice")) };
+        let slot = self.owner.slot(frame.len(), stream);
+        let written = self.owner.pool.write_out(&slot, &frame);
+        self.frame = Some(frame);
+        let (block, encoded_bytes) = written?;
+        // The frame stays with the owner; only `evict` hands it on.
+        self.owner.count_resident(slot.bytes);
+        *slot.lock() = Place::Evicted { block, encoded_bytes };
+        Ok((Page { slot }, self))
     }
 
     /// The bytes.
@@ -409,6 +426,36 @@ impl Page {
                 *place = Place::Evicted { block, encoded_bytes };
                 drop(place);
                 self.pin_evicted(owner, block, encoded_bytes)
+            }
+            Place::Nowhere => Err(Error::query("a page was pinned twice")),
+        }
+    }
+
+    /// Like [`Page::pin`], but an evicted page comes back into the memory of `spare`, so that nothing is asked of the
+    /// pool. A page that is still in memory, or has another size, leaves `spare` over.
+    ///
+    /// # Errors
+    /// As [`Page::pin`].
+    pub fn pin_into(self, spare: PinnedPage) -> Result<(PinnedPage, Option<PinnedPage>)> {
+        let owner = self.slot.owner.clone();
+        let mut place = self.slot.lock();
+        match std::mem::replace(&mut *place, Place::Nowhere) {
+            Place::Resident(frame, ticket) => {
+                drop(place);
+                owner.pool.queue.leave(ticket);
+                Ok((PinnedPage { owner, frame: Some(frame) }, Some(spare)))
+            }
+            Place::Evicted { block, encoded_bytes } => {
+                *place = Place::Evicted { block, encoded_bytes };
+                drop(place);
+                if self.slot.bytes != spare.len() {
+                    return Ok((self.pin_evicted(owner, block, encoded_bytes)?, Some(spare)));
+                }
+                let mut pinned = spare;
+                if let Some(frame) = pinned.frame.as_mut() {
+                    owner.pool.restore(&owner, block, encoded_bytes, frame)?;
+                }
+                Ok((pinned, None))
             }
             Place::Nowhere => Err(Error::query("a page was pinned twice")),
         }
