@@ -9,5 +9,6 @@ pub mod io;
 pub mod memory;
 pub mod operators;
 pub mod row;
+pub mod spill;
 
 pub use error::{Error, ErrorKind, Result};

@@ -13,7 +13,8 @@ use super::encode::{KeyColumn, KeyEncoder, KeyKind, PLACE_BYTES};
 use crate::error::{Error, Result};
 use crate::row::{KeyField, Rows};
 
-/// Reads the key columns of which `is_wanted` back from the keys of `rows`, in the order of the keys.
+/// Reads the key columns of which `is_wanted` back from the keys of `rows`, in the order of the keys. Possible when every
+/// key column [`KeyKind::is_decodable`].
 ///
 /// # Errors
 /// When a key is not what [`KeyEncoder`] makes.
@@ -23,17 +24,42 @@ pub(super) fn decode_keys(
     rows: Rows<'_>,
     is_wanted: &[bool],
 ) -> Result<Vec<Option<ArrayRef>>> {
-    let Some(last) = is_wanted.iter().rposition(|&wanted| wanted) else { return Ok(vec![None; is_wanted.len()]) };
+    if !is_wanted.contains(&true) {
+        return Ok(vec![None; is_wanted.len()]);
+    }
     let mut long = Vec::new();
     let keys = whole_keys(field, rows, &mut long);
     let mut at = vec![0usize; rows.len()];
     let mut columns = Vec::with_capacity(is_wanted.len());
-    for (column, &wanted) in encoder.columns[..=last].iter().zip(is_wanted) {
-        let reader = KeyReader { column, keys: &keys, flag_bytes: encoder.flag_bytes };
+    for (column, &wanted) in encoder.columns.iter().zip(is_wanted) {
+        let reader = KeyReader { column, keys: &keys };
         columns.push(if wanted { Some(reader.read(&mut at)?) } else { reader.skip(&mut at)? });
     }
-    columns.resize(is_wanted.len(), None);
+    if encoder.flag_bytes > 0 {
+        let flags = |row: usize| keys[row].get(at[row] + PLACE_BYTES..).unwrap_or(&[]);
+        for (column, array) in encoder.columns.iter().zip(&mut columns) {
+            if let (Some(float), Some(array)) = (column.float, array) {
+                let is_set = |row: usize| flags(row).get(float / 8).is_some_and(|&byte| byte >> (float % 8) & 1 == 1);
+                restore_negative_zeros(array, is_set)?;
+            }
+        }
+    }
     Ok(columns)
+}
+
+/// Sets the sign of the floats of which `is_set`.
+fn restore_negative_zeros(array: &mut ArrayRef, is_set: impl Fn(usize) -> bool) -> Result<()> {
+    let rows: Vec<usize> = (0..array.len()).filter(|&row| is_set(row)).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let data = array.to_data();
+    let mut values = data.buffers()[0].to_vec();
+    let width = values.len() / array.len();
+    rows.into_iter().for_each(|row| values[(row + 1) * width - 1] |= 0x80);
+    let builder = ArrayData::builder(array.data_type().clone()).len(array.len()).nulls(array.nulls().cloned());
+    *array = make_array(builder.add_buffer(Buffer::from_slice_ref(&values)).align_buffers(true).build()?);
+    Ok(())
 }
 
 /// The keys of all rows; those with a part that is not inline are put together in `long`.
@@ -60,7 +86,6 @@ fn whole_keys<'a>(field: KeyField, rows: Rows<'a>, long: &'a mut Vec<u8>) -> Vec
 struct KeyReader<'a> {
     column: &'a KeyColumn,
     keys: &'a [&'a [u8]],
-    flag_bytes: usize,
 }
 
 fn damaged() -> Error {
@@ -118,10 +143,7 @@ impl KeyReader<'_> {
     }
 
     fn read_numbers<const W: usize>(&self, at: &mut [usize], decode: fn([u8; W]) -> [u8; W]) -> Result<ArrayRef> {
-        let (mut values, nulls) = self.read_fixed::<W>(at, decode)?;
-        if let Some(float) = self.column.float {
-            self.restore_negative_zeros(&mut values, float);
-        }
+        let (values, nulls) = self.read_fixed::<W>(at, decode)?;
         let data = ArrayData::builder(self.column.data_type.clone()).len(values.len());
         let data = data.add_buffer(Buffer::from_slice_ref(values.as_flattened())).nulls(nulls);
         Ok(make_array(data.align_buffers(true).build()?))
@@ -150,20 +172,6 @@ impl KeyReader<'_> {
             NullBuffer::new(BooleanBuffer::collect_bool(values.len(), is_valid))
         });
         Ok((values, nulls))
-    }
-
-    fn restore_negative_zeros<const W: usize>(&self, values: &mut [[u8; W]], float: usize) {
-        for (value, key) in values.iter_mut().zip(self.keys) {
-            if *value == [0; W] && self.was_negative_zero(key, float) {
-                value[W - 1] = 0x80;
-            }
-        }
-    }
-
-    /// Looks at the flags, which are the last bytes of the key.
-    fn was_negative_zero(&self, key: &[u8], float: usize) -> bool {
-        let _ = (key, float, PLACE_BYTES);
-        false
     }
 
     fn read_strings(&self, at: &mut [usize]) -> Result<ArrayRef> {

@@ -5,14 +5,14 @@
 //! at the end       [place in the input: 8 B] [which floats were -0.0: a bit each]
 //! ```
 //!
-//! The bytes of a descending column are inverted, all but the first. The place in the input makes every key different and
+//! The bytes of a descending column are inverted, all but the first; `arrow-row` does that itself. The place in the input makes every key different and
 //! the sort stable. What follows a string is never 0x00 or 0xFF, so one byte ends it.
 //!
 //! Memory: the keys of one batch, reused.
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray};
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer};
-use arrow::compute::cast;
+use arrow::compute::{SortOptions, cast};
 use arrow::datatypes::{DataType, Int32Type, IntervalUnit};
 use arrow::row::{RowConverter, SortField};
 
@@ -129,7 +129,8 @@ impl KeyEncoder {
         let mut columns = Vec::with_capacity(spec.keys.len());
         for key in &spec.keys {
             let data_type = spec.schema.field(key.column).data_type().clone();
-            let kind = KeyKind::of(&data_type)?;
+            let options = SortOptions { descending: key.descending, nulls_first: key.nulls_first };
+            let kind = KeyKind::of(&data_type, options)?;
             let float = matches!(kind, KeyKind::Float(_)).then(|| {
                 n_floats += 1;
                 n_floats - 1
@@ -215,7 +216,7 @@ impl KeyEncoder {
 }
 
 impl KeyKind {
-    fn of(data_type: &DataType) -> Result<Self> {
+    fn of(data_type: &DataType, options: SortOptions) -> Result<Self> {
         use DataType::*;
         Ok(match data_type {
             Null => KeyKind::Null,
@@ -223,16 +224,16 @@ impl KeyKind {
             UInt8 | UInt16 | UInt32 | UInt64 => KeyKind::Unsigned(data_type.primitive_width().unwrap_or(8)),
             Float16 | Float32 | Float64 => KeyKind::Float(data_type.primitive_width().unwrap_or(8)),
             Utf8 | LargeUtf8 | Utf8View | Binary | LargeBinary | BinaryView => KeyKind::Bytes,
-            Interval(IntervalUnit::DayTime | IntervalUnit::MonthDayNano) => Self::encoded(data_type)?,
+            Interval(IntervalUnit::DayTime | IntervalUnit::MonthDayNano) => Self::encoded(data_type, options)?,
             other => match other.primitive_width() {
                 Some(width) => KeyKind::Signed(width),
-                None => Self::encoded(data_type)?,
+                None => Self::encoded(data_type, options)?,
             },
         })
     }
 
-    fn encoded(data_type: &DataType) -> Result<Self> {
-        let converter = RowConverter::new(vec![SortField::new(data_type.clone())])
+    fn encoded(data_type: &DataType, options: SortOptions) -> Result<Self> {
+        let converter = RowConverter::new(vec![SortField::new_with_options(data_type.clone(), options)])
             .map_err(|error| Error::query(format!("cannot order by a value of type {data_type}: {error}")))?;
         Ok(KeyKind::Encoded(Box::new(converter)))
     }
@@ -458,7 +459,9 @@ impl KeyColumn {
         nulls: Option<&NullBuffer>,
         write: impl Fn(&mut [u8], &[u8]) -> usize,
     ) {
-        let (null, descending) = (self.null_byte(), self.descending);
+        // `arrow-row` has already seen to the direction.
+        let inverted = self.descending && self.kind.is_decodable();
+        let null = self.null_byte();
         for (row, end) in keys.ends.iter_mut().enumerate() {
             if nulls.is_some_and(|nulls| nulls.is_null(row)) {
                 keys.bytes[*end] = null;
@@ -468,7 +471,7 @@ impl KeyColumn {
             let place = &mut keys.bytes[*end..];
             place[0] = VALUE;
             let len = write(&mut place[1..], &data[offsets.range(row)]);
-            if descending {
+            if inverted {
                 place[1..=len].iter_mut().for_each(|byte| *byte = !*byte);
             }
             *end += 1 + len;
