@@ -4,12 +4,16 @@
 
 pub mod csv;
 pub mod files;
+mod open;
+mod output;
 mod output_file;
 pub mod parquet;
 mod suggest;
 mod table;
 pub mod text;
 
+pub use open::FileTables;
+pub use output::{Discard, Output, OutputFormat};
 pub use output_file::OutputFile;
 #[cfg(any(test, feature = "fault-injection"))]
 pub use output_file::faults::{Fault, Faults};

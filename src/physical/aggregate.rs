@@ -87,11 +87,8 @@ impl Lowering<'_> {
     }
 
     pub(super) fn lower_aggregate(&mut self, aggregate: &Aggregate) -> Result<Stream> {
-        let keys: Vec<Expr> = grouping_set_to_exprlist(&aggregate.group_expr)
-            .map_err(query_failure)?
-            .into_iter()
-            .cloned()
-            .collect();
+        let keys: Vec<Expr> =
+            grouping_set_to_exprlist(&aggregate.group_expr).map_err(query_failure)?.into_iter().cloned().collect();
         let output = aggregate.schema.inner().clone();
         let sets = grouping_sets::sets(&aggregate.group_expr, &keys, &output)?;
         let mut inputs = Inputs { plan: &aggregate.input, exprs: vec![], shared_from: 0 };
@@ -131,12 +128,7 @@ impl Lowering<'_> {
 
     /// Lowers the input and computes what is not there yet. Returns where each of `inputs` is. With `keys_first` the
     /// columns are exactly `inputs`, in order.
-    fn lower_inputs(
-        &mut self,
-        inputs: &Inputs<'_>,
-        keys: &[usize],
-        keys_first: bool,
-    ) -> Result<(Stream, Vec<usize>)> {
+    fn lower_inputs(&mut self, inputs: &Inputs<'_>, keys: &[usize], keys_first: bool) -> Result<(Stream, Vec<usize>)> {
         let schema = inputs.plan.schema();
         let n_columns = schema.fields().len();
         let columns =
@@ -153,8 +145,7 @@ impl Lowering<'_> {
             }
         }
         let stream = self.lower_plan(inputs.plan, &wants_dictionary)?;
-        let plain: Option<Vec<usize>> =
-            inputs.exprs.iter().map(|expr| plain_column(expr, schema.as_ref())).collect();
+        let plain: Option<Vec<usize>> = inputs.exprs.iter().map(|expr| plain_column(expr, schema.as_ref())).collect();
         if let Some(plain) = plain.filter(|_| !keys_first) {
             return Ok((stream, plain));
         }
@@ -192,7 +183,8 @@ impl Lowering<'_> {
         key_statistics: Vec<Option<ColumnStatistics>>,
     ) -> Result<Stream> {
         let schema = spec.output.clone();
-        let options = AggregateOptions { key_statistics };
+        let key_ranges = vec![None; key_statistics.len()];
+        let options = AggregateOptions { key_ranges };
         let aggregate = AggregateOperator::new(spec, options, self.cx)?;
         let inputs = vec![stream.top()];
         let node = self.add_node(Node { name, detail, inputs, report: Some(aggregate.clone()) });
@@ -227,11 +219,7 @@ fn lower_call(expr: &Expr, output: &FieldRef, inputs: &mut Inputs<'_>) -> Result
 }
 
 /// The function of ours that computes `call`, and its arguments.
-fn native(
-    call: &Call,
-    output: &DataType,
-    inputs: &mut Inputs<'_>,
-) -> Result<Option<(AggregateFunction, Vec<usize>)>> {
+fn native(call: &Call, output: &DataType, inputs: &mut Inputs<'_>) -> Result<Option<(AggregateFunction, Vec<usize>)>> {
     use AggregateFunction::*;
     let params = &call.params;
     let name = call.func.name();

@@ -119,7 +119,9 @@ fn one_group(call: &AggregateCall, args: &[ArrayRef], n_rows: usize) -> Result<A
         Sum if *args[0].data_type() == DataType::Int64 => {
             Arc::new(arrow::array::Int64Array::from(vec![compute::sum(args[0].as_primitive::<Int64Type>())]))
         }
-        Sum => Arc::new(Float64Array::from(vec![compute::sum(cast(&args[0], &DataType::Float64)?.as_primitive::<Float64Type>())])),
+        Sum => Arc::new(Float64Array::from(vec![compute::sum(
+            cast(&args[0], &DataType::Float64)?.as_primitive::<Float64Type>(),
+        )])),
         Avg => {
             let sum = compute::sum(cast(&args[0], &DataType::Float64)?.as_primitive::<Float64Type>());
             Arc::new(Float64Array::from(vec![sum.map(|sum| sum / (n_rows - args[0].null_count()) as f64)]))
