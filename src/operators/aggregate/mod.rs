@@ -12,6 +12,8 @@
 mod codes;
 mod correlation;
 mod extremes;
+#[allow(dead_code)]
+mod in_memory;
 mod library;
 mod merge;
 mod moments;
@@ -28,6 +30,7 @@ mod tests;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+pub(crate) use in_memory::Collect;
 pub use spec::{AggregateCall, AggregateFunction, AggregateSpec, GroupAccumulator, LibraryFunction};
 pub use state::is_native;
 
