@@ -4,6 +4,7 @@
 
 mod output_file;
 pub mod parquet;
+mod reorder;
 mod table;
 
 pub use output_file::OutputFile;

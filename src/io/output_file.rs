@@ -99,6 +99,11 @@ impl OutputFile {
     /// # Errors
     /// [`crate::ErrorKind::Disk`]; the target is then what it was before.
     pub fn commit(mut self) -> Result<()> {
+        self.publish()
+    }
+
+    /// [`OutputFile::commit`] for a writer that lends the file but does not give it back. Nothing may be written later.
+    pub(crate) fn publish(&mut self) -> Result<()> {
         self.put_in_place().map_err(|error| self.failed(&error))
     }
 
