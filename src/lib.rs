@@ -8,5 +8,7 @@ pub mod exec;
 pub mod io;
 pub mod memory;
 pub mod operators;
+pub mod row;
+pub mod spill;
 
 pub use error::{Error, ErrorKind, Result};

@@ -8,8 +8,6 @@ mod reorder;
 mod table;
 
 pub use output_file::OutputFile;
-#[cfg(any(test, feature = "fault-injection"))]
-pub use output_file::faults::{Fault, Faults};
 pub use table::{
     ColumnStatistics, Comparison, ComparisonOp, OpenTable, RowFilter, Scan, ScanRequest, Table, TableStatistics,
 };
