@@ -84,6 +84,17 @@ impl Keys {
         &self.bytes[self.starts[idx]..self.ends[idx]]
     }
 
+    /// Some of the keys.
+    pub(super) fn select(&self, rows: &[u32]) -> Keys {
+        let mut keys = Keys::default();
+        for &row in rows {
+            keys.starts.push(keys.bytes.len());
+            keys.bytes.extend_from_slice(self.key(row as usize));
+            keys.ends.push(keys.bytes.len());
+        }
+        keys
+    }
+
     /// Length of the longest key.
     pub(super) fn max_len(&self) -> usize {
         self.starts.iter().zip(&self.ends).map(|(start, end)| end - start).max().unwrap_or(0)
