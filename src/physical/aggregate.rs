@@ -183,8 +183,8 @@ impl Lowering<'_> {
         key_statistics: Vec<Option<ColumnStatistics>>,
     ) -> Result<Stream> {
         let schema = spec.output.clone();
-        let key_ranges = vec![None; key_statistics.len()];
-        let options = AggregateOptions { key_ranges };
+
+        let options = AggregateOptions { key_statistics };
         let aggregate = AggregateOperator::new(spec, options, self.cx)?;
         let inputs = vec![stream.top()];
         let node = self.add_node(Node { name, detail, inputs, report: Some(aggregate.clone()) });

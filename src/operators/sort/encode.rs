@@ -84,6 +84,17 @@ impl Keys {
         &self.bytes[self.starts[idx]..self.ends[idx]]
     }
 
+    /// Some of the keys.
+    pub(super) fn select(&self, rows: &[u32]) -> Keys {
+        let mut keys = Keys::default();
+        for &row in rows {
+            keys.starts.push(keys.bytes.len());
+            keys.bytes.extend_from_slice(self.key(row as usize));
+            keys.ends.push(keys.bytes.len());
+        }
+        keys
+    }
+
     /// Length of the longest key.
     pub(super) fn max_len(&self) -> usize {
         self.starts.iter().zip(&self.ends).map(|(start, end)| end - start).max().unwrap_or(0)
@@ -162,7 +173,8 @@ impl KeyEncoder {
         stride: usize,
     ) -> Result<Keys> {
         let n_rows = columns.first().map_or(0, |column| column.len());
-        let inputs: Vec<Input> = self.columns.iter().map(|key| key.input(&columns[key.column])).collect::<Result<_>>()?;
+        let inputs: Vec<Input> =
+            self.columns.iter().map(|key| key.input(&columns[key.column])).collect::<Result<_>>()?;
         let mut keys = self.place_keys(&inputs, n_rows, stride);
         let mut flags = vec![0u8; if self.flag_bytes > 0 { n_rows * self.flag_bytes } else { 0 }];
         for (key, input) in self.columns.iter().zip(&inputs) {
@@ -388,7 +400,8 @@ impl KeyColumn {
             },
             (Input::Fixed { values, nulls }, _) => match values.len() / keys.len().max(1) {
                 2 => self.write_numbers(keys, values, nulls.as_ref(), |value| {
-                    ordered(u64::from(u16::from_le_bytes(value)), 16, 0x7C00, 0x7E00).to_be_bytes()[6..].try_into()
+                    ordered(u64::from(u16::from_le_bytes(value)), 16, 0x7C00, 0x7E00).to_be_bytes()[6..]
+                        .try_into()
                         .unwrap_or([0; 2])
                 }),
                 4 => self.write_numbers(keys, values, nulls.as_ref(), |value| {
