@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,7 @@ import report  # noqa: E402
 ENGINES = ("brimful", "duckdb", "polars", "datafusion")
 LADDER_BUDGETS = "4GiB,2GiB,1GiB,512MiB,256MiB,128MiB"
 UNITS = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-RAM_SHARE = 0.9  # no peer may take the machine down with it
+RAM_SHARE = 0.8  # no peer may take the machine down with it
 WARM_SHARE = 0.5  # a file larger than this share of memory does not stay in the page cache
 
 
@@ -90,6 +91,8 @@ def run_once(options, engine, question, budget):
         (folder / "spill").mkdir()
         if options.wait_while:
             machine.wait_while_running(options.wait_while)
+        if options.wait_quiet:
+            machine.wait_until_quiet()
         machine.prepare_cache(check.data_path(options.data, question), options.cache)
         outcome = capped.run(
             command_of(options, engine, question, budget, folder),
@@ -268,6 +271,7 @@ def arguments():
     add("--resume", action="store_true", help="keep the runs that OUT already has")
     add("--no-check", action="store_true", help="do not check the answers")
     add("--wait-while", metavar="NAME", help="before each run, wait while a process of this name runs (rustc)")
+    add("--wait-quiet", action="store_true", help="before each run, wait until others leave the processors alone")
     add("--retry-disturbed", type=int, default=0, metavar="N", help="repeat a run that others disturbed")
     add("--scratch", type=Path, default=environment.CACHE / "scratch", help="results and spill files (deleted)")
     add("--venv", type=Path, default=environment.DEFAULT_VENV)
@@ -289,6 +293,8 @@ def parse(parser):
 
 
 def main():
+    # As an exception, so that the run under way is killed and its folder removed.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     options = parse(arguments())
     prepare(options)
     runs = measure(options)

@@ -10,6 +10,6 @@ mod pipeline;
 mod roles;
 
 pub use batch::{Batch, Sequence};
-pub use context::{CancelToken, TaskContext};
+pub use context::{CancelToken, QueryContext, TaskContext};
 pub use pipeline::{Node, NodeIdx, OperatorReport, Pipeline, Query, Report, Step};
 pub use roles::{Emit, Flow, LocalSink, LocalSource, LocalTransform, Sink, Source, Transform};

@@ -237,6 +237,11 @@ impl Memory {
         }
     }
 
+    /// The refusal of an operator that keeps to a share of its own.
+    pub fn refuse(&self, consumer: &'static str, want: u64) -> OverBudget {
+        self.refusal(consumer, want, None)
+    }
+
     pub(super) fn refusal(&self, consumer: &'static str, want: u64, disk: Option<Error>) -> OverBudget {
         let available = self.ledger.available();
         OverBudget { consumer, want, available, budget: self.ledger.budget.bytes(), disk }

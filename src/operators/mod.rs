@@ -4,3 +4,6 @@
 
 pub mod aggregate;
 pub mod sort;
+
+#[cfg(test)]
+pub(crate) mod trial;

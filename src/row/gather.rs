@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayData, ArrayRef, BooleanArray, BooleanBufferBuilder, GenericByteArray, NullArray, OffsetSizeTrait,
-    make_array,
+    ArrayData, ArrayRef, BooleanArray, BooleanBufferBuilder, GenericByteArray, NullArray, OffsetSizeTrait, make_array,
 };
 use arrow::buffer::{Buffer, MutableBuffer, NullBuffer, OffsetBuffer};
 use arrow::compute::cast;

@@ -22,6 +22,7 @@ pub struct Layout {
     pub(super) key_bytes: usize,
     pub(super) n_key_slots: usize,
     pub(super) states_at: usize,
+    pub(super) state_bytes: usize,
     /// Offsets of all slots, the key's first.
     pub(super) slots: Vec<usize>,
 }
@@ -65,11 +66,12 @@ impl<S> Clone for StateOffset<S> {
 impl<S> Copy for StateOffset<S> {}
 
 /// Collects fields and states, then places them.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct LayoutBuilder {
     keys: Vec<DataType>,
     payload: Vec<DataType>,
     state_bytes: usize,
+    trailing: Vec<DataType>,
 }
 
 impl LayoutBuilder {
@@ -79,9 +81,16 @@ impl LayoutBuilder {
         self
     }
 
-    /// Adds a field that only travels along. Fields are numbered keys first, then payload, in the order of adding.
+    /// Adds a field that only travels along. Fields are numbered keys first, then payload, then
+    /// trailing, in the order of adding.
     pub fn payload(mut self, data_type: DataType) -> Self {
         self.payload.push(data_type);
+        self
+    }
+
+    /// Adds a field behind the states: a row of this layout begins with a row of the layout without it.
+    pub fn trailing(mut self, data_type: DataType) -> Self {
+        self.trailing.push(data_type);
         self
     }
 
@@ -103,11 +112,13 @@ impl LayoutBuilder {
         let n_key_slots = placed.slots.len();
         let payload = placed.place(&self.payload)?;
         let states_at = placed.end.next_multiple_of(8);
-        let fields = keys.into_iter().chain(payload).collect();
+        placed.end += self.state_bytes;
+        let trailing = placed.place(&self.trailing)?;
+        let fields = keys.into_iter().chain(payload).chain(trailing).collect();
         // A row is at least one word, so that pages have a bounded number of rows.
-        let row_bytes = (states_at + self.state_bytes).max(8);
-        let slots = placed.slots;
-        Ok(Arc::new(Layout { fields, row_bytes, key_bytes, n_key_slots, states_at, slots }))
+        let row_bytes = placed.end.next_multiple_of(8).max(8);
+        let (slots, state_bytes) = (placed.slots, self.state_bytes);
+        Ok(Arc::new(Layout { fields, row_bytes, key_bytes, n_key_slots, states_at, state_bytes, slots }))
     }
 }
 

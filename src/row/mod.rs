@@ -15,6 +15,7 @@
 //! `unsafe` stands here because rows are read and written through pointers into pinned pages. Pages are written by this
 //! module alone and carry a checksum while they are on disk, so what a page says about itself is trusted.
 
+mod code_map;
 mod columns;
 mod format;
 mod gather;
@@ -27,6 +28,7 @@ mod scatter;
 mod scratch;
 mod table;
 
+pub use code_map::CodeMap;
 pub use columns::Columns;
 pub use format::RowPageFormat;
 pub use gather::gather;

@@ -33,6 +33,11 @@ impl<'a> Rows<'a> {
         self.ptrs.is_empty()
     }
 
+    /// Each of them.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = RowRef<'a>> + 'a {
+        self.ptrs.iter().map(|&ptr| RowRef { ptr, page: PhantomData })
+    }
+
     /// Some of them.
     pub fn slice(&self, start: usize, len: usize) -> Rows<'a> {
         Rows { ptrs: &self.ptrs[start..start + len], pages: PhantomData }

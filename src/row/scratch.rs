@@ -64,6 +64,24 @@ impl RowScratch {
         Ok(())
     }
 
+    /// One row without any fields: the group of an aggregation without keys.
+    pub fn fill_empty(&mut self) {
+        self.block.clear();
+        self.block.resize(self.layout.row_bytes / 8, 0);
+        self.ptrs.clear();
+        self.ptrs.push(self.block.as_mut_ptr().cast());
+    }
+
+    /// Copies the states of `from` to the rows, which are as many. Both layouts place the states alike: this one is the
+    /// other with trailing fields.
+    pub fn copy_states(&mut self, from: Rows<'_>) {
+        let (at, bytes) = (self.layout.states_at, self.layout.state_bytes);
+        for (&target, &source) in self.ptrs.iter().zip(from.ptrs) {
+            // SAFETY: both rows have `bytes` of states at `at`, and they are different rows.
+            unsafe { std::ptr::copy_nonoverlapping(source.add(at), target.add(at), bytes) };
+        }
+    }
+
     /// The rows.
     pub fn rows(&self) -> Rows<'_> {
         // SAFETY: `fill` initialized every row, and the block is not changed while `self` is borrowed.

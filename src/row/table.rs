@@ -29,7 +29,12 @@ pub struct RowTable {
     skip_bits: u32,
     partition_bits: u32,
     entries: Vec<u64>,
+    /// Rows with an entry.
     n_rows: usize,
+    /// Rows on pinned pages, which is more after [`RowTable::append`].
+    n_pinned: usize,
+    /// Counts seals: places from before a seal are not valid after it.
+    generation: u64,
     memory: Reservation,
     /// Places of the rows of the last piece, and which of them are new.
     located: Vec<RowPtr>,
@@ -65,13 +70,15 @@ impl RowTable {
             partition_bits,
             entries: Vec::new(),
             n_rows: 0,
+            n_pinned: 0,
+            generation: 1,
             memory,
             located: Vec::new(),
             is_new: Vec::new(),
         }
     }
 
-    /// Rows in the table.
+    /// Rows that can be found.
     pub fn n_rows(&self) -> usize {
         self.n_rows
     }
@@ -152,7 +159,9 @@ impl RowTable {
     unsafe fn insert(&mut self, row: RowPtr, hash: Hash) -> Result<RowPtr, OverBudget> {
         let partition = self.partition_of(hash);
         // SAFETY: the caller passes a live row of the table's layout.
-        unsafe { self.partitions[partition].push(row) }
+        let ptr = unsafe { self.partitions[partition].push(row)? };
+        self.n_pinned += 1;
+        Ok(ptr)
     }
 
     #[inline(always)]
@@ -165,6 +174,14 @@ impl RowTable {
     pub(super) fn relocate(&mut self, places: impl Iterator<Item = RowPtr>) {
         self.located.clear();
         self.located.extend(places);
+    }
+
+    /// Lets the one row located last stand for `n` rows.
+    pub fn repeat_located(&mut self, n: usize) {
+        if let Some(&only) = self.located.first() {
+            self.located.clear();
+            self.located.resize(n, only);
+        }
     }
 
     /// The rows located last, for changing their states.
@@ -183,6 +200,11 @@ impl RowTable {
         }
     }
 
+    /// How many rows were located last.
+    pub fn n_located(&self) -> usize {
+        self.located.len()
+    }
+
     /// How many of the rows located last are new.
     pub fn n_new(&self) -> usize {
         self.is_new.iter().filter(|&&is_new| is_new).count()
@@ -197,6 +219,10 @@ impl RowTable {
     pub fn located_one(&mut self) -> Option<RowMut<'_>> {
         let (&first, rest) = self.located.split_first()?;
         rest.iter().all(|&ptr| ptr == first).then_some(RowMut { ptr: first, page: PhantomData })
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Where the rows located last are.
@@ -214,16 +240,24 @@ impl RowTable {
         self.partitions.len()
     }
 
-    /// Unpins the pages that are full. Only right when entries are not used ([`RowTable::append`]); partition `p` goes to
-    /// `into[p]`.
+    /// Takes all pinned pages out, partition by partition, and empties the table.
+    pub fn take_pages(&mut self) -> Vec<Vec<super::RowPage>> {
+        self.forget();
+        self.n_pinned = 0;
+        self.partitions.iter_mut().map(PagesWriter::take_pages).collect()
+    }
+
+    /// Unpins the pages that are full and forgets the keys entered so far, so this is for [`RowTable::append`]; partition
+    /// `p` goes to `into[p]`.
     ///
     /// # Errors
     /// As [`super::RowPage::unpin`].
     pub fn unpin_full(&mut self, into: &mut [SealedPages]) -> Result<()> {
-        self.located.clear();
+        self.forget();
         for (idx, (writer, sealed)) in self.partitions.iter_mut().zip(into).enumerate() {
             writer.unpin_full(idx as u32, idx as u32, sealed)?;
         }
+        self.n_pinned = self.partitions.iter().map(PagesWriter::n_rows).sum();
         Ok(())
     }
 
@@ -233,14 +267,23 @@ impl RowTable {
     /// # Errors
     /// As [`super::RowPage::unpin`].
     pub fn seal(&mut self, into: &mut [SealedPages]) -> Result<()> {
-        self.located.clear();
-        self.is_new.clear();
+        self.forget();
         for (idx, (writer, sealed)) in self.partitions.iter_mut().zip(into).enumerate() {
             writer.seal(idx as u32, idx as u32, sealed)?;
         }
-        self.entries.fill(0);
-        self.n_rows = 0;
+        self.n_pinned = 0;
         Ok(())
+    }
+
+    /// Drops every place that points into pages about to be unpinned.
+    fn forget(&mut self) {
+        self.located.clear();
+        self.is_new.clear();
+        if self.n_rows > 0 {
+            self.entries.fill(0);
+            self.n_rows = 0;
+        }
+        self.generation += 1;
     }
 
     /// Gives the entries back.
@@ -251,7 +294,7 @@ impl RowTable {
 
     /// Grows the entries until `more` rows fit at a fill of at most two thirds.
     fn make_room(&mut self, more: usize) -> Result<(), OverBudget> {
-        let needed = (self.n_rows + more) * 3 / 2;
+        let needed = (self.n_pinned + more) * 3 / 2;
         if needed <= self.entries.len() {
             return Ok(());
         }
@@ -259,14 +302,14 @@ impl RowTable {
         let (old_bytes, new_bytes) = (self.entries.len() as u64 * 8, len as u64 * 8);
         self.memory.try_grow(new_bytes)?;
         let mut entries = vec![0u64; len];
-        self.refill(&mut entries);
+        self.n_rows = self.refill(&mut entries);
         self.entries = entries;
         self.memory.shrink(old_bytes);
         Ok(())
     }
 
-    /// Enters every row anew; hashes are computed again from the rows.
-    fn refill(&self, entries: &mut [u64]) {
+    /// Enters every pinned row anew; hashes are computed again from the rows. Returns how many there are.
+    fn refill(&self, entries: &mut [u64]) -> usize {
         let mask = entries.len() - 1;
         let mut ptrs = RowPointers::default();
         let mut hashes = Vec::new();
@@ -283,6 +326,7 @@ impl RowTable {
                 }
             }
         }
+        self.n_pinned
     }
 }
 
