@@ -4,3 +4,4 @@
 
 pub mod aggregate;
 pub mod sort;
+pub mod top_n;

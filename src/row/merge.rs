@@ -108,7 +108,8 @@ impl SharedRun {
     /// For a merge of the slices between `borders`, which ascend; one more slice than borders.
     pub fn new(run: Run, borders: Arc<[IndexKey]>) -> Self {
         let (pages, last, memory) = run.into_parts();
-        let share = |page: super::run::RunPage| SharedPage { first: page.first, cell: Mutex::new(Cell::Sealed(page.page)) };
+        let share =
+            |page: super::run::RunPage| SharedPage { first: page.first, cell: Mutex::new(Cell::Sealed(page.page)) };
         SharedRun { pages: pages.into_iter().map(share).collect(), last, borders, _memory: memory }
     }
 

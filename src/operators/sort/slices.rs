@@ -68,7 +68,9 @@ impl SlicedMerge {
         let from = idx.checked_sub(1).map(|before| self.borders.get(before).copied());
         match from {
             Some(None) => None,
-            from => Some((idx as u64, inputs.clone(), Slice { from: from.flatten(), to: self.borders.get(idx).copied() })),
+            from => {
+                Some((idx as u64, inputs.clone(), Slice { from: from.flatten(), to: self.borders.get(idx).copied() }))
+            }
         }
     }
 }

@@ -39,7 +39,10 @@ impl LocalSource for LocalRows {
             return Ok(None);
         }
         let (Some(merge), Some(of)) = (&mut self.merge, self.state.rows.get()) else { return Ok(None) };
-        let bounds = PieceBounds { max_rows: self.bounds.max_rows.min(self.left.try_into().unwrap_or(usize::MAX)), ..self.bounds };
+        let bounds = PieceBounds {
+            max_rows: self.bounds.max_rows.min(self.left.try_into().unwrap_or(usize::MAX)),
+            ..self.bounds
+        };
         let rows = merge.next_piece(bounds)?;
         let n_rows = rows.len() as u64;
         let data = of.shape.batch(&self.state.encoder, rows)?;

@@ -17,6 +17,7 @@ use crate::ErrorKind;
 use crate::error::Result;
 use crate::exec::{Batch, CancelToken, OperatorReport, QueryContext, Report, Sequence, Sink, Source, TaskContext};
 use crate::memory::{Memory, PagePool};
+use crate::operators::top_n::TopN;
 use crate::spill::{Disk, Fault, SpillConfig, SpillStore};
 
 pub(crate) const MIB: u64 = 1 << 20;
@@ -139,11 +140,19 @@ pub(crate) fn key(column: &str, descending: bool, nulls_first: bool) -> SortKey 
 }
 
 pub(crate) fn any_key() -> impl Strategy<Value = SortKey> {
-    (0..schema().fields().len(), any::<bool>(), any::<bool>())
-        .prop_map(|(column, descending, nulls_first)| SortKey { column, descending, nulls_first })
+    (0..schema().fields().len(), any::<bool>(), any::<bool>()).prop_map(|(column, descending, nulls_first)| SortKey {
+        column,
+        descending,
+        nulls_first,
+    })
 }
 
-fn run_sort(bed: &Bed, rows: &RecordBatch, batch_rows: usize, spec: &SortSpec) -> Result<(RecordBatch, OperatorReport)> {
+fn run_sort(
+    bed: &Bed,
+    rows: &RecordBatch,
+    batch_rows: usize,
+    spec: &SortSpec,
+) -> Result<(RecordBatch, OperatorReport)> {
     let sort = Sort::new(spec.clone(), &bed.cx)?;
     let sorted = bed.run(rows, batch_rows, &*sort.sink(), || sort.source())?;
     Ok((sorted, sort.report()))
@@ -175,6 +184,54 @@ proptest! {
         }
         bed.close();
     }
+}
+
+fn run_top_n(
+    bed: &Bed,
+    rows: &RecordBatch,
+    batch_rows: usize,
+    spec: &SortSpec,
+) -> Result<(RecordBatch, OperatorReport)> {
+    let top_n = TopN::new(spec.clone(), &bed.cx)?;
+    let first = bed.run(rows, batch_rows, &*top_n.sink(), || top_n.source())?;
+    Ok((first, top_n.report()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn the_first_rows_come_in_order(
+        (n_rows, seed) in (0..6000usize, any::<u64>()),
+        keys in prop::collection::vec(any_key(), 1..4),
+        limit in prop_oneof![Just(0u64), 1..100u64, 1..4000u64],
+        batch_rows in prop_oneof![2..100usize, Just(1024), Just(8192)],
+        threads in prop_oneof![Just(1usize), Just(2), Just(8)],
+        governed in prop_oneof![Just(2 * MIB), Just(8 * MIB), Just(256 * MIB)],
+        refuse_every in prop_oneof![3 => Just(0u64), 1 => 20..50u64],
+        evict_always in any::<bool>(),
+    ) {
+        let rows = random_rows(n_rows, seed);
+        let spec = spec(keys, Some(limit));
+        let bed = Bed::new(governed, threads, Disk::real()).unwrap();
+        bed.cx.memory.refuse_every(refuse_every);
+        bed.cx.pages.evict_always(evict_always);
+        match run_top_n(&bed, &rows, batch_rows, &spec) {
+            Ok((found, _)) => prop_assert_eq!(found, sorted(&rows, &spec)),
+            Err(error) => prop_assert!(error.kind() == ErrorKind::Budget && (refuse_every > 0 || threads == 8), "{}", error),
+        }
+        bed.close();
+    }
+}
+
+#[test]
+fn a_small_top_n_holds_few_rows() {
+    let rows = random_rows(40_000, 11);
+    let spec = spec(vec![key("float", true, false), key("long", false, false)], Some(10));
+    let bed = Bed::new(256 * MIB, 2, Disk::real()).unwrap();
+    let (found, report) = run_top_n(&bed, &rows, 1000, &spec).unwrap();
+    assert!(report.peak_bytes < 6 * MIB && report.spilled_raw_bytes == 0, "{report:?}");
+    assert_eq!(found, sorted(&rows, &spec));
+    bed.close();
 }
 
 #[test]

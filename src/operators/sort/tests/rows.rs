@@ -88,7 +88,10 @@ pub(crate) fn random_rows(n_rows: usize, seed: u64) -> RecordBatch {
         column!(BooleanArray, |r| r.below(2) == 0),
         column!(Date32Array, |r| r.below(20_000) as i32),
         Arc::new(
-            (0..n_rows).map(|_| r.option(|r| r.below(1 << 50) as i64)).collect::<TimestampMicrosecondArray>().with_timezone("UTC"),
+            (0..n_rows)
+                .map(|_| r.option(|r| r.below(1 << 50) as i64))
+                .collect::<TimestampMicrosecondArray>()
+                .with_timezone("UTC"),
         ),
         Arc::new(
             (0..n_rows)
@@ -104,9 +107,10 @@ pub(crate) fn random_rows(n_rows: usize, seed: u64) -> RecordBatch {
                 .with_precision_and_scale(50, 2)
                 .unwrap(),
         ),
-        Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>((0..n_rows).map(|_| {
-            r.option(|r| (0..r.below(4)).map(|_| r.option(|r| r.below(3) as i32)).collect::<Vec<_>>())
-        }))),
+        Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(
+            (0..n_rows)
+                .map(|_| r.option(|r| (0..r.below(4)).map(|_| r.option(|r| r.below(3) as i32)).collect::<Vec<_>>())),
+        )),
         struct_column(n_rows, r),
         Arc::new(NullArray::new(n_rows)),
         Arc::new(
