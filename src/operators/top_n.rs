@@ -1,0 +1,3 @@
+//! The first rows of an order. It stands in until the real one takes its place.
+
+pub use super::sort::Sort as TopN;

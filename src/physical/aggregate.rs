@@ -1,0 +1,292 @@
+//! Lowering of GROUP BY and DISTINCT.
+//!
+//! Keys, arguments and FILTER conditions that are not plain columns are computed by a projection before. Functions with a
+//! state of fixed size are ours; all others run through the library's accumulators.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion_common::ScalarValue;
+use datafusion_expr::expr::AggregateFunction as Call;
+use datafusion_expr::utils::grouping_set_to_exprlist;
+use datafusion_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, cast};
+
+use super::expression::plain_column;
+use super::failure::query_failure;
+use super::grouping_sets;
+use super::library::Library;
+use super::lower::{Lowering, Stream};
+use super::{statistics, text};
+use crate::error::{Error, Result};
+use crate::exec::{Node, Step};
+use crate::io::ColumnStatistics;
+use crate::operators::aggregate::{
+    Aggregate as AggregateOperator, AggregateCall, AggregateFunction, AggregateOptions, AggregateSpec,
+};
+use crate::operators::project::Column;
+
+/// The columns an aggregation reads, gathered while its keys and calls are looked at.
+struct Inputs<'a> {
+    plan: &'a LogicalPlan,
+    exprs: Vec<Expr>,
+    /// Columns before this one are not shared: with grouping sets the keys are NULLed, while an argument must not be.
+    shared_from: usize,
+}
+
+impl Inputs<'_> {
+    /// The number of the column with `expr`, added if it is new.
+    fn add(&mut self, expr: Expr) -> usize {
+        let expr = unaliased(expr);
+        match self.exprs[self.shared_from..].iter().position(|known| *known == expr) {
+            Some(idx) => self.shared_from + idx,
+            None => {
+                self.exprs.push(expr);
+                self.exprs.len() - 1
+            }
+        }
+    }
+
+    fn type_of(&self, expr: &Expr) -> Result<DataType> {
+        expr.get_type(self.plan.schema().as_ref()).map_err(query_failure)
+    }
+
+    /// Adds `expr` as a value of `data_type`.
+    fn add_as(&mut self, expr: &Expr, data_type: &DataType) -> Result<usize> {
+        let same = self.type_of(expr)? == *data_type;
+        Ok(self.add(if same { expr.clone() } else { cast(expr.clone(), data_type.clone()) }))
+    }
+
+    fn field(&self, expr: &Expr) -> Result<FieldRef> {
+        let field = expr.to_field(self.plan.schema().as_ref()).map_err(query_failure)?.1;
+        Ok(Arc::new(Field::clone(&field).with_name(text::text(expr))))
+    }
+}
+
+fn unaliased(expr: Expr) -> Expr {
+    match expr {
+        Expr::Alias(alias) => unaliased(*alias.expr),
+        other => other,
+    }
+}
+
+impl Lowering<'_> {
+    /// DISTINCT is an aggregation by all columns without calls.
+    pub(super) fn lower_distinct(&mut self, input: &LogicalPlan) -> Result<Stream> {
+        let schema = input.schema().inner().clone();
+        let n_columns = schema.fields().len();
+        let stream = self.lower_plan(input, &vec![true; n_columns])?;
+        let spec = AggregateSpec {
+            input: stream.schema.clone(),
+            keys: (0..n_columns).collect(),
+            calls: vec![],
+            output: schema,
+        };
+        let known = (0..n_columns).map(|idx| statistics::of_column(idx, input)).collect();
+        let names = spec.output.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ");
+        self.aggregate_stream(stream, "Distinct", names, spec, known)
+    }
+
+    pub(super) fn lower_aggregate(&mut self, aggregate: &Aggregate) -> Result<Stream> {
+        let keys: Vec<Expr> =
+            grouping_set_to_exprlist(&aggregate.group_expr).map_err(query_failure)?.into_iter().cloned().collect();
+        let output = aggregate.schema.inner().clone();
+        let sets = grouping_sets::sets(&aggregate.group_expr, &keys, &output)?;
+        let mut inputs = Inputs { plan: &aggregate.input, exprs: vec![], shared_from: 0 };
+        let mut key_columns = Vec::with_capacity(keys.len());
+        for key in &keys {
+            key_columns.push(inputs.add(key.clone()));
+            inputs.shared_from = if sets.is_some() { inputs.exprs.len() } else { 0 };
+        }
+        let n_keys = output.fields().len() - aggregate.aggr_expr.len();
+        let mut calls = Vec::new();
+        for (expr, field) in aggregate.aggr_expr.iter().zip(&output.fields()[n_keys..]) {
+            calls.push(lower_call(expr, field, &mut inputs)?);
+        }
+        let known = |key: &Expr| statistics::of_expression(key, &aggregate.input);
+        let mut known: Vec<Option<ColumnStatistics>> = keys.iter().map(known).collect();
+        let detail = describe(aggregate, &keys);
+        let name = if calls.is_empty() && sets.is_none() { "Distinct" } else { "Aggregate" };
+
+        let (mut stream, columns) = self.lower_inputs(&inputs, &key_columns, sets.is_some())?;
+        let mut keys: Vec<usize> = key_columns.iter().map(|&idx| columns[idx]).collect();
+        let mut shift = 0;
+        if let Some(sets) = sets {
+            // Expanding puts the grouping id right after the keys, which come first then.
+            stream = self.expand(stream, sets, &output, keys.len());
+            known.iter_mut().flatten().for_each(|statistics| statistics.n_nulls = None);
+            known.push(None);
+            shift = 1;
+            keys = (0..n_keys).collect();
+        }
+        let place = |idx: usize| columns[idx] + if columns[idx] + shift < n_keys { 0 } else { shift };
+        for call in &mut calls {
+            call.args.iter_mut().chain(&mut call.filter).for_each(|idx| *idx = place(*idx));
+        }
+        let spec = AggregateSpec { input: stream.schema.clone(), keys, calls, output };
+        self.aggregate_stream(stream, name, detail, spec, known)
+    }
+
+    /// Lowers the input and computes what is not there yet. Returns where each of `inputs` is. With `keys_first` the
+    /// columns are exactly `inputs`, in order.
+    fn lower_inputs(&mut self, inputs: &Inputs<'_>, keys: &[usize], keys_first: bool) -> Result<(Stream, Vec<usize>)> {
+        let schema = inputs.plan.schema();
+        let n_columns = schema.fields().len();
+        let columns =
+            inputs.exprs.iter().map(|expr| self.compile_column(expr, inputs.plan)).collect::<Result<Vec<_>>>()?;
+        let mut wants_dictionary = vec![false; n_columns];
+        for &key in keys {
+            if let Column::Input(idx) = columns[key] {
+                // An argument or condition over the key reads its values, not its codes.
+                let read_otherwise = inputs.exprs.iter().enumerate().any(|(other, expr)| {
+                    let refers = || expr.column_refs().iter().any(|c| schema.maybe_index_of_column(c) == Some(idx));
+                    !keys.contains(&other) && refers()
+                });
+                wants_dictionary[idx] = !read_otherwise;
+            }
+        }
+        let stream = self.lower_plan(inputs.plan, &wants_dictionary)?;
+        let plain: Option<Vec<usize>> = inputs.exprs.iter().map(|expr| plain_column(expr, schema.as_ref())).collect();
+        if let Some(plain) = plain.filter(|_| !keys_first) {
+            return Ok((stream, plain));
+        }
+        let fields = inputs.exprs.iter().map(|expr| inputs.field(expr)).collect::<Result<Vec<_>>>()?;
+        let detail = text::list(&inputs.exprs);
+        let n_inputs = columns.len();
+        let stream = self.project(stream, columns, Arc::new(Schema::new(fields)), detail);
+        Ok((stream, (0..n_inputs).collect()))
+    }
+
+    fn expand(
+        &mut self,
+        stream: Stream,
+        sets: Vec<crate::operators::expand::Set>,
+        output: &SchemaRef,
+        n_keys: usize,
+    ) -> Stream {
+        let mut fields: Vec<FieldRef> = stream.schema.fields().iter().cloned().collect();
+        for field in &mut fields[..n_keys] {
+            *field = Arc::new(Field::clone(field).with_nullable(true));
+        }
+        fields.insert(n_keys, output.fields()[n_keys].clone());
+        let schema = Arc::new(Schema::new(fields));
+        let detail = format!("{} grouping sets", sets.len());
+        let node = self.add_step_node("Expand", detail, &stream);
+        stream.then(node, Arc::new(crate::operators::expand::Expand::new(sets, schema.clone())), schema)
+    }
+
+    fn aggregate_stream(
+        &mut self,
+        stream: Stream,
+        name: &'static str,
+        detail: String,
+        spec: AggregateSpec,
+        key_statistics: Vec<Option<ColumnStatistics>>,
+    ) -> Result<Stream> {
+        let schema = spec.output.clone();
+
+        let options = AggregateOptions { key_statistics };
+        let aggregate = AggregateOperator::new(spec, options, self.cx)?;
+        let inputs = vec![stream.top()];
+        let node = self.add_node(Node { name, detail, inputs, report: Some(aggregate.clone()) });
+        self.close(stream, node, aggregate.sink());
+        Ok(Stream::new(Step { node, role: aggregate.source() }, schema, false))
+    }
+}
+
+fn describe(aggregate: &Aggregate, keys: &[Expr]) -> String {
+    let keys = match aggregate.group_expr.as_slice() {
+        [Expr::GroupingSet(_)] => text::list(&aggregate.group_expr),
+        _ => text::list(keys),
+    };
+    let calls = text::list(&aggregate.aggr_expr);
+    match (keys.is_empty(), calls.is_empty()) {
+        (true, _) => calls,
+        (false, true) => keys,
+        (false, false) => format!("{calls} by {keys}"),
+    }
+}
+
+fn lower_call(expr: &Expr, output: &FieldRef, inputs: &mut Inputs<'_>) -> Result<AggregateCall> {
+    let Expr::AggregateFunction(call) = unaliased(expr.clone()) else {
+        return Err(Error::query(format!("{expr} is not an aggregate")));
+    };
+    let filter = call.params.filter.as_ref().map(|filter| inputs.add(filter.as_ref().clone()));
+    let (function, args) = match native(&call, output.data_type(), inputs)? {
+        Some(native) => native,
+        None => library(&call, inputs)?,
+    };
+    Ok(AggregateCall { function, args, filter, output: output.clone() })
+}
+
+/// The function of ours that computes `call`, and its arguments.
+fn native(call: &Call, output: &DataType, inputs: &mut Inputs<'_>) -> Result<Option<(AggregateFunction, Vec<usize>)>> {
+    use AggregateFunction::*;
+    let params = &call.params;
+    let name = call.func.name();
+    let same_with_distinct = matches!(name, "min" | "max" | "bool_and" | "bool_or");
+    if (params.distinct && !same_with_distinct) || !params.order_by.is_empty() {
+        return Ok(None);
+    }
+    let args = params.args.as_slice();
+    let types = args.iter().map(|arg| inputs.type_of(arg)).collect::<Result<Vec<_>>>()?;
+    let float = DataType::Float64;
+    let (function, arg_type) = match (name, args, types.as_slice()) {
+        ("count", [], _) => return Ok(Some((CountStar, vec![]))),
+        ("count", [Expr::Literal(value, _)], _) if !value.is_null() => return Ok(Some((CountStar, vec![]))),
+        ("count", [_], [any]) => (Count, any.clone()),
+        ("sum", [_], [DataType::Decimal128(..)]) if matches!(output, DataType::Decimal128(..)) => {
+            (Sum, types[0].clone())
+        }
+        ("sum", [_], [number]) if number.is_numeric() && is_sum_type(output) => (Sum, output.clone()),
+        ("avg", [_], [DataType::Decimal128(..)]) if matches!(output, DataType::Decimal128(..)) => {
+            (Avg, types[0].clone())
+        }
+        ("avg", [_], [number]) if number.is_numeric() && *output == float => (Avg, float),
+        ("min", [_], [any]) if is_orderable(any) => (Min, any.clone()),
+        ("max", [_], [any]) if is_orderable(any) => (Max, any.clone()),
+        ("var", [_], _) => (Var { sample: true }, float),
+        ("var_pop", [_], _) => (Var { sample: false }, float),
+        ("stddev", [_], _) => (StdDev { sample: true }, float),
+        ("stddev_pop", [_], _) => (StdDev { sample: false }, float),
+        ("covar_samp", [_, _], _) => (Covar { sample: true }, float),
+        ("covar_pop", [_, _], _) => (Covar { sample: false }, float),
+        ("corr", [_, _], _) => (Corr, float),
+        ("bool_and", [_], _) => (BoolAnd, DataType::Boolean),
+        ("bool_or", [_], _) => (BoolOr, DataType::Boolean),
+        _ => return Ok(None),
+    };
+    let args = args.iter().map(|arg| inputs.add_as(arg, &arg_type)).collect::<Result<Vec<_>>>()?;
+    Ok(Some((function, args)))
+}
+
+fn is_sum_type(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Int64 | DataType::UInt64 | DataType::Float64)
+}
+
+fn is_orderable(data_type: &DataType) -> bool {
+    use DataType::*;
+    data_type.is_primitive() || matches!(data_type, Boolean | Utf8 | LargeUtf8 | Binary | LargeBinary)
+}
+
+/// The call through the library's accumulators. Constant arguments are not columns.
+fn library(call: &Call, inputs: &mut Inputs<'_>) -> Result<(AggregateFunction, Vec<usize>)> {
+    let name = call.func.name();
+    if name == "nth_value" && !call.params.order_by.is_empty() {
+        return Err(Error::usage("nth_value with ORDER BY is not supported yet"));
+    }
+    let sorted = call.params.order_by.iter().map(|key| &key.expr);
+    let column_exprs: Vec<&Expr> =
+        call.params.args.iter().filter(|arg| constant(arg).is_none()).chain(sorted).collect();
+    let args = column_exprs.iter().map(|expr| inputs.add((*expr).clone())).collect();
+    let library = Library::new(call, inputs.plan.schema())?;
+    Ok((AggregateFunction::Library(Arc::new(library)), args))
+}
+
+/// The value of a constant argument.
+pub(super) fn constant(expr: &Expr) -> Option<&ScalarValue> {
+    match expr {
+        Expr::Literal(value, _) => Some(value),
+        Expr::Alias(alias) => constant(&alias.expr),
+        _ => None,
+    }
+}

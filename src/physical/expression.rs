@@ -1,0 +1,133 @@
+//! The expression evaluator: a planner's expression over the columns of a batch.
+//!
+//! Memory: intermediate columns of the batch in hand; nothing in between.
+//! A column may arrive as a dictionary of its declared type. An expression over that column alone is evaluated once per
+//! distinct value and not once per row; otherwise the column is cast to its declared type first.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array};
+use arrow::compute::{cast, concat, take};
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion_common::{DFSchema, DataFusionError};
+use datafusion_expr::Expr;
+use datafusion_expr::execution_props::ExecutionProps;
+use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion_physical_expr::expressions::Column;
+use datafusion_physical_expr::utils::collect_columns;
+use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
+
+use super::failure::query_failure;
+use crate::error::Result;
+use crate::operators::expression::Expression;
+
+/// A compiled expression and the input columns it reads.
+#[derive(Debug)]
+pub(super) struct Evaluator {
+    expr: Arc<dyn PhysicalExpr>,
+    columns: Vec<usize>,
+    /// The declared fields of `columns`.
+    schema: SchemaRef,
+    /// Whether equal values give equal results.
+    deterministic: bool,
+}
+
+impl Evaluator {
+    /// Compiles `expr` over an input of `schema`.
+    pub(super) fn compile(expr: &Expr, schema: &DFSchema, props: &ExecutionProps) -> Result<Self> {
+        let compiled = create_physical_expr(expr, schema, props, &PhysicalPlanningContext::default());
+        let compiled = compiled.map_err(query_failure)?;
+        let mut columns: Vec<usize> = collect_columns(&compiled).iter().map(Column::index).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        let renumbered = renumber(compiled, &columns).map_err(query_failure)?;
+        let fields: Vec<_> = columns.iter().map(|&idx| schema.inner().fields()[idx].clone()).collect();
+        Ok(Evaluator {
+            expr: renumbered,
+            columns,
+            schema: Arc::new(Schema::new(fields)),
+            deterministic: !expr.is_volatile(),
+        })
+    }
+
+    /// The input columns it reads, ascending.
+    pub(super) fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
+    /// Evaluates over [`Evaluator::columns`], given in that order.
+    pub(super) fn evaluate_columns(&self, columns: &[ArrayRef], n_rows: usize) -> Result<ArrayRef> {
+        if let [column] = columns
+            && self.deterministic
+            && let Some(values) = self.evaluate_by_value(column)
+        {
+            return Ok(values);
+        }
+        let declared = columns.iter().zip(self.schema.fields()).map(|(column, field)| {
+            match column.data_type() == field.data_type() {
+                true => Ok(column.clone()),
+                false => Ok(cast(column, field.data_type())?),
+            }
+        });
+        self.evaluate_declared(declared.collect::<Result<_>>()?, n_rows)
+    }
+
+    fn evaluate_declared(&self, columns: Vec<ArrayRef>, n_rows: usize) -> Result<ArrayRef> {
+        let options = RecordBatchOptions::new().with_row_count(Some(n_rows));
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
+        let values = self.expr.evaluate(&batch).and_then(|values| values.into_array(n_rows));
+        values.map_err(query_failure)
+    }
+
+    /// Evaluates once per value of a dictionary, and for NULL. `None` when that is no use, or when it fails: a value
+    /// that no row has must not fail the query, so the rows decide.
+    fn evaluate_by_value(&self, column: &ArrayRef) -> Option<ArrayRef> {
+        let dictionary = column.as_any_dictionary_opt()?;
+        let values = dictionary.values();
+        let declared = values.data_type() == self.schema.field(0).data_type();
+        if !declared || values.is_empty() || values.len() >= column.len() {
+            return None;
+        }
+        let null = new_null_array(values.data_type(), 1);
+        let inputs = if self.schema.field(0).is_nullable() { concat(&[values, &null]).ok()? } else { values.clone() };
+        let n_inputs = inputs.len();
+        let results = self.evaluate_declared(vec![inputs], n_inputs).ok()?;
+        let null_key = values.len() as u64;
+        let keys = dictionary.normalized_keys().into_iter().enumerate();
+        let keys: UInt64Array = match dictionary.keys().nulls() {
+            None => keys.map(|(_, key)| key as u64).collect(),
+            Some(valid) => keys.map(|(row, key)| if valid.is_valid(row) { key as u64 } else { null_key }).collect(),
+        };
+        take(&results, &keys, None).ok()
+    }
+}
+
+impl Expression for Evaluator {
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef> {
+        let columns: Vec<ArrayRef> = self.columns.iter().map(|&idx| batch.column(idx).clone()).collect();
+        self.evaluate_columns(&columns, batch.num_rows())
+    }
+}
+
+/// Makes column references point into `columns` instead of the whole input.
+fn renumber(expr: Arc<dyn PhysicalExpr>, columns: &[usize]) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
+    let renumber_one = |expr: Arc<dyn PhysicalExpr>| match expr.downcast_ref::<Column>() {
+        Some(column) => {
+            let idx = columns.binary_search(&column.index()).unwrap_or_default();
+            let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(column.name(), idx));
+            Ok(Transformed::yes(column))
+        }
+        None => Ok(Transformed::no(expr)),
+    };
+    expr.transform_down(renumber_one).data()
+}
+
+/// The input column that `expr` is, under whatever alias.
+pub(super) fn plain_column(expr: &Expr, schema: &DFSchema) -> Option<usize> {
+    match expr {
+        Expr::Column(column) => schema.maybe_index_of_column(column),
+        Expr::Alias(alias) => plain_column(&alias.expr, schema),
+        _ => None,
+    }
+}

@@ -1,0 +1,167 @@
+//! Aggregate functions of the library behind our own contract.
+//!
+//! Memory: what the function's accumulators say they hold ([`GroupAccumulator::bytes`]). Functions whose state grows with
+//! their input (median, array_agg, count distinct beside other calls) fail over budget and do not spill yet.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray};
+use arrow::datatypes::{Field, FieldRef, Schema};
+use datafusion_common::{DFSchema, DataFusionError, ScalarValue};
+use datafusion_expr::expr::{AggregateFunction as Call, NullTreatment};
+use datafusion_expr::{EmitTo, ExprSchemable, GroupsAccumulator};
+use datafusion_physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
+use datafusion_physical_expr::expressions::{Column, Literal};
+use datafusion_physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr, PhysicalSortExpr};
+
+use super::aggregate::constant;
+use super::failure::query_failure;
+use crate::error::Result;
+use crate::operators::aggregate::{GroupAccumulator, LibraryFunction};
+
+/// A call of a library function over the columns it is given: its arguments that are not constant, then its sort keys.
+pub(super) struct Library {
+    function: Arc<AggregateFunctionExpr>,
+    /// Every argument: a column or a constant.
+    args: Vec<Argument>,
+    n_sort_keys: usize,
+}
+
+#[derive(Clone)]
+enum Argument {
+    Column(usize),
+    Constant(ScalarValue),
+}
+
+impl Library {
+    pub(super) fn new(call: &Call, schema: &DFSchema) -> Result<Self> {
+        Self::build(call, schema).map_err(query_failure)
+    }
+
+    fn build(call: &Call, schema: &DFSchema) -> Result<Self, DataFusionError> {
+        let params = &call.params;
+        let mut fields: Vec<FieldRef> = Vec::new();
+        let mut add_column = |expr: &datafusion_expr::Expr| -> Result<usize, DataFusionError> {
+            let field = expr.to_field(schema)?.1;
+            fields.push(Arc::new(Field::clone(&field).with_name(format!("c{}", fields.len()))));
+            Ok(fields.len() - 1)
+        };
+        let mut args = Vec::new();
+        for arg in &params.args {
+            args.push(match constant(arg) {
+                Some(value) => Argument::Constant(value.clone()),
+                None => Argument::Column(add_column(arg)?),
+            });
+        }
+        let mut order_by = Vec::new();
+        for key in &params.order_by {
+            let expr = column_expr(add_column(&key.expr)?);
+            let options = arrow::compute::SortOptions { descending: !key.asc, nulls_first: key.nulls_first };
+            order_by.push(PhysicalSortExpr { expr, options });
+        }
+        // The library compares the sort key of a DISTINCT call with its argument, so equal ones must look equal.
+        if params.distinct
+            && let ([key], [arg]) = (params.order_by.as_slice(), params.args.as_slice())
+            && key.expr == *arg
+        {
+            order_by[0].expr = column_expr(0);
+        }
+        let exprs = args.iter().map(|arg| match arg {
+            Argument::Column(idx) => column_expr(*idx),
+            Argument::Constant(value) => Arc::new(Literal::new(value.clone())) as Arc<dyn PhysicalExpr>,
+        });
+        let n_sort_keys = order_by.len();
+        let function = AggregateExprBuilder::new(call.func.clone(), exprs.collect())
+            .schema(Arc::new(Schema::new(fields)))
+            .alias(call.func.name())
+            .order_by(order_by)
+            .with_ignore_nulls(params.null_treatment == Some(NullTreatment::IgnoreNulls))
+            .with_distinct(params.distinct)
+            .build()?;
+        let function = Arc::new(function);
+        // Rows arrive in no order: functions that could profit from one must not count on it.
+        let function = match function.order_bys().is_empty() {
+            true => function,
+            false => function.clone().with_beneficial_ordering(false)?.map_or(function, Arc::new),
+        };
+        Ok(Library { function, args, n_sort_keys })
+    }
+}
+
+fn column_expr(idx: usize) -> Arc<dyn PhysicalExpr> {
+    Arc::new(Column::new(&format!("c{idx}"), idx))
+}
+
+impl LibraryFunction for Library {
+    fn name(&self) -> &str {
+        self.function.fun().name()
+    }
+
+    fn state_fields(&self) -> Result<Vec<FieldRef>> {
+        self.function.state_fields().map_err(query_failure)
+    }
+
+    fn accumulator(&self) -> Result<Box<dyn GroupAccumulator>> {
+        let accumulator = new_accumulator(&self.function).map_err(query_failure)?;
+        Ok(Box::new(LibraryAccumulator { accumulator, args: self.args.clone(), n_sort_keys: self.n_sort_keys }))
+    }
+}
+
+fn new_accumulator(function: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn GroupsAccumulator>, DataFusionError> {
+    if function.groups_accumulator_supported() {
+        return function.create_groups_accumulator();
+    }
+    let function = function.clone();
+    Ok(Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator())))
+}
+
+/// Accumulators of all groups of one worker or partition.
+struct LibraryAccumulator {
+    accumulator: Box<dyn GroupsAccumulator>,
+    args: Vec<Argument>,
+    n_sort_keys: usize,
+}
+
+impl LibraryAccumulator {
+    /// Constants filled in, dictionaries spelled out.
+    fn values(&self, columns: &[ArrayRef], n_rows: usize) -> Result<Vec<ArrayRef>> {
+        let mut values = Vec::with_capacity(self.args.len() + self.n_sort_keys);
+        for arg in &self.args {
+            values.push(match arg {
+                Argument::Column(idx) => columns[*idx].clone(),
+                Argument::Constant(value) => value.to_array_of_size(n_rows).map_err(query_failure)?,
+            });
+        }
+        values.extend_from_slice(&columns[columns.len() - self.n_sort_keys..]);
+        Ok(values)
+    }
+}
+
+impl GroupAccumulator for LibraryAccumulator {
+    fn update(
+        &mut self,
+        args: &[ArrayRef],
+        group_idxs: &[usize],
+        filter: Option<&BooleanArray>,
+        n_groups: usize,
+    ) -> Result<()> {
+        let values = self.values(args, group_idxs.len())?;
+        self.accumulator.update_batch(&values, group_idxs, filter, n_groups).map_err(query_failure)
+    }
+
+    fn merge(&mut self, states: &[ArrayRef], group_idxs: &[usize], n_groups: usize) -> Result<()> {
+        self.accumulator.merge_batch(states, group_idxs, n_groups).map_err(query_failure)
+    }
+
+    fn take_states(&mut self) -> Result<Vec<ArrayRef>> {
+        self.accumulator.state(EmitTo::All).map_err(query_failure)
+    }
+
+    fn take_results(&mut self) -> Result<ArrayRef> {
+        self.accumulator.evaluate(EmitTo::All).map_err(query_failure)
+    }
+
+    fn bytes(&self) -> usize {
+        self.accumulator.size()
+    }
+}

@@ -1,0 +1,324 @@
+//! Lowering, node by node, from the files up.
+//!
+//! Lowering a plan gives a stream: pipelines that have a source and steps but no sink yet. A blocking operator ends the
+//! stream of its input with its sink and starts a new one with its source. Columns of a stream are those of the logical
+//! plan's schema, in that order.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
+use datafusion_common::ScalarValue;
+use datafusion_expr::execution_props::ExecutionProps;
+use datafusion_expr::{Distinct, Expr, FetchType, JoinType, LogicalPlan, SkipType};
+
+use super::expression::{Evaluator, plain_column};
+use super::failure::query_failure;
+use super::text;
+use crate::error::{Error, Result};
+use crate::exec::{Node, NodeIdx, Pipeline, Query, QueryContext, Sink, Source, Step, Transform};
+use crate::operators::expression::assemble;
+use crate::operators::filter::Filter;
+use crate::operators::limit::Limit;
+use crate::operators::project::{Column, Project};
+use crate::operators::union::{MorselCounter, Unfinished, UnionInput};
+use crate::operators::values::Values;
+
+/// Lowers `plan`. `output` makes the sink for the result from its schema and whether its order must be kept.
+///
+/// # Errors
+/// [`crate::ErrorKind::Usage`] naming the SQL construct that is not supported yet; whatever opening a scan or making an
+/// operator says.
+pub fn lower(
+    plan: &LogicalPlan,
+    output: impl FnOnce(SchemaRef, bool) -> Result<Arc<dyn Sink>>,
+    cx: &QueryContext,
+) -> Result<Query> {
+    let mut lowering = Lowering::new(cx);
+    let n_columns = plan.schema().fields().len();
+    let stream = lowering.lower_plan(plan, &vec![false; n_columns])?;
+    let sink = output(stream.schema.clone(), stream.ordered)?;
+    let order = if stream.ordered { "in order" } else { "" };
+    let node =
+        lowering.add_node(Node { name: "Output", detail: order.to_string(), inputs: vec![stream.top()], report: None });
+    lowering.close(stream, node, sink);
+    Ok(Query { nodes: lowering.nodes, pipelines: lowering.pipelines })
+}
+
+/// The query under construction.
+pub(super) struct Lowering<'a> {
+    pub(super) cx: &'a QueryContext,
+    props: ExecutionProps,
+    nodes: Vec<Node>,
+    pipelines: Vec<Pipeline>,
+}
+
+/// Pipelines without a sink. All parts (inputs of a union) run through the same `tail`.
+pub(super) struct Stream {
+    parts: Vec<Part>,
+    tail: Vec<Step<dyn Transform>>,
+    /// What the batches have; columns may arrive as dictionaries of their declared type where that was asked for.
+    pub(super) schema: SchemaRef,
+    /// Whether the sequence numbers of the batches are an order that the user can see.
+    pub(super) ordered: bool,
+    top: NodeIdx,
+}
+
+struct Part {
+    source: Step<dyn Source>,
+    transforms: Vec<Step<dyn Transform>>,
+}
+
+impl Stream {
+    pub(super) fn new(source: Step<dyn Source>, schema: SchemaRef, ordered: bool) -> Self {
+        let top = source.node;
+        Stream { parts: vec![Part { source, transforms: vec![] }], tail: vec![], schema, ordered, top }
+    }
+
+    /// The node that produced the stream.
+    pub(super) fn top(&self) -> NodeIdx {
+        self.top
+    }
+
+    /// Adds a step that belongs to `node` and turns batches into batches of `schema`.
+    pub(super) fn then(mut self, node: NodeIdx, role: Arc<dyn Transform>, schema: SchemaRef) -> Self {
+        self.tail.push(Step { node, role });
+        Stream { schema, top: node, ..self }
+    }
+}
+
+fn share(steps: &[Step<dyn Transform>]) -> Vec<Step<dyn Transform>> {
+    steps.iter().map(|step| Step { node: step.node, role: step.role.clone() }).collect()
+}
+
+impl<'a> Lowering<'a> {
+    fn new(cx: &'a QueryContext) -> Self {
+        let mut props = ExecutionProps::new();
+        props.config_options = Some(super::options());
+        Lowering { cx, props, nodes: vec![], pipelines: vec![] }
+    }
+
+    pub(super) fn props(&self) -> &ExecutionProps {
+        &self.props
+    }
+
+    pub(super) fn add_node(&mut self, node: Node) -> NodeIdx {
+        self.nodes.push(node);
+        self.nodes.len() - 1
+    }
+
+    /// Adds a node that reads `input` only and reports nothing of its own.
+    pub(super) fn add_step_node(&mut self, name: &'static str, detail: String, input: &Stream) -> NodeIdx {
+        self.add_node(Node { name, detail, inputs: vec![input.top()], report: None })
+    }
+
+    /// Ends `stream` in `sink`.
+    pub(super) fn close(&mut self, stream: Stream, node: NodeIdx, sink: Arc<dyn Sink>) {
+        let n_parts = stream.parts.len();
+        for (part_idx, part) in stream.parts.into_iter().enumerate() {
+            let last = part_idx + 1 == n_parts;
+            let role = if last { sink.clone() } else { Arc::new(Unfinished(sink.clone())) };
+            let mut transforms = part.transforms;
+            transforms.extend(share(&stream.tail));
+            self.pipelines.push(Pipeline { source: part.source, transforms, sink: Step { node, role } });
+        }
+    }
+
+    /// `wants_dictionary` says for every column of `plan` whether whoever reads it profits from a dictionary.
+    pub(super) fn lower_plan(&mut self, plan: &LogicalPlan, wants_dictionary: &[bool]) -> Result<Stream> {
+        match plan {
+            LogicalPlan::TableScan(scan) => self.lower_scan(scan, wants_dictionary),
+            LogicalPlan::Projection(projection) => {
+                self.lower_projection(&projection.expr, &projection.input, plan, wants_dictionary)
+            }
+            LogicalPlan::Filter(filter) => self.lower_filter(&filter.predicate, &filter.input, wants_dictionary),
+            LogicalPlan::Limit(limit) => self.lower_limit(limit, wants_dictionary),
+            LogicalPlan::Sort(sort) => self.lower_sort(sort),
+            LogicalPlan::Aggregate(aggregate) => self.lower_aggregate(aggregate),
+            LogicalPlan::Distinct(Distinct::All(input)) => self.lower_distinct(input),
+            LogicalPlan::Union(union) => self.lower_union(&union.inputs, plan, wants_dictionary),
+            LogicalPlan::SubqueryAlias(alias) => {
+                let stream = self.lower_plan(&alias.input, wants_dictionary)?;
+                Ok(Stream { schema: plan.schema().inner().clone(), ..stream })
+            }
+            LogicalPlan::Values(values) => self.lower_values(&values.values, plan),
+            LogicalPlan::EmptyRelation(empty) => {
+                let schema = plan.schema().inner().clone();
+                let n_rows = usize::from(empty.produce_one_row);
+                let options = RecordBatchOptions::new().with_row_count(Some(n_rows));
+                let columns = schema.fields().iter().map(|f| arrow::array::new_null_array(f.data_type(), n_rows));
+                let rows = RecordBatch::try_new_with_options(schema.clone(), columns.collect(), &options)?;
+                Ok(self.values(rows))
+            }
+            other => Err(unsupported(other)),
+        }
+    }
+
+    /// Appends columns or picks them: `exprs` over `input`.
+    pub(super) fn project(&mut self, input: Stream, columns: Vec<Column>, schema: SchemaRef, detail: String) -> Stream {
+        let node = self.add_step_node("Project", detail, &input);
+        let project = Arc::new(Project::new(columns, schema.clone()));
+        input.then(node, project, schema)
+    }
+
+    fn lower_projection(
+        &mut self,
+        exprs: &[Expr],
+        input: &LogicalPlan,
+        plan: &LogicalPlan,
+        wants_dictionary: &[bool],
+    ) -> Result<Stream> {
+        let columns = exprs.iter().map(|expr| self.compile_column(expr, input)).collect::<Result<Vec<_>>>()?;
+        let wanted_of_input = dictionary_wishes(&columns, wants_dictionary, input.schema().fields().len());
+        let stream = self.lower_plan(input, &wanted_of_input)?;
+        let schema = plan.schema().inner().clone();
+        let same = columns.len() == stream.schema.fields().len()
+            && columns.iter().enumerate().all(|(idx, column)| matches!(column, Column::Input(i) if *i == idx))
+            && schema == stream.schema;
+        if same {
+            return Ok(stream);
+        }
+        Ok(self.project(stream, columns, schema, text::list(exprs)))
+    }
+
+    /// A column of `input` as it is, or a computed one.
+    pub(super) fn compile_column(&self, expr: &Expr, input: &LogicalPlan) -> Result<Column> {
+        match plain_column(expr, input.schema()) {
+            Some(idx) => Ok(Column::Input(idx)),
+            None => Ok(Column::Computed(Arc::new(Evaluator::compile(expr, input.schema(), &self.props)?))),
+        }
+    }
+
+    fn lower_filter(&mut self, predicate: &Expr, input: &LogicalPlan, wants_dictionary: &[bool]) -> Result<Stream> {
+        let evaluator = Evaluator::compile(predicate, input.schema(), &self.props)?;
+        let stream = self.lower_plan(input, wants_dictionary)?;
+        let node = self.add_step_node("Filter", text::text(predicate), &stream);
+        let schema = stream.schema.clone();
+        Ok(stream.then(node, Arc::new(Filter::new(Arc::new(evaluator))), schema))
+    }
+
+    fn lower_limit(&mut self, limit: &datafusion_expr::Limit, wants_dictionary: &[bool]) -> Result<Stream> {
+        let not_constant = || Error::usage("LIMIT and OFFSET must be constant numbers");
+        let offset = match limit.get_skip_type().map_err(query_failure)? {
+            SkipType::Literal(offset) => offset as u64,
+            SkipType::UnsupportedExpr => return Err(not_constant()),
+        };
+        let fetch = match limit.get_fetch_type().map_err(query_failure)? {
+            FetchType::Literal(fetch) => fetch.map(|fetch| fetch as u64),
+            FetchType::UnsupportedExpr => return Err(not_constant()),
+        };
+        let stream = self.lower_plan(&limit.input, wants_dictionary)?;
+        let sorted_enough = matches!(limit.input.as_ref(), LogicalPlan::Sort(sort)
+            if offset == 0 && fetch.is_some() && sort.fetch.map(|fetch| fetch as u64) == fetch);
+        if sorted_enough {
+            return Ok(stream);
+        }
+        Ok(self.limit(stream, offset, fetch))
+    }
+
+    pub(super) fn limit(&mut self, stream: Stream, offset: u64, fetch: Option<u64>) -> Stream {
+        let detail = match (fetch, offset) {
+            (Some(fetch), 0) => fetch.to_string(),
+            (Some(fetch), offset) => format!("{fetch} after {offset}"),
+            (None, offset) => format!("all after {offset}"),
+        };
+        let node = self.add_step_node("Limit", detail, &stream);
+        let schema = stream.schema.clone();
+        let limit = Limit::new(offset, fetch, stream.ordered);
+        stream.then(node, Arc::new(limit), schema)
+    }
+
+    fn lower_union(
+        &mut self,
+        inputs: &[Arc<LogicalPlan>],
+        plan: &LogicalPlan,
+        wants_dictionary: &[bool],
+    ) -> Result<Stream> {
+        let schema = plan.schema().inner().clone();
+        let counter = Arc::new(MorselCounter::default());
+        let mut parts: Vec<Part> = Vec::new();
+        let (mut tops, mut ordered) = (Vec::new(), true);
+        for input in inputs {
+            let stream = self.lower_plan(input, wants_dictionary)?;
+            let stream = self.rename(stream, &schema);
+            tops.push(stream.top());
+            ordered &= stream.ordered;
+            for part in stream.parts {
+                let source: Arc<dyn Source> = Arc::new(UnionInput::new(part.source.role, counter.clone(), parts.len()));
+                let mut transforms = part.transforms;
+                transforms.extend(share(&stream.tail));
+                parts.push(Part { source: Step { node: part.source.node, role: source }, transforms });
+            }
+        }
+        let detail = format!("all of {} inputs", inputs.len());
+        let top = self.add_node(Node { name: "Union", detail, inputs: tops, report: None });
+        Ok(Stream { parts, tail: vec![], schema, ordered, top })
+    }
+
+    /// Gives the columns of `stream` the names and NULL-ability of `schema`.
+    pub(super) fn rename(&mut self, stream: Stream, schema: &SchemaRef) -> Stream {
+        if stream.schema.fields() == schema.fields() {
+            return Stream { schema: schema.clone(), ..stream };
+        }
+        let columns = (0..schema.fields().len()).map(Column::Input).collect();
+        let names = schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ");
+        self.project(stream, columns, schema.clone(), names)
+    }
+
+    fn lower_values(&mut self, rows: &[Vec<Expr>], plan: &LogicalPlan) -> Result<Stream> {
+        let schema = plan.schema().inner().clone();
+        let none = datafusion_common::DFSchema::empty();
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
+        for (column_idx, field) in schema.fields().iter().enumerate() {
+            let values = rows.iter().map(|row| {
+                let value = Evaluator::compile(&row[column_idx], &none, &self.props)?.evaluate_columns(&[], 1)?;
+                let value = arrow::compute::cast(&value, field.data_type())?;
+                ScalarValue::try_from_array(&value, 0).map_err(query_failure)
+            });
+            let values = values.collect::<Result<Vec<_>>>()?;
+            columns.push(ScalarValue::iter_to_array(values).map_err(query_failure)?);
+        }
+        let rows = assemble(&schema, columns, rows.len())?;
+        Ok(self.values(rows))
+    }
+
+    fn values(&mut self, rows: RecordBatch) -> Stream {
+        let detail = format!("{} rows", rows.num_rows());
+        let node = self.add_node(Node { name: "Values", detail, inputs: vec![], report: None });
+        let schema = rows.schema();
+        Stream::new(Step { node, role: Arc::new(Values::new(rows)) }, schema, true)
+    }
+}
+
+/// The input columns that profit from a dictionary: read only as they are, by outputs that want one.
+fn dictionary_wishes(columns: &[Column], wants_dictionary: &[bool], n_inputs: usize) -> Vec<bool> {
+    let mut wanted = vec![None; n_inputs];
+    for (column, wants) in columns.iter().zip(wants_dictionary) {
+        if let Column::Input(idx) = column {
+            let wish: &mut Option<bool> = &mut wanted[*idx];
+            *wish = Some(wish.unwrap_or(true) && *wants);
+        }
+    }
+    wanted.into_iter().map(|wish| wish.unwrap_or(false)).collect()
+}
+
+fn unsupported(plan: &LogicalPlan) -> Error {
+    let construct = match plan {
+        LogicalPlan::Join(join) => match join.join_type {
+            JoinType::LeftSemi | JoinType::RightSemi | JoinType::LeftMark | JoinType::RightMark => {
+                "IN or EXISTS with a subquery, or INTERSECT,"
+            }
+            JoinType::LeftAnti | JoinType::RightAnti => "NOT IN or NOT EXISTS with a subquery, or EXCEPT,",
+            _ => "JOIN (also a subquery that gives one value)",
+        },
+        LogicalPlan::Window(_) => "a window function (OVER)",
+        LogicalPlan::Unnest(_) => "UNNEST",
+        LogicalPlan::RecursiveQuery(_) => "WITH RECURSIVE",
+        LogicalPlan::Subquery(_) => "this kind of subquery",
+        LogicalPlan::Distinct(_) => "DISTINCT ON",
+        LogicalPlan::Dml(_) | LogicalPlan::Ddl(_) | LogicalPlan::Copy(_) => "changing tables",
+        LogicalPlan::DescribeTable(_) => "DESCRIBE",
+        _ => return Error::usage(format!("{} is not supported yet", plan.display())),
+    };
+    Error::usage(format!("{construct} is not supported yet"))
+}

@@ -1,0 +1,16 @@
+//! The settings of the planner crates, for planning and for functions while they run.
+
+use std::sync::Arc;
+
+use datafusion_common::config::ConfigOptions;
+
+/// Scalar subqueries become joins, since joins can spill; string columns are not views, since a view keeps the whole
+/// buffer alive that it points into.
+pub fn options() -> Arc<ConfigOptions> {
+    let mut options = ConfigOptions::default();
+    options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
+    options.sql_parser.map_string_types_to_utf8view = false;
+    options.sql_parser.enable_ident_normalization = true;
+    options.sql_parser.collect_spans = true;
+    Arc::new(options)
+}

@@ -1,0 +1,111 @@
+//! Lowering of a table scan: what is read, which rows are kept, what statistics may skip.
+
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::datatypes::DataType;
+use datafusion_common::DFSchema;
+use datafusion_expr::{Expr, TableScan};
+
+use super::comparison::implied_comparisons;
+use super::expression::Evaluator;
+use super::failure::query_failure;
+use super::lower::{Lowering, Stream};
+use super::table::FileTable;
+use super::text;
+use crate::error::{Error, Result};
+use crate::exec::{Node, Step};
+use crate::io::{Comparison, ComparisonOp, RowFilter, ScanRequest};
+
+/// A pushed-down condition.
+struct ScanFilter {
+    evaluator: Evaluator,
+}
+
+impl RowFilter for ScanFilter {
+    fn columns(&self) -> &[usize] {
+        self.evaluator.columns()
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<BooleanArray> {
+        let values = self.evaluator.evaluate_columns(batch.columns(), batch.num_rows())?;
+        match values.as_any().downcast_ref::<BooleanArray>() {
+            Some(mask) => Ok(mask.clone()),
+            None => Err(Error::query(format!("a condition must be true or false, not {}", values.data_type()))),
+        }
+    }
+}
+
+impl Lowering<'_> {
+    /// `wants_dictionary` says for every produced column whether the operators above profit from a dictionary.
+    pub(super) fn lower_scan(&mut self, scan: &TableScan, wants_dictionary: &[bool]) -> Result<Stream> {
+        let Some(source) = scan.source.downcast_ref::<FileTable>() else {
+            return Err(Error::query(format!("{} is not a table of files", scan.table_name)));
+        };
+        let table = source.table();
+        let schema = table.schema();
+        let projection = scan.projection.clone().unwrap_or_else(|| (0..schema.fields().len()).collect());
+        let qualified = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &schema).map_err(query_failure)?;
+        let mut request = ScanRequest::default();
+        for filter in &scan.filters {
+            let evaluator = Evaluator::compile(filter, &qualified, self.props())?;
+            request.filters.push(Arc::new(ScanFilter { evaluator }));
+            request.comparisons.extend(implied_comparisons(filter, &schema));
+        }
+        let wanted = projection.iter().zip(wants_dictionary).filter(|(_, wanted)| **wanted).map(|(idx, _)| *idx);
+        request.dictionary_columns = wanted.filter(|&idx| is_text(schema.field(idx).data_type())).collect();
+        request.projection = projection;
+
+        let detail = describe(&table.describe(), &request, &scan.filters, schema.fields().len(), &schema);
+        let scan_of_table = table.scan(request)?;
+        let node =
+            self.add_node(Node { name: "Scan", detail, inputs: vec![], report: Some(scan_of_table.report.clone()) });
+        let source = Step { node, role: scan_of_table.source };
+        Ok(Stream::new(source, scan.projected_schema.inner().clone(), true))
+    }
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    use DataType::*;
+    matches!(data_type, Utf8 | LargeUtf8 | Utf8View | Binary | LargeBinary | BinaryView)
+}
+
+fn describe(
+    table: &str,
+    request: &ScanRequest,
+    filters: &[Expr],
+    n_columns: usize,
+    schema: &arrow::datatypes::Schema,
+) -> String {
+    let mut detail = format!("{table}, {} of {n_columns} columns", request.projection.len());
+    if !filters.is_empty() {
+        let filters: Vec<String> = filters.iter().map(text::text).collect();
+        detail += &format!(", where {}", filters.join(" AND "));
+    }
+    if !request.comparisons.is_empty() {
+        let skips: Vec<String> = request.comparisons.iter().map(|one| describe_comparison(one, schema)).collect();
+        detail += &format!(", pruning by {}", skips.join(" AND "));
+    }
+    if !request.dictionary_columns.is_empty() {
+        let names: Vec<&str> =
+            request.dictionary_columns.iter().map(|&idx| schema.field(idx).name().as_str()).collect();
+        detail += &format!(", dictionaries {}", names.join(", "));
+    }
+    detail
+}
+
+fn describe_comparison(comparison: &Comparison, schema: &arrow::datatypes::Schema) -> String {
+    let name = schema.field(comparison.column).name();
+    let op = match comparison.op {
+        ComparisonOp::Equal => "=",
+        ComparisonOp::Less => "<",
+        ComparisonOp::LessOrEqual => "<=",
+        ComparisonOp::Greater => ">",
+        ComparisonOp::GreaterOrEqual => ">=",
+        ComparisonOp::In => return format!("{name} IN {} values", comparison.values.len()),
+        ComparisonOp::IsNull => return format!("{name} IS NULL"),
+        ComparisonOp::IsNotNull => return format!("{name} IS NOT NULL"),
+    };
+    let value = arrow::util::display::array_value_to_string(&comparison.values, 0).unwrap_or_default();
+    format!("{name} {op} {value}")
+}
