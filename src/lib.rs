@@ -10,6 +10,8 @@ pub mod memory;
 pub mod operators;
 pub mod physical;
 pub mod plan;
+pub mod row;
+pub mod spill;
 pub mod sql;
 
 pub use error::{Error, ErrorKind, Result};

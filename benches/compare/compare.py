@@ -30,7 +30,7 @@ import report  # noqa: E402
 ENGINES = ("brimful", "duckdb", "polars", "datafusion")
 LADDER_BUDGETS = "4GiB,2GiB,1GiB,512MiB,256MiB,128MiB"
 UNITS = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-RAM_SHARE = 0.9  # no peer may take the machine down with it
+RAM_SHARE = 0.8  # no peer may take the machine down with it
 WARM_SHARE = 0.5  # a file larger than this share of memory does not stay in the page cache
 
 
@@ -67,7 +67,7 @@ def command_of(options, engine, question, budget, folder):
         sql = question.text_for(engine, data)
         return [
             *(str(options.brimful), "sql", sql, "-o", str(result), "--format", "parquet"),
-            *("--memory-budget", f"{budget}B", "--threads", str(options.threads)),
+            *("--memory-budget", f"{budget // report.MIB}MiB", "--threads", str(options.threads)),
             *("--spill-dir", str(spill), "--metrics", str(folder / "metrics.json")),
         ]
     return [

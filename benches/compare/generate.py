@@ -142,16 +142,15 @@ def sorted_draws(shape):
     n_left, weight_left = shape.n_rows, 1.0
     cells, n_cell_rows, chunk_idx = [], 0, 0
     for *cell, weight in sorted_cells(shape):
+        if n_cell_rows >= CHUNK_ROWS:
+            yield lambda chunk_idx=chunk_idx, cells=cells: draw_cells(shape, chunk_idx, cells)
+            cells, n_cell_rows, chunk_idx = [], 0, chunk_idx + 1
         n_rows = int(rng.binomial(n_left, min(1.0, weight / weight_left))) if weight_left > 1e-12 else n_left
         n_left, weight_left = n_left - n_rows, weight_left - weight
         cells.append((*cell, n_rows))
         n_cell_rows += n_rows
-        if n_cell_rows >= CHUNK_ROWS:
-            yield lambda chunk_idx=chunk_idx, cells=cells: draw_cells(shape, chunk_idx, cells)
-            cells, n_cell_rows, chunk_idx = [], 0, chunk_idx + 1
-    if cells:  # rounding may leave a few rows to nobody: they go to the last cell
-        cells[-1] = (*cells[-1][:4], cells[-1][4] + n_left)
-        yield lambda: draw_cells(shape, chunk_idx, cells)
+    cells[-1] = (*cell, n_rows + n_left)  # the rows that rounding of the weights left to nobody
+    yield lambda: draw_cells(shape, chunk_idx, cells)
 
 
 def draw_cells(shape, chunk_idx, cells):
@@ -224,7 +223,8 @@ class ParquetFile:
         )
 
     def write(self, table):
-        self.writer.write_table(table, row_group_size=CHUNK_ROWS)
+        n_groups = max(1, round(table.num_rows / CHUNK_ROWS))  # a sorted chunk is a little larger than the others
+        self.writer.write_table(table, row_group_size=math.ceil(table.num_rows / n_groups))
 
     def close(self):
         self.writer.close()
@@ -270,6 +270,7 @@ def generate(shape, folder, formats, compression):
             totals.add(shape, columns)
             list(writers.map(lambda file: file.write(table), files))
             report(totals.sums["n"], shape.n_rows, started)
+    assert totals.sums["n"] == shape.n_rows, "the chunks do not add up to the table"
     for file in files:
         file.close()
     for kind, path in paths.items():

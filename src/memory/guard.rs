@@ -20,10 +20,10 @@ pub struct ResidentGuard {
 }
 
 impl ResidentGuard {
-    /// Watches the process on behalf of `memory`. Live bytes at this moment count as known.
+    /// Watches the process on behalf of `memory`. Live bytes that are not reserved at this moment count as known.
     pub fn watch(memory: Memory) -> Self {
         let (stop, stopped) = channel();
-        let known_bytes = live_bytes();
+        let known_bytes = live_bytes().saturating_sub(memory.reserved_outside_pages());
         let run = move || {
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(SAMPLE_EVERY) {
                 sample(&memory, known_bytes);
@@ -57,7 +57,9 @@ fn sample(memory: &Memory, known_bytes: u64) {
     let Some(resident) = resident_bytes_now() else { return };
     let excess = (resident + safety / 2).saturating_sub(budget);
     if excess > 0 {
-        memory.set_limit(memory.limit_bytes().saturating_sub(excess));
+        // What may stay charged for the rest to fit, whatever the limit was: growing further has to stop now.
+        let target = memory.charged_bytes().saturating_sub(excess);
+        memory.set_limit(memory.limit_bytes().min(target));
         memory.relieve(excess);
     }
 }

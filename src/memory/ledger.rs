@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use super::{Budget, Sizes};
 use crate::error::{Error, Result};
@@ -28,7 +28,8 @@ struct Ledger {
     pages: AtomicU64,
     peak: AtomicU64,
     sizes: Sizes,
-    evictor: OnceLock<Weak<dyn Evict>>,
+    idle_pages: AtomicU64,
+    evictor: Mutex<Option<Weak<dyn Evict>>>,
     refuse_every: AtomicU64,
     n_requests: AtomicU64,
 }
@@ -52,7 +53,7 @@ impl OverBudget {
     /// The smallest budget with which this request would have been granted, all else being equal.
     pub fn smallest_budget(&self) -> u64 {
         const MIB: u64 = 1 << 20;
-        (self.budget + self.want.saturating_sub(self.available)).div_ceil(MIB) * MIB
+        self.budget.saturating_add(self.want.saturating_sub(self.available)).div_ceil(MIB).saturating_mul(MIB)
     }
 }
 
@@ -113,7 +114,8 @@ impl Memory {
             pages: AtomicU64::new(0),
             peak: AtomicU64::new(0),
             sizes: Sizes::new(governed, threads),
-            evictor: OnceLock::new(),
+            idle_pages: AtomicU64::new(0),
+            evictor: Mutex::new(None),
             refuse_every: AtomicU64::new(0),
             n_requests: AtomicU64::new(0),
         };
@@ -145,9 +147,10 @@ impl Memory {
         self.ledger.peak.load(Ordering::Relaxed)
     }
 
-    /// Bytes that could be reserved now without evicting anything.
+    /// Bytes that could be reserved now without evicting anything: free ones, and pages that are resident but not in use.
     pub fn available_bytes(&self) -> u64 {
-        self.ledger.available()
+        let idle = self.ledger.idle_pages.load(Ordering::Relaxed);
+        self.ledger.available().saturating_add(idle).min(self.limit_bytes())
     }
 
     /// An empty reservation of `consumer`, an operator's name as EXPLAIN prints it.
@@ -177,7 +180,11 @@ impl Memory {
     }
 
     pub(super) fn set_evictor(&self, evictor: Weak<dyn Evict>) {
-        let _ = self.ledger.evictor.set(evictor);
+        *self.lock_evictor() = Some(evictor);
+    }
+
+    fn lock_evictor(&self) -> std::sync::MutexGuard<'_, Option<Weak<dyn Evict>>> {
+        self.ledger.evictor.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Makes room by evicting unpinned pages, as far as there are any; a failing disk shows at the next request.
@@ -190,6 +197,11 @@ impl Memory {
         self.reserved_bytes().saturating_sub(self.ledger.pages.load(Ordering::Relaxed))
     }
 
+    /// Bytes that count against the limit: reserved ones and the shadow.
+    pub(super) fn charged_bytes(&self) -> u64 {
+        self.reserved_bytes() + self.ledger.shadow.load(Ordering::Relaxed)
+    }
+
     /// Takes `bytes` for a page from the ledger without evicting anything.
     pub(super) fn take_for_page(&self, bytes: u64) -> bool {
         let taken = self.ledger.try_take(bytes);
@@ -197,6 +209,16 @@ impl Memory {
             self.ledger.pages.fetch_add(bytes, Ordering::Relaxed);
         }
         taken
+    }
+
+    /// Counts page bytes that are charged and resident but not in use.
+    pub(super) fn count_idle(&self, bytes: i64) {
+        self.ledger.idle_pages.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// What has to be given back before `bytes` fit; at least 1.
+    pub(super) fn missing_bytes(&self, bytes: u64) -> u64 {
+        bytes.saturating_sub(self.ledger.available()).max(1)
     }
 
     pub(super) fn give_back_page(&self, bytes: u64) {
@@ -215,6 +237,11 @@ impl Memory {
         }
     }
 
+    /// The refusal of an operator that keeps to a share of its own.
+    pub fn refuse(&self, consumer: &'static str, want: u64) -> OverBudget {
+        self.refusal(consumer, want, None)
+    }
+
     pub(super) fn refusal(&self, consumer: &'static str, want: u64, disk: Option<Error>) -> OverBudget {
         let available = self.ledger.available();
         OverBudget { consumer, want, available, budget: self.ledger.budget.bytes(), disk }
@@ -225,11 +252,16 @@ impl Memory {
         if self.refuses_for_test() {
             return Err(self.refusal(consumer, bytes, None));
         }
+        if bytes > self.limit_bytes() {
+            // It cannot fit whatever goes, so nothing is made to go.
+            return Err(self.refusal(consumer, bytes, None));
+        }
+        let mut found_nothing = false;
         while !self.ledger.try_take(bytes) {
-            let missing = bytes.saturating_sub(self.ledger.available());
-            match self.evict(missing.max(1)) {
-                Ok(0) => return Err(self.refusal(consumer, bytes, None)),
-                Ok(_) => {}
+            match self.evict(self.missing_bytes(bytes)) {
+                Ok(0) if found_nothing => return Err(self.refusal(consumer, bytes, None)),
+                // After nothing was found, one more look: somebody may have given memory back meanwhile.
+                Ok(freed) => found_nothing = freed == 0,
                 Err(error) => return Err(self.refusal(consumer, bytes, Some(error))),
             }
         }
@@ -237,7 +269,8 @@ impl Memory {
     }
 
     fn evict(&self, want: u64) -> Result<u64> {
-        match self.ledger.evictor.get().and_then(Weak::upgrade) {
+        let evictor = self.lock_evictor().as_ref().and_then(Weak::upgrade);
+        match evictor {
             Some(evictor) => evictor.evict(want),
             None => Ok(0),
         }
@@ -277,9 +310,10 @@ impl Reservation {
     /// # Errors
     /// [`OverBudget`] when they do not fit even after evicting every unpinned page; nothing has changed then.
     pub fn try_grow(&mut self, bytes: u64) -> Result<(), OverBudget> {
-        let need = self.used + bytes;
+        let refusal = || self.memory.refusal(self.consumer, bytes, None);
+        let need = self.used.checked_add(bytes).ok_or_else(refusal)?;
         if need > self.granted {
-            let step = (need - self.granted).div_ceil(QUANTUM) * QUANTUM;
+            let step = (need - self.granted).checked_next_multiple_of(QUANTUM).ok_or_else(refusal)?;
             self.memory.take(self.consumer, step)?;
             self.granted += step;
         }
@@ -346,6 +380,18 @@ mod tests {
         second.try_grow(600 << 10).unwrap();
         second.shrink(600 << 10);
         assert_eq!(memory.reserved_bytes(), 0);
+    }
+
+    #[test]
+    fn absurd_requests_are_refused_and_change_nothing() {
+        let memory = Memory::with_governed(1 << 20, 1);
+        let mut held = memory.reserve("any");
+        held.try_grow(100).unwrap();
+        for bytes in [u64::MAX, u64::MAX - 50, u64::MAX / 2, 2 << 20] {
+            let refused = held.try_grow(bytes).unwrap_err();
+            assert_eq!(Error::from(refused).kind(), crate::ErrorKind::Budget);
+        }
+        assert_eq!((held.bytes(), memory.reserved_bytes()), (100, QUANTUM));
     }
 
     #[test]

@@ -73,21 +73,24 @@ pub struct Page {
 }
 
 /// What an unpinned page is made of; shared with the eviction queue.
+///
+/// 56 bytes, because evicted pages keep theirs: what only resident pages need is boxed.
 pub(super) struct Slot {
     owner: Arc<PageOwner>,
-    bytes: usize,
-    stream: u64,
+    /// Length in units of [`SLOT_UNIT`], so that it fits.
+    n_units: u32,
+    stream: u32,
     place: Mutex<Place>,
 }
 
+/// Pages are as long as a multiple of this.
+const SLOT_UNIT: usize = 4096;
+
 enum Place {
-    Resident(Frame, Ticket),
+    Resident(Box<(Frame, Ticket)>),
     /// Put in by `unpin` before the ticket is known, and left behind by `pin` and drop.
     Nowhere,
-    Evicted {
-        block: BlockId,
-        encoded_bytes: usize,
-    },
+    Evicted(BlockId, u32),
 }
 
 impl PagePool {
@@ -136,11 +139,9 @@ impl PagePool {
     /// A frame for a standard page: a free one, a new one, or one of an evicted page.
     fn take_frame(&self, owner: &PageOwner) -> Result<Frame, OverBudget> {
         let bytes = self.memory.sizes().page_bytes as u64;
-        if self.memory.refuses_for_test() {
-            return Err(self.memory.refusal(owner.name, bytes, None));
-        }
+        let mut found_nothing = false;
         loop {
-            if let Some(frame) = self.arena.take_resident() {
+            if let Some(frame) = self.take_idle() {
                 return Ok(frame);
             }
             if self.memory.take_for_page(bytes) {
@@ -152,19 +153,26 @@ impl PagePool {
             match self.evict_one() {
                 Ok(Some(frame)) if !frame.is_large() => return Ok(frame),
                 Ok(Some(frame)) => self.release_frame(frame),
-                Ok(None) => return Err(self.memory.refusal(owner.name, bytes, None)),
+                Ok(None) if found_nothing => return Err(self.memory.refusal(owner.name, bytes, None)),
+                // Another thread may have dropped a page since the look above.
+                Ok(None) => found_nothing = true,
                 Err(error) => return Err(self.memory.refusal(owner.name, bytes, Some(error))),
             }
         }
     }
 
+    /// A mapping of its own. Nothing is evicted for a page that cannot fit whatever goes.
     fn take_large_frame(&self, owner: &PageOwner, bytes: usize) -> Result<Frame, OverBudget> {
-        let bytes = bytes.next_multiple_of(4096);
         let refusal = |error| self.memory.refusal(owner.name, bytes as u64, error);
+        let Some(bytes) = bytes.checked_next_multiple_of(SLOT_UNIT).filter(|&bytes| bytes as u64 <= self.limit())
+        else {
+            return Err(refusal(None));
+        };
+        let mut found_nothing = false;
         while !self.memory.take_for_page(bytes as u64) {
-            match self.evict(bytes as u64) {
-                Ok(0) => return Err(refusal(None)),
-                Ok(_) => {}
+            match self.evict(self.memory.missing_bytes(bytes as u64)) {
+                Ok(0) if found_nothing => return Err(refusal(None)),
+                Ok(freed) => found_nothing = freed == 0,
                 Err(error) => return Err(refusal(Some(error))),
             }
         }
@@ -174,19 +182,32 @@ impl PagePool {
         })
     }
 
+    fn limit(&self) -> u64 {
+        self.memory.limit_bytes().min(u64::from(u32::MAX) * SLOT_UNIT as u64)
+    }
+
+    /// A frame that is resident and free.
+    fn take_idle(&self) -> Option<Frame> {
+        let frame = self.arena.take_resident()?;
+        self.memory.count_idle(-(frame.len() as i64));
+        Some(frame)
+    }
+
     /// Writes the first page of the queue to the store and returns its frame, still charged.
     fn evict_one(&self) -> Result<Option<Frame>> {
         while let Some(slot) = self.queue.take_first() {
             let mut place = slot.lock();
             match std::mem::replace(&mut *place, Place::Nowhere) {
-                Place::Resident(frame, ticket) => {
-                    return match self.write_out(&slot, &frame) {
+                Place::Resident(resident) => {
+                    return match self.write_out(&slot, &resident.0) {
                         Ok((block, encoded_bytes)) => {
-                            *place = Place::Evicted { block, encoded_bytes };
-                            Ok(Some(frame))
+                            *place = Place::Evicted(block, encoded_bytes);
+                            Ok(Some(resident.0))
                         }
                         Err(error) => {
-                            *place = Place::Resident(frame, ticket);
+                            // Intact and evictable as before: the disk may work again, or another query may go on.
+                            self.queue.enter_again(resident.1, slot.clone());
+                            *place = Place::Resident(resident);
                             Err(error)
                         }
                     };
@@ -197,32 +218,33 @@ impl PagePool {
         Ok(None)
     }
 
-    fn write_out(&self, slot: &Slot, frame: &Frame) -> Result<(BlockId, usize)> {
+    fn write_out(&self, slot: &Slot, frame: &Frame) -> Result<(BlockId, u32)> {
         let owner = &slot.owner;
+        let stream = owner.stream_base | u64::from(slot.stream);
         let written = if frame.is_large() {
-            self.store.write(slot.stream, frame.bytes()).map(|(block, stored)| (block, stored, slot.bytes))
+            self.store.write(stream, frame.bytes()).map(|(block, stored)| (block, stored, 0))
         } else {
             let mut scratch = self.take_scratch();
             scratch.clear();
             owner.format.encode(frame.bytes(), &mut scratch);
-            let written = self.store.write(slot.stream, &scratch).map(|(block, stored)| (block, stored, scratch.len()));
+            let encoded_bytes = scratch.len() as u32;
+            let written = self.store.write(stream, &scratch).map(|(block, stored)| (block, stored, encoded_bytes));
             self.put_scratch(scratch);
             written
         };
         let (block, stored, encoded_bytes) = written?;
-        owner.counters.resident.fetch_sub(slot.bytes as u64, Ordering::Relaxed);
-        owner.counters.spilled_raw.fetch_add(slot.bytes as u64, Ordering::Relaxed);
+        owner.counters.resident.fetch_sub(frame.len() as u64, Ordering::Relaxed);
+        owner.counters.spilled_raw.fetch_add(frame.len() as u64, Ordering::Relaxed);
         owner.counters.spilled_stored.fetch_add(stored, Ordering::Relaxed);
         Ok((block, encoded_bytes))
     }
 
-    fn restore(&self, owner: &PageOwner, block: BlockId, encoded_bytes: usize, frame: &mut Frame) -> Result<()> {
+    fn restore(&self, owner: &PageOwner, block: BlockId, encoded_bytes: u32, frame: &mut Frame) -> Result<()> {
         if frame.is_large() {
             self.store.read(block, frame.bytes_mut())?;
         } else {
             let mut scratch = self.take_scratch();
-            scratch.clear();
-            scratch.resize(encoded_bytes, 0);
+            scratch.resize(encoded_bytes as usize, 0);
             let read =
                 self.store.read(block, &mut scratch).and_then(|()| owner.format.decode(&scratch, frame.bytes_mut()));
             self.put_scratch(scratch);
@@ -257,7 +279,7 @@ impl Evict for PagePool {
     fn evict(&self, want: u64) -> Result<u64> {
         let mut freed = 0;
         while freed < want {
-            let frame = match self.arena.take_resident() {
+            let frame = match self.take_idle() {
                 Some(frame) => frame,
                 None => match self.evict_one()? {
                     Some(frame) => frame,
@@ -278,6 +300,14 @@ impl PageOwner {
     /// # Errors
     /// [`OverBudget`] when it does not fit even after evicting every unpinned page.
     pub fn allocate(self: &Arc<Self>, bytes: usize) -> Result<PinnedPage, OverBudget> {
+        if self.pool.memory.refuses_for_test() {
+            return Err(self.pool.memory.refusal(self.name, bytes as u64, None));
+        }
+        self.allocate_now(bytes)
+    }
+
+    /// As [`PageOwner::allocate`], without the refusals of tests.
+    fn allocate_now(self: &Arc<Self>, bytes: usize) -> Result<PinnedPage, OverBudget> {
         let frame = if bytes <= self.page_bytes() {
             self.pool.take_frame(self)?
         } else {
@@ -329,24 +359,21 @@ impl PinnedPage {
     pub fn unpin(mut self, priority: u32, stream: u32) -> Result<Page> {
         let Some(frame) = self.frame.take() else { return Err(Error::query("a page was unpinned twice")) };
         let owner = self.owner.clone();
-        let slot = Arc::new(Slot {
-            bytes: frame.len(),
-            stream: owner.stream_base | u64::from(stream),
-            place: Mutex::new(Place::Nowhere),
-            owner,
-        });
+        let n_units = (frame.len() / SLOT_UNIT) as u32;
+        let slot = Arc::new(Slot { n_units, stream, place: Mutex::new(Place::Nowhere), owner });
+        let page = Page { slot: slot.clone() };
         let pool = &slot.owner.pool;
         {
             let mut place = slot.lock();
             let ticket = pool.queue.enter(priority, slot.clone());
-            *place = Place::Resident(frame, ticket);
+            *place = Place::Resident(Box::new((frame, ticket)));
         }
         if pool.evict_all.load(Ordering::Relaxed)
             && let Some(frame) = pool.evict_one()?
         {
             pool.release_frame(frame);
         }
-        Ok(Page { slot })
+        Ok(page)
     }
 
     /// The bytes.
@@ -387,45 +414,80 @@ impl Drop for PinnedPage {
 impl PagePool {
     /// A frame nobody needs any more: standard ones stay resident for the next taker.
     fn drop_frame(&self, frame: Frame) {
-        if frame.is_large() { self.release_frame(frame) } else { self.arena.put_back(frame) }
+        if frame.is_large() {
+            self.release_frame(frame);
+        } else {
+            self.memory.count_idle(frame.len() as i64);
+            self.arena.put_back(frame);
+        }
+    }
+}
+
+impl Drop for PagePool {
+    /// Pages hold the pool, so every frame is idle or released by now.
+    fn drop(&mut self) {
+        while let Some(frame) = self.take_idle() {
+            self.release_frame(frame);
+        }
     }
 }
 
 impl Page {
-    /// Brings the page into memory and takes it out of the pool's hands.
+    /// Brings the page into memory and takes it out of the pool's hands. Refusals for tests do not apply here, because
+    /// there is nothing to fall back on: see [`Page::try_pin`].
     ///
     /// # Errors
-    /// A budget error when there is no frame for it, a disk error when it cannot be read back.
+    /// A budget error when there is no frame for it, a disk error when it cannot be read back. The page is gone then.
     pub fn pin(self) -> Result<PinnedPage> {
+        self.take_resident_or(PageOwner::allocate_now).map_err(|(_, error)| error)
+    }
+
+    /// As [`Page::pin`], but a page that cannot be pinned comes back with the error.
+    ///
+    /// # Errors
+    /// As [`Page::pin`].
+    pub fn try_pin(self) -> Result<PinnedPage, (Page, Error)> {
+        self.take_resident_or(PageOwner::allocate)
+    }
+
+    fn take_resident_or(
+        self,
+        allocate: fn(&Arc<PageOwner>, usize) -> Result<PinnedPage, OverBudget>,
+    ) -> Result<PinnedPage, (Page, Error)> {
         let owner = self.slot.owner.clone();
         let mut place = self.slot.lock();
         match std::mem::replace(&mut *place, Place::Nowhere) {
-            Place::Resident(frame, ticket) => {
+            Place::Resident(resident) => {
                 drop(place);
+                let (frame, ticket) = *resident;
                 owner.pool.queue.leave(ticket);
                 Ok(PinnedPage { owner, frame: Some(frame) })
             }
-            Place::Evicted { block, encoded_bytes } => {
-                *place = Place::Evicted { block, encoded_bytes };
+            Place::Evicted(block, encoded_bytes) => {
+                // Nobody else moves an evicted page, so its lock need not be held while a frame is found (which may
+                // evict others). The block is freed when `self` is dropped.
+                *place = Place::Evicted(block, encoded_bytes);
                 drop(place);
-                self.pin_evicted(owner, block, encoded_bytes)
+                let mut pinned = match allocate(&owner, self.len()) {
+                    Ok(pinned) => pinned,
+                    Err(refused) => return Err((self, refused.into())),
+                };
+                let Some(frame) = pinned.frame.as_mut() else { return Ok(pinned) };
+                match owner.pool.restore(&owner, block, encoded_bytes, frame) {
+                    Ok(()) => Ok(pinned),
+                    Err(error) => Err((self, error)),
+                }
             }
-            Place::Nowhere => Err(Error::query("a page was pinned twice")),
+            Place::Nowhere => {
+                drop(place);
+                Err((self, Error::query("a page was pinned twice")))
+            }
         }
-    }
-
-    /// Nobody else moves an evicted page, so its lock need not be held while a frame is found (which may evict others).
-    fn pin_evicted(self, owner: Arc<PageOwner>, block: BlockId, encoded_bytes: usize) -> Result<PinnedPage> {
-        let mut pinned = owner.allocate(self.slot.bytes)?;
-        if let Some(frame) = pinned.frame.as_mut() {
-            owner.pool.restore(&owner, block, encoded_bytes, frame)?;
-        }
-        Ok(pinned)
     }
 
     /// Bytes of the page when it is in memory.
     pub fn len(&self) -> usize {
-        self.slot.bytes
+        self.slot.n_units as usize * SLOT_UNIT
     }
 
     /// Whether the page has no bytes; never the case.
@@ -439,12 +501,13 @@ impl Drop for Page {
         let pool = &self.slot.owner.pool;
         let place = std::mem::replace(&mut *self.slot.lock(), Place::Nowhere);
         match place {
-            Place::Resident(frame, ticket) => {
+            Place::Resident(resident) => {
+                let (frame, ticket) = *resident;
                 pool.queue.leave(ticket);
                 self.slot.owner.counters.resident.fetch_sub(frame.len() as u64, Ordering::Relaxed);
                 pool.drop_frame(frame);
             }
-            Place::Evicted { block, .. } => pool.store.free(block),
+            Place::Evicted(block, _) => pool.store.free(block),
             Place::Nowhere => {}
         }
     }
@@ -458,4 +521,15 @@ impl Slot {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_evicted_page_costs_one_small_allocation() {
+        // The counts of the Arc and the slot; the next size class of the allocator is 64.
+        assert!(2 * size_of::<usize>() + size_of::<Slot>() <= 56, "{}", size_of::<Slot>());
+    }
 }

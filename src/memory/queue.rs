@@ -35,6 +35,11 @@ impl EvictionQueue {
         ticket
     }
 
+    /// Puts a page that was taken out back in its place.
+    pub(super) fn enter_again(&self, ticket: Ticket, slot: Arc<Slot>) {
+        self.lock().by_priority.insert(ticket, slot);
+    }
+
     pub(super) fn leave(&self, ticket: Ticket) {
         self.lock().by_priority.remove(&ticket);
     }

@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::exec::{Node, Step};
 use crate::io::ColumnStatistics;
 use crate::operators::aggregate::{
-    Aggregate as AggregateOperator, AggregateCall, AggregateFunction, AggregateOptions, AggregateSpec,
+    Aggregate as AggregateOperator, AggregateCall, AggregateFunction, AggregateOptions, AggregateSpec, is_native,
 };
 use crate::operators::project::Column;
 
@@ -87,11 +87,8 @@ impl Lowering<'_> {
     }
 
     pub(super) fn lower_aggregate(&mut self, aggregate: &Aggregate) -> Result<Stream> {
-        let keys: Vec<Expr> = grouping_set_to_exprlist(&aggregate.group_expr)
-            .map_err(query_failure)?
-            .into_iter()
-            .cloned()
-            .collect();
+        let keys: Vec<Expr> =
+            grouping_set_to_exprlist(&aggregate.group_expr).map_err(query_failure)?.into_iter().cloned().collect();
         let output = aggregate.schema.inner().clone();
         let sets = grouping_sets::sets(&aggregate.group_expr, &keys, &output)?;
         let mut inputs = Inputs { plan: &aggregate.input, exprs: vec![], shared_from: 0 };
@@ -131,12 +128,7 @@ impl Lowering<'_> {
 
     /// Lowers the input and computes what is not there yet. Returns where each of `inputs` is. With `keys_first` the
     /// columns are exactly `inputs`, in order.
-    fn lower_inputs(
-        &mut self,
-        inputs: &Inputs<'_>,
-        keys: &[usize],
-        keys_first: bool,
-    ) -> Result<(Stream, Vec<usize>)> {
+    fn lower_inputs(&mut self, inputs: &Inputs<'_>, keys: &[usize], keys_first: bool) -> Result<(Stream, Vec<usize>)> {
         let schema = inputs.plan.schema();
         let n_columns = schema.fields().len();
         let columns =
@@ -153,8 +145,7 @@ impl Lowering<'_> {
             }
         }
         let stream = self.lower_plan(inputs.plan, &wants_dictionary)?;
-        let plain: Option<Vec<usize>> =
-            inputs.exprs.iter().map(|expr| plain_column(expr, schema.as_ref())).collect();
+        let plain: Option<Vec<usize>> = inputs.exprs.iter().map(|expr| plain_column(expr, schema.as_ref())).collect();
         if let Some(plain) = plain.filter(|_| !keys_first) {
             return Ok((stream, plain));
         }
@@ -192,7 +183,8 @@ impl Lowering<'_> {
         key_statistics: Vec<Option<ColumnStatistics>>,
     ) -> Result<Stream> {
         let schema = spec.output.clone();
-        let options = AggregateOptions { key_statistics };
+        let range = |known: &Option<ColumnStatistics>| statistics::integer_range(known.as_ref()?);
+        let options = AggregateOptions { key_ranges: key_statistics.iter().map(range).collect() };
         let aggregate = AggregateOperator::new(spec, options, self.cx)?;
         let inputs = vec![stream.top()];
         let node = self.add_node(Node { name, detail, inputs, report: Some(aggregate.clone()) });
@@ -227,11 +219,7 @@ fn lower_call(expr: &Expr, output: &FieldRef, inputs: &mut Inputs<'_>) -> Result
 }
 
 /// The function of ours that computes `call`, and its arguments.
-fn native(
-    call: &Call,
-    output: &DataType,
-    inputs: &mut Inputs<'_>,
-) -> Result<Option<(AggregateFunction, Vec<usize>)>> {
+fn native(call: &Call, output: &DataType, inputs: &mut Inputs<'_>) -> Result<Option<(AggregateFunction, Vec<usize>)>> {
     use AggregateFunction::*;
     let params = &call.params;
     let name = call.func.name();
@@ -241,43 +229,38 @@ fn native(
     }
     let args = params.args.as_slice();
     let types = args.iter().map(|arg| inputs.type_of(arg)).collect::<Result<Vec<_>>>()?;
-    let float = DataType::Float64;
-    let (function, arg_type) = match (name, args, types.as_slice()) {
-        ("count", [], _) => return Ok(Some((CountStar, vec![]))),
-        ("count", [Expr::Literal(value, _)], _) if !value.is_null() => return Ok(Some((CountStar, vec![]))),
-        ("count", [_], [any]) => (Count, any.clone()),
-        ("sum", [_], [DataType::Decimal128(..)]) if matches!(output, DataType::Decimal128(..)) => {
-            (Sum, types[0].clone())
-        }
-        ("sum", [_], [number]) if number.is_numeric() && is_sum_type(output) => (Sum, output.clone()),
-        ("avg", [_], [DataType::Decimal128(..)]) if matches!(output, DataType::Decimal128(..)) => {
-            (Avg, types[0].clone())
-        }
-        ("avg", [_], [number]) if number.is_numeric() && *output == float => (Avg, float),
-        ("min", [_], [any]) if is_orderable(any) => (Min, any.clone()),
-        ("max", [_], [any]) if is_orderable(any) => (Max, any.clone()),
-        ("var", [_], _) => (Var { sample: true }, float),
-        ("var_pop", [_], _) => (Var { sample: false }, float),
-        ("stddev", [_], _) => (StdDev { sample: true }, float),
-        ("stddev_pop", [_], _) => (StdDev { sample: false }, float),
-        ("covar_samp", [_, _], _) => (Covar { sample: true }, float),
-        ("covar_pop", [_, _], _) => (Covar { sample: false }, float),
-        ("corr", [_, _], _) => (Corr, float),
-        ("bool_and", [_], _) => (BoolAnd, DataType::Boolean),
-        ("bool_or", [_], _) => (BoolOr, DataType::Boolean),
+    let decimal = matches!(types.as_slice(), [DataType::Decimal128(..)]);
+    let function = match (name, args) {
+        ("count", []) => CountStar,
+        ("count", [Expr::Literal(value, _)]) if !value.is_null() => CountStar,
+        ("count", [_]) => Count,
+        ("sum", [_]) => Sum,
+        ("avg", [_]) => Avg,
+        ("min", [_]) => Min,
+        ("max", [_]) => Max,
+        ("var", [_]) => Var { sample: true },
+        ("var_pop", [_]) => Var { sample: false },
+        ("stddev", [_]) => StdDev { sample: true },
+        ("stddev_pop", [_]) => StdDev { sample: false },
+        ("covar_samp", [_, _]) => Covar { sample: true },
+        ("covar_pop", [_, _]) => Covar { sample: false },
+        ("corr", [_, _]) => Corr,
+        ("bool_and", [_]) => BoolAnd,
+        ("bool_or", [_]) => BoolOr,
         _ => return Ok(None),
     };
-    let args = args.iter().map(|arg| inputs.add_as(arg, &arg_type)).collect::<Result<Vec<_>>>()?;
-    Ok(Some((function, args)))
-}
-
-fn is_sum_type(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Int64 | DataType::UInt64 | DataType::Float64)
-}
-
-fn is_orderable(data_type: &DataType) -> bool {
-    use DataType::*;
-    data_type.is_primitive() || matches!(data_type, Boolean | Utf8 | LargeUtf8 | Binary | LargeBinary)
+    let wanted: Vec<DataType> = match function {
+        CountStar => vec![],
+        Sum if !decimal && types[0].is_numeric() => vec![output.clone()],
+        Avg if !decimal && types[0].is_numeric() => vec![DataType::Float64],
+        Var { .. } | StdDev { .. } | Covar { .. } | Corr => vec![DataType::Float64; types.len()],
+        _ => types,
+    };
+    if !is_native(&function, &wanted, output) {
+        return Ok(None);
+    }
+    let args = args.iter().zip(&wanted).map(|(arg, data_type)| inputs.add_as(arg, data_type));
+    Ok(Some((function, args.collect::<Result<_>>()?)))
 }
 
 /// The call through the library's accumulators. Constant arguments are not columns.

@@ -118,9 +118,7 @@ fn prefix(like: &Like, schema: &Schema) -> Option<[Comparison; 2]> {
     // Bytes of UTF-8 order like characters; a successor exists for every ASCII character but the last.
     let successor = last.is_ascii().then(|| char::from(last as u8 + 1)).filter(char::is_ascii)?;
     let above = format!("{}{successor}", &prefix[..prefix.len() - 1]);
-    let bound = |op, text: String| {
-        compare(&like.expr, op, &Expr::Literal(ScalarValue::Utf8(Some(text)), None), schema)
-    };
+    let bound = |op, text: String| compare(&like.expr, op, &Expr::Literal(ScalarValue::Utf8(Some(text)), None), schema);
     Some([bound(Operator::GtEq, prefix.clone())?, bound(Operator::Lt, above)?])
 }
 

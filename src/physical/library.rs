@@ -103,11 +103,7 @@ impl LibraryFunction for Library {
 
     fn accumulator(&self) -> Result<Box<dyn GroupAccumulator>> {
         let accumulator = new_accumulator(&self.function).map_err(query_failure)?;
-        Ok(Box::new(LibraryAccumulator {
-            accumulator,
-            args: self.args.clone(),
-            n_sort_keys: self.n_sort_keys,
-        }))
+        Ok(Box::new(LibraryAccumulator { accumulator, args: self.args.clone(), n_sort_keys: self.n_sort_keys }))
     }
 }
 

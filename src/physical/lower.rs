@@ -39,12 +39,8 @@ pub fn lower(
     let stream = lowering.lower_plan(plan, &vec![false; n_columns])?;
     let sink = output(stream.schema.clone(), stream.ordered)?;
     let order = if stream.ordered { "in order" } else { "" };
-    let node = lowering.add_node(Node {
-        name: "Output",
-        detail: order.to_string(),
-        inputs: vec![stream.top()],
-        report: None,
-    });
+    let node =
+        lowering.add_node(Node { name: "Output", detail: order.to_string(), inputs: vec![stream.top()], report: None });
     lowering.close(stream, node, sink);
     Ok(Query { nodes: lowering.nodes, pipelines: lowering.pipelines })
 }
@@ -159,13 +155,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Appends columns or picks them: `exprs` over `input`.
-    pub(super) fn project(
-        &mut self,
-        input: Stream,
-        columns: Vec<Column>,
-        schema: SchemaRef,
-        detail: String,
-    ) -> Stream {
+    pub(super) fn project(&mut self, input: Stream, columns: Vec<Column>, schema: SchemaRef, detail: String) -> Stream {
         let node = self.add_step_node("Project", detail, &input);
         let project = Arc::new(Project::new(columns, schema.clone()));
         input.then(node, project, schema)
@@ -195,18 +185,11 @@ impl<'a> Lowering<'a> {
     pub(super) fn compile_column(&self, expr: &Expr, input: &LogicalPlan) -> Result<Column> {
         match plain_column(expr, input.schema()) {
             Some(idx) => Ok(Column::Input(idx)),
-            None => {
-                Ok(Column::Computed(Arc::new(Evaluator::compile(expr, input.schema(), &self.props)?)))
-            }
+            None => Ok(Column::Computed(Arc::new(Evaluator::compile(expr, input.schema(), &self.props)?))),
         }
     }
 
-    fn lower_filter(
-        &mut self,
-        predicate: &Expr,
-        input: &LogicalPlan,
-        wants_dictionary: &[bool],
-    ) -> Result<Stream> {
+    fn lower_filter(&mut self, predicate: &Expr, input: &LogicalPlan, wants_dictionary: &[bool]) -> Result<Stream> {
         let evaluator = Evaluator::compile(predicate, input.schema(), &self.props)?;
         let stream = self.lower_plan(input, wants_dictionary)?;
         let node = self.add_step_node("Filter", text::text(predicate), &stream);
@@ -252,7 +235,6 @@ impl<'a> Lowering<'a> {
         wants_dictionary: &[bool],
     ) -> Result<Stream> {
         let schema = plan.schema().inner().clone();
-        let counter = Arc::new(MorselCounter::default());
         let mut parts: Vec<Part> = Vec::new();
         let (mut tops, mut ordered) = (Vec::new(), true);
         for input in inputs {
@@ -261,15 +243,17 @@ impl<'a> Lowering<'a> {
             tops.push(stream.top());
             ordered &= stream.ordered;
             for part in stream.parts {
-                let source: Arc<dyn Source> =
-                    Arc::new(UnionInput::new(part.source.role, counter.clone(), parts.len()));
                 let mut transforms = part.transforms;
                 transforms.extend(share(&stream.tail));
-                parts.push(Part { source: Step { node: part.source.node, role: source }, transforms });
+                parts.push(Part { source: part.source, transforms });
             }
         }
         let detail = format!("all of {} inputs", inputs.len());
         let top = self.add_node(Node { name: "Union", detail, inputs: tops, report: None });
+        let counter = Arc::new(MorselCounter::default());
+        for (part_idx, part) in parts.iter_mut().enumerate() {
+            part.transforms.push(Step { node: top, role: Arc::new(UnionInput::new(counter.clone(), part_idx)) });
+        }
         Ok(Stream { parts, tail: vec![], schema, ordered, top })
     }
 

@@ -45,8 +45,7 @@ impl Lowering<'_> {
         let table = source.table();
         let schema = table.schema();
         let projection = scan.projection.clone().unwrap_or_else(|| (0..schema.fields().len()).collect());
-        let qualified =
-            DFSchema::try_from_qualified_schema(scan.table_name.clone(), &schema).map_err(query_failure)?;
+        let qualified = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &schema).map_err(query_failure)?;
         let mut request = ScanRequest::default();
         for filter in &scan.filters {
             let evaluator = Evaluator::compile(filter, &qualified, self.props())?;
@@ -59,12 +58,8 @@ impl Lowering<'_> {
 
         let detail = describe(&table.describe(), &request, &scan.filters, schema.fields().len(), &schema);
         let scan_of_table = table.scan(request)?;
-        let node = self.add_node(Node {
-            name: "Scan",
-            detail,
-            inputs: vec![],
-            report: Some(scan_of_table.report.clone()),
-        });
+        let node =
+            self.add_node(Node { name: "Scan", detail, inputs: vec![], report: Some(scan_of_table.report.clone()) });
         let source = Step { node, role: scan_of_table.source };
         Ok(Stream::new(source, scan.projected_schema.inner().clone(), true))
     }

@@ -64,13 +64,7 @@ impl Lowering<'_> {
         Ok(self.project(sorted, kept, schema, "without the computed sort keys".to_string()))
     }
 
-    fn sort_stream(
-        &mut self,
-        stream: Stream,
-        keys: Vec<SortKey>,
-        limit: Option<u64>,
-        by: String,
-    ) -> Result<Stream> {
+    fn sort_stream(&mut self, stream: Stream, keys: Vec<SortKey>, limit: Option<u64>, by: String) -> Result<Stream> {
         let schema = stream.schema.clone();
         let few = limit.is_some_and(|n| n.saturating_mul(row_bytes(&schema)) <= self.top_n_bytes());
         let spec = SortSpec { schema: schema.clone(), keys, limit };

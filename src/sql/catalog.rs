@@ -37,8 +37,7 @@ impl ContextProvider for Catalog<'_> {
         if let Some(table) = opened.get(&path) {
             return Ok(table.clone());
         }
-        let table =
-            self.opener.open(&path, self.memory).map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let table = self.opener.open(&path, self.memory).map_err(|error| DataFusionError::External(Box::new(error)))?;
         let table = Arc::new(FileTable::new(table));
         opened.insert(path, table.clone());
         Ok(table)

@@ -81,9 +81,7 @@ fn parse(text: &str) -> Result<(Statement, Option<Explain>)> {
         return Err(Error::usage("there is no query").with_hint("for example: SELECT count(*) FROM 'data.csv'"));
     };
     match statement {
-        Statement::Explain { statement, analyze, .. } => {
-            Ok((only_query(*statement)?, Some(Explain { analyze })))
-        }
+        Statement::Explain { statement, analyze, .. } => Ok((only_query(*statement)?, Some(Explain { analyze }))),
         statement => Ok((only_query(statement)?, None)),
     }
 }
@@ -100,5 +98,7 @@ fn only_query(statement: Statement) -> Result<Statement> {
     }
 }
 
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;

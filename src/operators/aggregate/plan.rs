@@ -1,0 +1,96 @@
+//! Everything about an aggregation that is decided before it runs: the row's layout and the place of each state.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::{cast, kernels::arity::unary};
+use arrow::datatypes::{DataType, Float32Type, Float64Type};
+
+use super::AggregateOptions;
+use super::spec::{AggregateFunction, AggregateSpec, LibraryFunction};
+use super::state::{State, make_state, place_states, state_size};
+use crate::error::Result;
+use crate::row::{Layout, LayoutBuilder, StateOffset};
+
+/// A prepared aggregation.
+pub(super) struct AggregatePlan {
+    pub(super) spec: AggregateSpec,
+    /// Rows in tables: keys and states.
+    pub(super) layout: Arc<Layout>,
+    /// Rows handed to the pool: keys, states, and the state columns of library functions. The same as `layout` when there
+    /// are none.
+    pub(super) spilled_layout: Arc<Layout>,
+    pub(super) calls: Vec<Call>,
+    /// Where the number of a group lies in its row; only with library functions.
+    pub(super) group_number: Option<StateOffset<u64>>,
+}
+
+/// How one call is computed.
+pub(super) enum Call {
+    Native(Arc<dyn State>),
+    Library { function: Arc<dyn LibraryFunction>, state_fields: std::ops::Range<usize> },
+}
+
+impl AggregatePlan {
+    pub(super) fn new(spec: AggregateSpec, _options: AggregateOptions) -> Result<Self> {
+        let arg_types = |args: &[usize]| -> Vec<DataType> {
+            args.iter().map(|&idx| spec.input.field(idx).data_type().clone()).collect()
+        };
+        let sizes: Vec<_> = spec.calls.iter().map(|call| state_size(&call.function, &arg_types(&call.args))).collect();
+        let (places, mut state_bytes) = place_states(&sizes);
+        let has_library = spec.calls.iter().any(|call| matches!(call.function, AggregateFunction::Library(_)));
+        let number_at = state_bytes.next_multiple_of(8);
+        if has_library {
+            state_bytes = number_at + 8;
+        }
+        let mut keys = LayoutBuilder::default();
+        for &key in &spec.keys {
+            keys = keys.key(spec.input.field(key).data_type().clone());
+        }
+        let layout = keys.clone().states(state_bytes).build()?;
+        let mut spilled = keys.states(state_bytes);
+        let mut calls = Vec::with_capacity(spec.calls.len());
+        let mut n_fields = spec.keys.len();
+        for (call, place) in spec.calls.iter().zip(places) {
+            calls.push(match &call.function {
+                AggregateFunction::Library(function) => {
+                    let fields = function.state_fields()?;
+                    for field in &fields {
+                        spilled = spilled.trailing(field.data_type().clone());
+                    }
+                    n_fields += fields.len();
+                    Call::Library { function: function.clone(), state_fields: n_fields - fields.len()..n_fields }
+                }
+                _ => Call::Native(make_state(call, &arg_types(&call.args), &layout, place)?),
+            });
+        }
+        let spilled_layout = if has_library { spilled.build()? } else { layout.clone() };
+        let group_number = has_library.then(|| layout.state(number_at));
+        Ok(AggregatePlan { spec, layout, spilled_layout, calls, group_number })
+    }
+
+    /// Whether any call goes through accumulators that are not ours.
+    pub(super) fn has_library(&self) -> bool {
+        self.group_number.is_some()
+    }
+
+    /// The key columns of a batch in the form in which equal keys are equal bytes: -0.0 becomes 0.0 and every NaN the same.
+    pub(super) fn key_columns(&self, columns: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
+        self.spec.keys.iter().map(|&key| normalize(&columns[key])).collect()
+    }
+}
+
+fn normalize(column: &ArrayRef) -> Result<ArrayRef> {
+    Ok(match column.data_type() {
+        DataType::Float32 => {
+            let canonical = |value: f32| if value.is_nan() { f32::NAN } else { value + 0.0 };
+            Arc::new(unary::<_, _, Float32Type>(column.as_primitive::<Float32Type>(), canonical))
+        }
+        DataType::Float64 => {
+            let canonical = |value: f64| if value.is_nan() { f64::NAN } else { value + 0.0 };
+            Arc::new(unary::<_, _, Float64Type>(column.as_primitive::<Float64Type>(), canonical))
+        }
+        DataType::Dictionary(_, values) if values.is_floating() => normalize(&cast(column, values)?)?,
+        _ => column.clone(),
+    })
+}

@@ -1,0 +1,319 @@
+//! Phase one: each worker groups what it is given.
+//!
+//! Memory: a worker's pages up to its share, its hash entries, and one scratch block for a piece of 2,048 rows.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arrow::array::{ArrayRef, AsArray, UInt32Array};
+use arrow::buffer::NullBuffer;
+use arrow::compute::take;
+
+use super::Shared;
+use super::codes::{Coded, KeyCoder};
+use super::library::{LibrarySealer, LibraryStates};
+use super::plan::Call;
+use super::state::selection_of;
+use crate::error::Result;
+use crate::exec::{Batch, Flow, LocalSink, Sink, TaskContext};
+use crate::memory::Reservation;
+use crate::row::{CodeMap, Columns, Hash, RowScratch, RowTable, SealedPages, hash_rows};
+
+pub(super) struct AggregateSink {
+    pub(super) shared: Arc<Shared>,
+}
+
+/// How a worker treats its next rows.
+enum Mode {
+    /// Look every key up; count rows and new groups to see whether it pays.
+    Probing { n_rows: usize, n_new: usize },
+    /// Keys are nearly all different: append so many rows before looking again.
+    Appending { n_left: usize },
+}
+
+/// Rows after which probing is judged.
+const JUDGED_AFTER_ROWS: usize = 1 << 17;
+/// From this share of new groups on, looking keys up costs more than it saves.
+const MOSTLY_NEW: f64 = 0.9;
+/// Rows appended before probing is tried again, in case the input has changed.
+const APPENDED_ROWS: usize = 1 << 21;
+
+impl Mode {
+    const PROBING: Mode = Mode::Probing { n_rows: 0, n_new: 0 };
+}
+
+struct LocalAggregate {
+    shared: Arc<Shared>,
+    table: RowTable,
+    library: Option<LibraryStates>,
+    sealed: Vec<SealedPages>,
+    scratch: RowScratch,
+    scratch_memory: Reservation,
+    hashes: Vec<Hash>,
+    coder: KeyCoder,
+    map: CodeMap,
+    missing: Vec<u32>,
+    mode: Mode,
+    share_bytes: u64,
+    n_rows: u64,
+}
+
+impl Sink for AggregateSink {
+    fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalSink>> {
+        let shared = self.shared.clone();
+        let plan = &shared.plan;
+        let table =
+            RowTable::new(plan.layout.clone(), &shared.owner, 0, shared.partition_bits, cx.memory.reserve("Aggregate"));
+        Ok(Box::new(LocalAggregate {
+            table,
+            library: LibraryStates::new(plan, cx.memory.reserve("Aggregate"))?,
+            sealed: (0..1usize << shared.partition_bits).map(|_| SealedPages::default()).collect(),
+            scratch: RowScratch::new(plan.layout.clone()),
+            scratch_memory: cx.memory.reserve("Aggregate"),
+            hashes: Vec::with_capacity(RowScratch::MAX_ROWS),
+            coder: KeyCoder::new(plan.spec.keys.len()),
+            map: CodeMap::default(),
+            missing: Vec::new(),
+            mode: Mode::PROBING,
+            share_bytes: shared.worker_share(cx.n_workers),
+            n_rows: 0,
+            shared,
+        }))
+    }
+
+    fn finish(&self, _cx: &TaskContext) -> Result<()> {
+        self.shared.form_morsels()
+    }
+}
+
+impl LocalSink for LocalAggregate {
+    fn push(&mut self, batch: Batch) -> Result<Flow> {
+        let n_rows = batch.n_rows();
+        self.n_rows += n_rows as u64;
+        let keys = self.shared.plan.key_columns(batch.data.columns())?;
+        let coded = self.library.is_none() && matches!(self.take_codes(&keys), Coded::Yes { .. });
+        let columns = Columns::new(&self.shared.plan.layout, &keys)?;
+        for start in (0..n_rows).step_by(RowScratch::MAX_ROWS) {
+            let len = RowScratch::MAX_ROWS.min(n_rows - start);
+            if coded {
+                self.push_coded(&batch, &keys, start, len)?;
+            } else {
+                self.push_piece(&batch, &columns, start, len)?;
+            }
+        }
+        self.keep_share()?;
+        Ok(Flow::More)
+    }
+
+    fn combine(mut self: Box<Self>) -> Result<()> {
+        self.seal()?;
+        self.shared.n_input_rows.fetch_add(self.n_rows, Ordering::Relaxed);
+        let mut partitions = super::lock(&self.shared.partitions);
+        for (all, mine) in partitions.iter_mut().zip(self.sealed) {
+            all.append(mine);
+        }
+        Ok(())
+    }
+}
+
+impl LocalAggregate {
+    fn take_codes(&mut self, keys: &[ArrayRef]) -> Coded {
+        let coded = self.coder.take(keys);
+        if let Coded::Yes { renumbered: true } = coded {
+            self.map.reset(self.coder.n_codes());
+        }
+        coded
+    }
+
+    /// A piece whose keys have codes: rows are looked up by code, and only codes without a row by key.
+    fn push_coded(&mut self, batch: &Batch, keys: &[ArrayRef], start: usize, len: usize) -> Result<()> {
+        let mut missing = std::mem::take(&mut self.missing);
+        let range = start..start + len;
+        loop {
+            self.map.missing(&self.table, &self.coder.codes()[range.clone()], &mut missing);
+            if missing.is_empty() {
+                break;
+            }
+            missing.truncate(RowScratch::MAX_ROWS);
+            if !self.learn_codes(keys, &range, &missing)? {
+                self.seal()?;
+            }
+        }
+        self.missing = missing;
+        self.map.locate(&mut self.table, &self.coder.codes()[range]);
+        self.update_native(batch, start, len)
+    }
+
+    /// Enters the keys at `missing` positions of the piece; false when memory was refused.
+    fn learn_codes(&mut self, keys: &[ArrayRef], range: &std::ops::Range<usize>, missing: &[u32]) -> Result<bool> {
+        let positions = UInt32Array::from_iter_values(missing.iter().map(|&position| position + range.start as u32));
+        let keys = keys.iter().map(|key| take(key, &positions, None)).collect::<Result<Vec<_>, _>>()?;
+        let columns = Columns::new(&self.shared.plan.layout, &keys)?;
+        self.fill_scratch(&columns, 0, missing.len())?;
+        let located = self.table.find_or_insert(self.scratch.rows(), &self.hashes);
+        match located.refused {
+            None => {
+                self.map.learn(&self.table, &self.coder.codes()[range.clone()], missing);
+                Ok(true)
+            }
+            Some(refused) if located.n_rows == 0 && self.table.n_rows() == 0 => Err(refused.into()),
+            Some(_) => Ok(false),
+        }
+    }
+
+    fn fill_scratch(&mut self, columns: &Columns, start: usize, len: usize) -> Result<()> {
+        self.scratch.fill(columns, start, len)?;
+        let bytes = (self.scratch.bytes() + self.hashes.capacity() * 8) as u64;
+        if bytes > self.scratch_memory.bytes() && self.scratch_memory.try_resize(bytes).is_err() {
+            self.seal()?;
+            self.scratch_memory.try_resize(bytes)?;
+        }
+        hash_rows(&self.shared.plan.layout, self.scratch.rows(), &mut self.hashes);
+        Ok(())
+    }
+
+    /// A piece whose keys are looked up by hash, or appended.
+    fn push_piece(&mut self, batch: &Batch, columns: &Columns, start: usize, len: usize) -> Result<()> {
+        if self.shared.plan.spec.keys.is_empty() {
+            return self.push_ungrouped(batch, start, len);
+        }
+        self.fill_scratch(columns, start, len)?;
+        let mut done = 0;
+        while done < len {
+            let appending = matches!(self.mode, Mode::Appending { .. });
+            if appending {
+                self.table.unpin_full(&mut self.sealed)?;
+            }
+            let rows = self.scratch.rows().slice(done, len - done);
+            let hashes = &self.hashes[done..];
+            let located =
+                if appending { self.table.append(rows, hashes) } else { self.table.find_or_insert(rows, hashes) };
+            if located.n_rows > 0 {
+                let n_new = self.table.n_new();
+                self.update(batch, start + done, located.n_rows)?;
+                self.judge(located.n_rows, n_new)?;
+                done += located.n_rows;
+            }
+            match located.refused {
+                Some(refused) if located.n_rows == 0 && self.table.n_rows() == 0 && self.table.pinned_bytes() == 0 => {
+                    return Err(refused.into());
+                }
+                Some(_) => self.seal()?,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A piece without keys: all rows belong to the one group.
+    fn push_ungrouped(&mut self, batch: &Batch, start: usize, len: usize) -> Result<()> {
+        self.scratch.fill_empty();
+        hash_rows(&self.shared.plan.layout, self.scratch.rows(), &mut self.hashes);
+        let located = self.table.find_or_insert(self.scratch.rows(), &self.hashes);
+        if let Some(refused) = located.refused {
+            return Err(refused.into());
+        }
+        if let Some(library) = &mut self.library {
+            library.number_new(&self.shared.plan, &mut self.table);
+        }
+        self.table.repeat_located(len);
+        self.update(batch, start, len)
+    }
+
+    /// Counts the piece located last and decides how the next one is treated.
+    fn judge(&mut self, n_located: usize, n_found_new: usize) -> Result<()> {
+        match &mut self.mode {
+            Mode::Probing { n_rows, n_new } => {
+                *n_rows += n_located;
+                *n_new += n_found_new;
+                if *n_rows < JUDGED_AFTER_ROWS {
+                    return Ok(());
+                }
+                let mostly_new = *n_new as f64 > *n_rows as f64 * MOSTLY_NEW;
+                self.mode = Mode::PROBING;
+                if mostly_new && self.library.is_none() {
+                    self.mode = Mode::Appending { n_left: APPENDED_ROWS };
+                    self.seal()?;
+                    self.table.drop_entries();
+                }
+            }
+            Mode::Appending { n_left } => {
+                *n_left = n_left.saturating_sub(n_located);
+                if *n_left == 0 {
+                    self.mode = Mode::PROBING;
+                    self.seal()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds rows `start..start + len` of the batch to the rows located last.
+    fn update(&mut self, batch: &Batch, start: usize, len: usize) -> Result<()> {
+        self.update_native(batch, start, len)?;
+        let Some(library) = &mut self.library else { return Ok(()) };
+        let fits = library.update(&self.shared.plan, &mut self.table, batch, start, len)?
+            && library.bytes() <= self.share_bytes / 3;
+        if !fits {
+            self.seal()?;
+        }
+        Ok(())
+    }
+
+    fn update_native(&mut self, batch: &Batch, start: usize, len: usize) -> Result<()> {
+        let plan = &self.shared.plan;
+        for (call, spec) in plan.calls.iter().zip(&plan.spec.calls) {
+            let Call::Native(state) = call else { continue };
+            let args: Vec<ArrayRef> = spec.args.iter().map(|&arg| batch.data.column(arg).slice(start, len)).collect();
+            let selected: Option<NullBuffer> =
+                spec.filter.map(|filter| selection_of(&batch.data.column(filter).as_boolean().slice(start, len)));
+            state.update(&mut self.table, &args, selected.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// Gives memory back when this worker holds more than its share.
+    fn keep_share(&mut self) -> Result<()> {
+        if self.table.pinned_bytes() as u64 > self.share_bytes { self.seal() } else { Ok(()) }
+    }
+
+    /// Hands all pages to the pool and starts anew.
+    fn seal(&mut self) -> Result<()> {
+        match &mut self.library {
+            None => self.table.seal(&mut self.sealed)?,
+            Some(library) => {
+                let shared = &self.shared;
+                let memory = shared.cx.memory.reserve("Aggregate");
+                let mut sealer = LibrarySealer::new(&shared.plan, &shared.owner, 0, shared.partition_bits, memory);
+                library.seal(&shared.plan, &mut self.table, &mut sealer, &mut self.sealed)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// Groups small partitions, so that the next phase has pieces worth their while.
+    fn form_morsels(&self) -> Result<()> {
+        let partitions = std::mem::take(&mut *super::lock(&self.partitions));
+        let n_rows: usize = partitions.iter().map(SealedPages::n_rows).sum();
+        let target = (n_rows / 64).max(16 * 1024);
+        let mut morsels: Vec<SealedPages> = Vec::new();
+        for partition in partitions {
+            match morsels.last_mut() {
+                Some(last) if last.n_rows() + partition.n_rows() <= target => last.append(partition),
+                _ => morsels.push(partition),
+            }
+        }
+        morsels.retain(|morsel| morsel.n_rows() > 0);
+        if morsels.is_empty() && !self.plan.spec.keys.is_empty() {
+            return Ok(());
+        }
+        if morsels.is_empty() {
+            morsels.push(SealedPages::default());
+        }
+        morsels.reverse();
+        *super::lock(&self.morsels) = morsels;
+        Ok(())
+    }
+}

@@ -1,0 +1,317 @@
+//! COUNT, SUM and AVG.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array, PrimitiveArray};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Float64Type, Int64Type, UInt64Type};
+use bytemuck::Pod;
+
+use super::state::{State, StatePlace, counted};
+use crate::error::{Error, Result};
+use crate::row::{Layout, RowTable, Rows, StateOffset};
+
+/// Rows, or rows that are not NULL.
+pub(super) struct Count {
+    n: StateOffset<i64>,
+}
+
+impl Count {
+    pub(super) fn new(layout: &Layout, place: StatePlace) -> Self {
+        Count { n: layout.state(place.words_at) }
+    }
+}
+
+impl State for Count {
+    fn update(&self, table: &mut RowTable, args: &[ArrayRef], selected: Option<&NullBuffer>) -> Result<()> {
+        let counts = match args.first() {
+            Some(array) => counted(array.as_ref(), selected),
+            None => selected.cloned(),
+        };
+        match counts {
+            None => {
+                let n_rows = table.n_located() as i64;
+                if let Some(mut row) = table.located_one() {
+                    *row.state(self.n) += n_rows;
+                } else {
+                    table.for_each_located(|_, mut row| *row.state(self.n) += 1);
+                }
+            }
+            Some(valid) => table.for_each_located(|idx, mut row| *row.state(self.n) += i64::from(valid.is_valid(idx))),
+        }
+        Ok(())
+    }
+
+    fn combine(&self, table: &mut RowTable, rows: Rows<'_>) -> Result<()> {
+        table.for_each_found(rows, |mut group, row| *group.state(self.n) += row.state(self.n));
+        Ok(())
+    }
+
+    fn finish(&self, rows: Rows<'_>) -> Result<ArrayRef> {
+        Ok(Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.state(self.n)))))
+    }
+}
+
+/// What SUM adds up: how to add, and whether that can fail.
+pub(super) trait Summand: ArrowPrimitiveType {
+    /// The sum as it lies in the row.
+    type Words: Pod + Send + Sync;
+
+    /// Adds; true when the sum overflowed.
+    fn add(sum: &mut Self::Words, value: Self::Native) -> bool;
+
+    fn combine(sum: &mut Self::Words, other: Self::Words) -> bool;
+
+    fn value(sum: Self::Words) -> Self::Native;
+}
+
+impl Summand for Float64Type {
+    type Words = f64;
+
+    #[inline(always)]
+    fn add(sum: &mut f64, value: f64) -> bool {
+        *sum += value;
+        false
+    }
+
+    fn combine(sum: &mut f64, other: f64) -> bool {
+        *sum += other;
+        false
+    }
+
+    fn value(sum: f64) -> f64 {
+        sum
+    }
+}
+
+macro_rules! integer_summand {
+    ($arrow:ty, $native:ty) => {
+        impl Summand for $arrow {
+            type Words = $native;
+
+            #[inline(always)]
+            fn add(sum: &mut $native, value: $native) -> bool {
+                let (total, overflowed) = sum.overflowing_add(value);
+                *sum = total;
+                overflowed
+            }
+
+            fn combine(sum: &mut $native, other: $native) -> bool {
+                Self::add(sum, other)
+            }
+
+            fn value(sum: $native) -> $native {
+                sum
+            }
+        }
+    };
+}
+
+integer_summand!(Int64Type, i64);
+integer_summand!(UInt64Type, u64);
+
+/// A 128-bit integer as two words, because rows are aligned to 8 bytes.
+pub(super) type Words128 = [u64; 2];
+
+pub(super) fn to_words(value: i128) -> Words128 {
+    [value as u64, (value >> 64) as u64]
+}
+
+pub(super) fn from_words(words: Words128) -> i128 {
+    (i128::from(words[1] as i64) << 64) | i128::from(words[0])
+}
+
+impl Summand for Decimal128Type {
+    type Words = Words128;
+
+    #[inline(always)]
+    fn add(sum: &mut Words128, value: i128) -> bool {
+        let (total, overflowed) = from_words(*sum).overflowing_add(value);
+        *sum = to_words(total);
+        overflowed
+    }
+
+    fn combine(sum: &mut Words128, other: Words128) -> bool {
+        Self::add(sum, from_words(other))
+    }
+
+    fn value(sum: Words128) -> i128 {
+        from_words(sum)
+    }
+}
+
+/// The sum of the values that are not NULL; NULL when there are none.
+pub(super) struct Sum<T: Summand> {
+    sum: StateOffset<T::Words>,
+    seen: StateOffset<u8>,
+    output: DataType,
+}
+
+impl Sum<Int64Type> {
+    /// The state for arguments of type `arg`.
+    pub(super) fn state(
+        layout: &Layout,
+        place: StatePlace,
+        arg: &DataType,
+        output: &DataType,
+    ) -> Result<Arc<dyn State>> {
+        fn make<T: Summand>(layout: &Layout, place: StatePlace, output: &DataType) -> Arc<dyn State> {
+            let (sum, seen) = (layout.state(place.words_at), layout.state(place.flag_at));
+            Arc::new(Sum::<T> { sum, seen, output: output.clone() })
+        }
+        Ok(match arg {
+            DataType::Int64 => make::<Int64Type>(layout, place, output),
+            DataType::UInt64 => make::<UInt64Type>(layout, place, output),
+            DataType::Float64 => make::<Float64Type>(layout, place, output),
+            DataType::Decimal128(..) => make::<Decimal128Type>(layout, place, output),
+            other => return Err(Error::query(format!("sum over {other} is not a native function"))),
+        })
+    }
+}
+
+fn overflow() -> Error {
+    Error::query("a sum is too large for its type")
+        .with_hint("cast the argument first, for example sum(CAST(x AS DOUBLE))")
+}
+
+impl<T: Summand> State for Sum<T> {
+    fn update(&self, table: &mut RowTable, args: &[ArrayRef], selected: Option<&NullBuffer>) -> Result<()> {
+        let array = args[0].as_primitive::<T>();
+        let values = array.values();
+        let mut overflowed = false;
+        match counted(array, selected) {
+            None => {
+                if let Some(mut row) = table.located_one() {
+                    *row.state(self.seen) = 1;
+                    let sum = row.state(self.sum);
+                    values.iter().for_each(|&value| overflowed |= T::add(sum, value));
+                } else {
+                    table.for_each_located(|idx, mut row| {
+                        overflowed |= T::add(row.state(self.sum), values[idx]);
+                        *row.state(self.seen) = 1;
+                    });
+                }
+            }
+            Some(valid) => table.for_each_located(|idx, mut row| {
+                if valid.is_valid(idx) {
+                    overflowed |= T::add(row.state(self.sum), values[idx]);
+                    *row.state(self.seen) = 1;
+                }
+            }),
+        }
+        if overflowed { Err(overflow()) } else { Ok(()) }
+    }
+
+    fn combine(&self, table: &mut RowTable, rows: Rows<'_>) -> Result<()> {
+        let mut overflowed = false;
+        table.for_each_found(rows, |mut group, row| {
+            overflowed |= T::combine(group.state(self.sum), row.state(self.sum));
+            *group.state(self.seen) |= row.state(self.seen);
+        });
+        if overflowed { Err(overflow()) } else { Ok(()) }
+    }
+
+    fn finish(&self, rows: Rows<'_>) -> Result<ArrayRef> {
+        let values = rows.iter().map(|row| (row.state(self.seen) != 0).then(|| T::value(row.state(self.sum))));
+        let array: PrimitiveArray<T> = values.collect();
+        Ok(Arc::new(array.with_data_type(self.output.clone())))
+    }
+}
+
+/// The mean as a float.
+pub(super) struct Average {
+    sum: StateOffset<f64>,
+    n: StateOffset<i64>,
+}
+
+impl Average {
+    pub(super) fn new(layout: &Layout, place: StatePlace) -> Self {
+        Average { sum: layout.state(place.words_at), n: layout.state(place.words_at + 8) }
+    }
+}
+
+impl State for Average {
+    fn update(&self, table: &mut RowTable, args: &[ArrayRef], selected: Option<&NullBuffer>) -> Result<()> {
+        let array = args[0].as_primitive::<Float64Type>();
+        let values = array.values();
+        match counted(array, selected) {
+            None => table.for_each_located(|idx, mut row| {
+                *row.state(self.sum) += values[idx];
+                *row.state(self.n) += 1;
+            }),
+            Some(valid) => table.for_each_located(|idx, mut row| {
+                if valid.is_valid(idx) {
+                    *row.state(self.sum) += values[idx];
+                    *row.state(self.n) += 1;
+                }
+            }),
+        }
+        Ok(())
+    }
+
+    fn combine(&self, table: &mut RowTable, rows: Rows<'_>) -> Result<()> {
+        table.for_each_found(rows, |mut group, row| {
+            *group.state(self.sum) += row.state(self.sum);
+            *group.state(self.n) += row.state(self.n);
+        });
+        Ok(())
+    }
+
+    fn finish(&self, rows: Rows<'_>) -> Result<ArrayRef> {
+        let mean = |n: i64, sum: f64| (n > 0).then(|| sum / n as f64);
+        let values: Float64Array = rows.iter().map(|row| mean(row.state(self.n), row.state(self.sum))).collect();
+        Ok(Arc::new(values))
+    }
+}
+
+/// The mean of decimals, in the scale of the output.
+pub(super) struct DecimalAverage {
+    sum: StateOffset<Words128>,
+    n: StateOffset<i64>,
+    scale_up: i128,
+    output: DataType,
+}
+
+impl DecimalAverage {
+    pub(super) fn new(layout: &Layout, place: StatePlace, arg_scale: i8, output: &DataType) -> Self {
+        let scale = if let DataType::Decimal128(_, scale) = output { *scale } else { arg_scale };
+        let scale_up = 10i128.pow(u32::try_from(i32::from(scale) - i32::from(arg_scale)).unwrap_or(0));
+        let (sum, n) = (layout.state(place.words_at), layout.state(place.words_at + 16));
+        DecimalAverage { sum, n, scale_up, output: output.clone() }
+    }
+}
+
+impl State for DecimalAverage {
+    fn update(&self, table: &mut RowTable, args: &[ArrayRef], selected: Option<&NullBuffer>) -> Result<()> {
+        let array = args[0].as_primitive::<Decimal128Type>();
+        let values = array.values();
+        let valid = counted(array, selected);
+        let mut overflowed = false;
+        table.for_each_located(|idx, mut row| {
+            if valid.as_ref().is_none_or(|valid| valid.is_valid(idx)) {
+                overflowed |= Decimal128Type::add(row.state(self.sum), values[idx]);
+                *row.state(self.n) += 1;
+            }
+        });
+        if overflowed { Err(overflow()) } else { Ok(()) }
+    }
+
+    fn combine(&self, table: &mut RowTable, rows: Rows<'_>) -> Result<()> {
+        let mut overflowed = false;
+        table.for_each_found(rows, |mut group, row| {
+            overflowed |= <Decimal128Type as Summand>::combine(group.state(self.sum), row.state(self.sum));
+            *group.state(self.n) += row.state(self.n);
+        });
+        if overflowed { Err(overflow()) } else { Ok(()) }
+    }
+
+    fn finish(&self, rows: Rows<'_>) -> Result<ArrayRef> {
+        let mean = |sum: i128, n: i64| match n {
+            0 => Ok(None),
+            _ => sum.checked_mul(self.scale_up).map(|sum| Some(sum / i128::from(n))).ok_or_else(overflow),
+        };
+        let means = rows.iter().map(|row| mean(from_words(row.state(self.sum)), row.state(self.n)));
+        let values: Decimal128Array = means.collect::<Result<Vec<_>>>()?.into_iter().collect();
+        Ok(Arc::new(values.with_data_type(self.output.clone())))
+    }
+}

@@ -1,0 +1,65 @@
+//! From small key codes straight to rows, for keys with few values: no hashing, no comparing.
+//!
+//! Memory: 8 bytes a code, at most [`CodeMap::MAX_CODES`] of them.
+
+use super::pointer::RowPtr;
+use super::table::RowTable;
+
+/// Remembers the row of each code for as long as a table is not sealed.
+#[derive(Default)]
+pub struct CodeMap {
+    rows: Vec<RowPtr>,
+    generation: u64,
+}
+
+// SAFETY: the pointers are only handed back to the table they came from, and only while it is in the same generation.
+unsafe impl Send for CodeMap {}
+
+impl CodeMap {
+    /// The most codes. 512 KiB of pointers stay in the second-level cache.
+    pub const MAX_CODES: usize = 1 << 16;
+
+    /// Forgets everything and takes codes below `n_codes`.
+    pub fn reset(&mut self, n_codes: usize) {
+        self.rows.clear();
+        self.rows.resize(n_codes.min(Self::MAX_CODES), std::ptr::null_mut());
+    }
+
+    /// Collects the positions of codes that have no row yet, each code once.
+    pub fn missing(&mut self, table: &RowTable, codes: &[u32], positions: &mut Vec<u32>) {
+        positions.clear();
+        if self.generation != table.generation() {
+            self.generation = table.generation();
+            self.rows.fill(std::ptr::null_mut());
+        }
+        let absent = codes.iter().any(|&code| self.rows[code as usize].is_null());
+        if !absent {
+            return;
+        }
+        // A code that was met is marked by a dangling pointer until it is learnt.
+        let marked = std::ptr::dangling_mut();
+        for (position, &code) in codes.iter().enumerate() {
+            let row = &mut self.rows[code as usize];
+            if row.is_null() {
+                *row = marked;
+                positions.push(position as u32);
+            }
+        }
+        for &position in positions.iter() {
+            self.rows[codes[position as usize] as usize] = std::ptr::null_mut();
+        }
+    }
+
+    /// Takes over the rows that `table` located last: row `i` belongs to `codes[positions[i]]`.
+    pub fn learn(&mut self, table: &RowTable, codes: &[u32], positions: &[u32]) {
+        for (&position, &row) in positions.iter().zip(table.located()) {
+            self.rows[codes[position as usize] as usize] = row;
+        }
+    }
+
+    /// Lets `table` locate the rows of `codes`, none of which is missing.
+    pub fn locate(&self, table: &mut RowTable, codes: &[u32]) {
+        debug_assert_eq!(self.generation, table.generation());
+        table.relocate(codes.iter().map(|&code| self.rows[code as usize]));
+    }
+}

@@ -1,0 +1,171 @@
+//! Rows appended to pages, and the pages once they are handed to the pool.
+//!
+//! Memory: the writer keeps its pages pinned until [`PagesWriter::seal`] or [`PagesWriter::unpin_full`].
+
+use std::sync::Arc;
+
+use super::layout::Layout;
+use super::page::{RowPage, RowPointers, row_heap_bytes};
+use super::pointer::{RowPtr, Rows};
+use crate::error::Result;
+use crate::memory::{OverBudget, Page, PageOwner};
+
+/// Appends rows to pages of one owner.
+pub struct PagesWriter {
+    layout: Arc<Layout>,
+    owner: Arc<PageOwner>,
+    full: Vec<RowPage>,
+    current: Option<RowPage>,
+    n_rows: usize,
+}
+
+/// Unpinned pages of rows of one layout.
+#[derive(Default)]
+pub struct SealedPages {
+    pages: Vec<Page>,
+    n_rows: usize,
+}
+
+impl PagesWriter {
+    /// A writer without pages.
+    pub fn new(layout: Arc<Layout>, owner: Arc<PageOwner>) -> Self {
+        PagesWriter { layout, owner, full: Vec::new(), current: None, n_rows: 0 }
+    }
+
+    /// Rows written and not yet sealed.
+    pub fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// Bytes of pinned pages.
+    pub fn pinned_bytes(&self) -> usize {
+        self.pages().map(RowPage::len).sum()
+    }
+
+    /// Appends all of `rows`.
+    ///
+    /// # Errors
+    /// [`OverBudget`] when there is no page for the next row; the rows before it are written, and their number is the
+    /// first part of the error.
+    pub fn append(&mut self, rows: Rows<'_>) -> Result<(), (usize, OverBudget)> {
+        for (idx, &row) in rows.ptrs.iter().enumerate() {
+            // SAFETY: `Rows` are live rows; the caller made them with this layout.
+            unsafe { self.push(row) }.map_err(|refused| (idx, refused))?;
+        }
+        Ok(())
+    }
+
+    /// Copies one row and returns its place.
+    ///
+    /// # Safety
+    /// `row` must be a live row of this writer's layout.
+    #[inline(always)]
+    pub(super) unsafe fn push(&mut self, row: RowPtr) -> Result<RowPtr, OverBudget> {
+        // SAFETY: the caller's promise.
+        let heap = unsafe { row_heap_bytes(&self.layout, row) };
+        if !self.current.as_ref().is_some_and(|page| page.has_room(heap)) {
+            self.next_page(heap)?;
+        }
+        match &mut self.current {
+            Some(page) => {
+                self.n_rows += 1;
+                // SAFETY: there is room, just checked or just made.
+                Ok(unsafe { page.push(&self.layout, row, heap) })
+            }
+            None => unreachable!("next_page leaves a page"),
+        }
+    }
+
+    #[cold]
+    fn next_page(&mut self, heap: usize) -> Result<(), OverBudget> {
+        let bytes = RowPage::bytes_for_row(&self.layout, heap);
+        let page = self.owner.allocate(bytes)?;
+        let before = self.current.replace(RowPage::empty(page, &self.layout));
+        self.full.extend(before);
+        Ok(())
+    }
+
+    /// Unpins the pages that are full.
+    ///
+    /// # Errors
+    /// As [`RowPage::unpin`].
+    pub fn unpin_full(&mut self, priority: u32, stream: u32, into: &mut SealedPages) -> Result<()> {
+        for page in self.full.drain(..) {
+            self.n_rows -= page.n_rows();
+            into.push(page, priority, stream)?;
+        }
+        Ok(())
+    }
+
+    /// Unpins all pages.
+    ///
+    /// # Errors
+    /// As [`RowPage::unpin`].
+    pub fn seal(&mut self, priority: u32, stream: u32, into: &mut SealedPages) -> Result<()> {
+        self.unpin_full(priority, stream, into)?;
+        if let Some(page) = self.current.take() {
+            into.push(page, priority, stream)?;
+        }
+        self.n_rows = 0;
+        Ok(())
+    }
+
+    /// All rows in the order of writing.
+    pub fn rows<'a>(&'a self, ptrs: &'a mut RowPointers) -> Rows<'a> {
+        ptrs.ptrs.clear();
+        for page in self.full.iter().chain(&self.current) {
+            page.add_rows(&mut ptrs.ptrs);
+        }
+        // SAFETY: the rows live as long as the pages are borrowed.
+        unsafe { Rows::new(&ptrs.ptrs) }
+    }
+
+    /// The pinned pages, in the order of writing.
+    pub(super) fn pages(&self) -> impl Iterator<Item = &RowPage> {
+        self.full.iter().chain(&self.current)
+    }
+
+    /// Takes the pinned pages out, in the order of writing.
+    pub fn take_pages(&mut self) -> Vec<RowPage> {
+        self.n_rows = 0;
+        let mut pages = std::mem::take(&mut self.full);
+        pages.extend(self.current.take());
+        pages
+    }
+}
+
+impl SealedPages {
+    /// Unpins a page and keeps it.
+    ///
+    /// # Errors
+    /// As [`RowPage::unpin`].
+    pub fn push(&mut self, page: RowPage, priority: u32, stream: u32) -> Result<()> {
+        let n_rows = page.n_rows();
+        if n_rows > 0 {
+            self.pages.push(page.unpin(priority, stream)?);
+            self.n_rows += n_rows;
+        }
+        Ok(())
+    }
+
+    /// Adds the pages of `other`.
+    pub fn append(&mut self, mut other: SealedPages) {
+        self.pages.append(&mut other.pages);
+        self.n_rows += other.n_rows;
+    }
+
+    /// Rows on all pages.
+    pub fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// Bytes of all pages when in memory.
+    pub fn bytes(&self) -> usize {
+        self.pages.iter().map(Page::len).sum()
+    }
+
+    /// The pages, to be pinned one at a time.
+    pub fn into_pages(self) -> Vec<Page> {
+        self.pages
+    }
+}
