@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion_common::ScalarValue;
 use datafusion_expr::expr::AggregateFunction as Call;
@@ -16,7 +17,9 @@ use super::failure::query_failure;
 use super::grouping_sets;
 use super::library::Library;
 use super::lower::{Lowering, Stream};
-use super::{statistics, text};
+use super::statistics;
+use super::table::FileTable;
+use super::text::Namer;
 use crate::error::{Error, Result};
 use crate::exec::{Node, Step};
 use crate::io::ColumnStatistics;
@@ -56,9 +59,9 @@ impl Inputs<'_> {
         Ok(self.add(if same { expr.clone() } else { cast(expr.clone(), data_type.clone()) }))
     }
 
-    fn field(&self, expr: &Expr) -> Result<FieldRef> {
+    fn field(&self, expr: &Expr, name: String) -> Result<FieldRef> {
         let field = expr.to_field(self.plan.schema().as_ref()).map_err(query_failure)?.1;
-        Ok(Arc::new(Field::clone(&field).with_name(text::text(expr))))
+        Ok(Arc::new(Field::clone(&field).with_name(name)))
     }
 }
 
@@ -87,6 +90,12 @@ impl Lowering<'_> {
     }
 
     pub(super) fn lower_aggregate(&mut self, aggregate: &Aggregate) -> Result<Stream> {
+        if let Some((n_rows, table)) = count_from_metadata(aggregate) {
+            let schema = aggregate.schema.inner().clone();
+            let count: ArrayRef = Arc::new(Int64Array::from(vec![n_rows]));
+            let row = RecordBatch::try_new(schema.clone(), vec![count; schema.fields().len()])?;
+            return Ok(self.values(row, format!("count(*) from the metadata of {table}")));
+        }
         let keys: Vec<Expr> =
             grouping_set_to_exprlist(&aggregate.group_expr).map_err(query_failure)?.into_iter().cloned().collect();
         let output = aggregate.schema.inner().clone();
@@ -104,7 +113,7 @@ impl Lowering<'_> {
         }
         let known = |key: &Expr| statistics::of_expression(key, &aggregate.input);
         let mut known: Vec<Option<ColumnStatistics>> = keys.iter().map(known).collect();
-        let detail = describe(aggregate, &keys);
+        let detail = describe(aggregate, &keys, &self.namer);
         let name = if calls.is_empty() && sets.is_none() { "Distinct" } else { "Aggregate" };
 
         let (mut stream, columns) = self.lower_inputs(&inputs, &key_columns, sets.is_some())?;
@@ -149,8 +158,9 @@ impl Lowering<'_> {
         if let Some(plain) = plain.filter(|_| !keys_first) {
             return Ok((stream, plain));
         }
-        let fields = inputs.exprs.iter().map(|expr| inputs.field(expr)).collect::<Result<Vec<_>>>()?;
-        let detail = text::list(&inputs.exprs);
+        let fields = inputs.exprs.iter().map(|expr| inputs.field(expr, self.namer.text(expr)));
+        let fields = fields.collect::<Result<Vec<_>>>()?;
+        let detail = self.namer.list(&inputs.exprs);
         let n_inputs = columns.len();
         let stream = self.project(stream, columns, Arc::new(Schema::new(fields)), detail);
         Ok((stream, (0..n_inputs).collect()))
@@ -193,12 +203,31 @@ impl Lowering<'_> {
     }
 }
 
-fn describe(aggregate: &Aggregate, keys: &[Expr]) -> String {
-    let keys = match aggregate.group_expr.as_slice() {
-        [Expr::GroupingSet(_)] => text::list(&aggregate.group_expr),
-        _ => text::list(keys),
+/// The number of rows of a whole table, when that is all that is asked for and its files say it.
+fn count_from_metadata(aggregate: &Aggregate) -> Option<(i64, String)> {
+    let is_count = |expr: &Expr| match expr {
+        Expr::AggregateFunction(Call { func, params }) => {
+            let rows = matches!(params.args.as_slice(), [] | [Expr::Literal(..)]);
+            let of_null = params.args.iter().any(|arg| constant(arg).is_some_and(ScalarValue::is_null));
+            func.name() == "count" && rows && !of_null && !params.distinct && params.filter.is_none()
+        }
+        _ => false,
     };
-    let calls = text::list(&aggregate.aggr_expr);
+    let LogicalPlan::TableScan(scan) = aggregate.input.as_ref() else { return None };
+    if !aggregate.group_expr.is_empty() || !scan.filters.is_empty() || !aggregate.aggr_expr.iter().all(is_count) {
+        return None;
+    }
+    let table = scan.source.downcast_ref::<FileTable>()?;
+    let n_rows = i64::try_from(table.statistics().n_rows?).ok()?;
+    Some((n_rows, table.table().describe()))
+}
+
+fn describe(aggregate: &Aggregate, keys: &[Expr], namer: &Namer) -> String {
+    let keys = match aggregate.group_expr.as_slice() {
+        [Expr::GroupingSet(_)] => namer.list(&aggregate.group_expr),
+        _ => namer.list(keys),
+    };
+    let calls = namer.list(&aggregate.aggr_expr);
     match (keys.is_empty(), calls.is_empty()) {
         (true, _) => calls,
         (false, true) => keys,
