@@ -3,6 +3,7 @@
 //! Group, filter and sort files many times larger than memory while the process never grows past one number, the memory
 //! budget. What does not fit spills, compressed, to temporary files.
 
+pub mod cli;
 pub mod error;
 pub mod exec;
 pub mod io;
@@ -11,7 +12,9 @@ pub mod operators;
 pub mod physical;
 pub mod plan;
 pub mod row;
+pub mod session;
 pub mod spill;
 pub mod sql;
 
 pub use error::{Error, ErrorKind, Result};
+pub use session::{Session, SessionOptions};

@@ -6,10 +6,20 @@
 
 mod batch;
 mod context;
+mod driver;
+mod metrics;
+mod monitor;
 mod pipeline;
+mod progress;
+mod reorder;
 mod roles;
 
 pub use batch::{Batch, Sequence};
 pub use context::{CancelToken, QueryContext, TaskContext};
+pub use driver::run;
+pub use metrics::{OperatorMetrics, RunMetrics, format_bytes, group_digits};
+pub use monitor::{Monitor, MonitoredNode, NodeFigures};
 pub use pipeline::{Node, NodeIdx, OperatorReport, Pipeline, Query, Report, Step};
+pub use progress::Progress;
+pub use reorder::{Placed, ReorderWindow, ReorderWorker};
 pub use roles::{Emit, Flow, LocalSink, LocalSource, LocalTransform, Sink, Source, Transform};

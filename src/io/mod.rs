@@ -2,8 +2,20 @@
 //!
 //! Memory: a source holds a fixed number of buffers a worker, sized by [`crate::memory::Sizes`]; an output likewise.
 
+pub mod csv;
+pub mod files;
+mod open;
+mod output;
+mod output_file;
+pub mod parquet;
+mod reorder;
+mod suggest;
 mod table;
+pub mod text;
 
+pub use open::FileTables;
+pub use output::{Discard, Output, OutputFormat};
+pub use output_file::OutputFile;
 pub use table::{
     ColumnStatistics, Comparison, ComparisonOp, OpenTable, RowFilter, Scan, ScanRequest, Table, TableStatistics,
 };

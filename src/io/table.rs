@@ -36,6 +36,9 @@ pub struct ScanRequest {
     /// Columns (indices into the table's schema) that may be produced as dictionaries of the declared type, because the
     /// operators above profit. Every batch decides for itself.
     pub dictionary_columns: Vec<usize>,
+    /// Whether something above waits for file order (an output that keeps it, LIMIT without ORDER BY). Morsels are then
+    /// small, so that the batches that wait for an earlier morsel are few. Batches carry their place in any case.
+    pub in_order: bool,
 }
 
 /// A predicate over some columns of a table.

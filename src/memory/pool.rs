@@ -344,6 +344,11 @@ impl PageOwner {
         self.name
     }
 
+    fn slot(self: &Arc<Self>, bytes: usize, stream: u32) -> Arc<Slot> {
+        let n_units = (bytes / SLOT_UNIT) as u32;
+        Arc::new(Slot { n_units, stream, place: Mutex::new(Place::Nowhere), owner: self.clone() })
+    }
+
     fn count_resident(&self, bytes: usize) {
         let now = self.counters.resident.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
         self.counters.peak_resident.fetch_max(now, Ordering::Relaxed);
@@ -359,8 +364,7 @@ impl PinnedPage {
     pub fn unpin(mut self, priority: u32, stream: u32) -> Result<Page> {
         let Some(frame) = self.frame.take() else { return Err(Error::query("a page was unpinned twice")) };
         let owner = self.owner.clone();
-        let n_units = (frame.len() / SLOT_UNIT) as u32;
-        let slot = Arc::new(Slot { n_units, stream, place: Mutex::new(Place::Nowhere), owner });
+        let slot = owner.slot(frame.len(), stream);
         let page = Page { slot: slot.clone() };
         let pool = &slot.owner.pool;
         {
@@ -374,6 +378,24 @@ impl PinnedPage {
             pool.release_frame(frame);
         }
         Ok(page)
+    }
+
+    /// Writes the page to the store at once and keeps its memory as an empty page: for an owner that must go on when
+    /// everything else is pinned.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn store_now(mut self, stream: u32) -> Result<(Page, PinnedPage)> {
+        let Some(frame) = self.frame.take() else { return Err(Error::query("a page was unpinned twice")) };
+        let slot = self.owner.slot(frame.len(), stream);
+        let written = self.owner.pool.write_out(&slot, &frame);
+        let bytes = frame.len();
+        self.frame = Some(frame);
+        let (block, encoded_bytes) = written?;
+        // Writing out has counted the frame as gone, but it stays with the owner.
+        self.owner.count_resident(bytes);
+        *slot.lock() = Place::Evicted(block, encoded_bytes);
+        Ok((Page { slot }, self))
     }
 
     /// The bytes.
@@ -450,9 +472,23 @@ impl Page {
         self.take_resident_or(PageOwner::allocate)
     }
 
+    /// As [`Page::pin`], but an evicted page comes back into the memory of `spare`, so that nothing is asked of the pool. A
+    /// page that is still in memory, or has another size, leaves `spare` over.
+    ///
+    /// # Errors
+    /// As [`Page::pin`].
+    pub fn pin_into(self, spare: PinnedPage) -> Result<(PinnedPage, Option<PinnedPage>)> {
+        let mut spare = Some(spare);
+        let pinned = self.take_resident_or(|owner, bytes| match spare.take_if(|spare| spare.len() == bytes) {
+            Some(spare) => Ok(spare),
+            None => owner.allocate_now(bytes),
+        });
+        pinned.map(|pinned| (pinned, spare)).map_err(|(_, error)| error)
+    }
+
     fn take_resident_or(
         self,
-        allocate: fn(&Arc<PageOwner>, usize) -> Result<PinnedPage, OverBudget>,
+        allocate: impl FnOnce(&Arc<PageOwner>, usize) -> Result<PinnedPage, OverBudget>,
     ) -> Result<PinnedPage, (Page, Error)> {
         let owner = self.slot.owner.clone();
         let mut place = self.slot.lock();

@@ -15,3 +15,5 @@ pub mod values;
 
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+pub(crate) mod trial;

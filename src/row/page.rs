@@ -115,9 +115,34 @@ impl RowPage {
     /// # Errors
     /// As there.
     pub fn unpin(mut self, priority: u32, stream: u32) -> Result<Page> {
+        self.write_header();
+        self.page.unpin(priority, stream)
+    }
+
+    /// Writes the page out at once and keeps its memory; see [`PinnedPage::store_now`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn store_now(mut self, stream: u32) -> Result<(Page, PinnedPage)> {
+        self.write_header();
+        self.page.store_now(stream)
+    }
+
+    /// The page's memory; its rows are forgotten.
+    pub fn into_memory(self) -> PinnedPage {
+        self.page
+    }
+
+    /// The place of a row.
+    pub(super) fn row(&self, idx: usize) -> RowPtr {
+        debug_assert!(idx < self.n_rows);
+        // SAFETY: the rows lie inside the page, which `restored` checked or `push` made so.
+        unsafe { self.page.start().add(HEADER_BYTES + idx * self.row_bytes) }
+    }
+
+    fn write_header(&mut self) {
         let header = PageHeader { n_rows: self.n_rows as u64, heap_at: self.heap_at as u64 };
         self.page.bytes_mut()[..HEADER_BYTES].copy_from_slice(bytemuck::bytes_of(&header));
-        self.page.unpin(priority, stream)
     }
 }
 

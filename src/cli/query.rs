@@ -1,0 +1,84 @@
+//! `brimful sql`.
+
+use std::io::{IsTerminal, Read};
+use std::path::Path;
+
+use super::args::{ExplainFormat, QueryText, SqlArgs, When, session_options};
+use super::{explain, messages};
+use crate::error::{Error, Result};
+use crate::exec::{CancelToken, Progress, RunMetrics};
+use crate::io::{Output, OutputFile, OutputFormat};
+use crate::session::Session;
+
+/// Runs the query and writes its result.
+pub(super) fn run(args: &SqlArgs, cancel: &CancelToken) -> Result<()> {
+    let text = read_text(&args.query)?;
+    let output = output_of(args)?;
+    let session = Session::new(session_options(&args.session, &args.reading))?;
+    let query = session.sql(&text)?;
+    if let Some(asked) = query.explain() {
+        return explain::show(query, asked.analyze, ExplainFormat::Text, cancel);
+    }
+    let run = query.into_run(&output, cancel.clone())?;
+    let progress = shows_progress(args.progress, &output)
+        .then(|| Progress::show(run.monitor().clone(), session.memory().clone(), std::io::stderr().is_terminal()));
+    let done = run.execute();
+    drop(progress);
+    let metrics = done?;
+    messages::report_bad_rows(&metrics);
+    args.metrics.as_ref().map_or(Ok(()), |path| write_metrics(path, &metrics))
+}
+
+/// The query on the command line, in the file of -f, or on stdin.
+pub(super) fn read_text(query: &QueryText) -> Result<String> {
+    match (&query.sql, &query.file) {
+        (Some(sql), _) if sql != "-" => Ok(sql.clone()),
+        (_, Some(file)) => std::fs::read_to_string(file)
+            .map_err(|error| Error::usage(format!("cannot read the query in {}: {error}", file.display()))),
+        (None, None) if std::io::stdin().is_terminal() => {
+            Err(Error::usage("there is no query").with_hint("for example: brimful sql \"SELECT * FROM 'data.csv'\""))
+        }
+        _ => {
+            let mut text = String::new();
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .map_err(|error| Error::usage(format!("cannot read the query on stdin: {error}")))?;
+            Ok(text)
+        }
+    }
+}
+
+fn output_of(args: &SqlArgs) -> Result<Output> {
+    let asked = args.format.map(OutputFormat::from);
+    match &args.output {
+        None => {
+            let usual = if std::io::stdout().is_terminal() { OutputFormat::Table } else { OutputFormat::Csv };
+            Ok(Output::Stdout(asked.unwrap_or(usual)))
+        }
+        Some(path) => match asked.or_else(|| OutputFormat::from_path(path)) {
+            Some(format) => Ok(Output::File(path.clone(), format)),
+            None => Err(Error::usage(format!("the name {} does not tell a format", path.display()))
+                .with_hint("end it in .csv, .json or .parquet, or add --format")),
+        },
+    }
+}
+
+/// Rows that stream to a terminal would be torn by a progress line.
+fn shows_progress(when: When, output: &Output) -> bool {
+    let streams_to_terminal = matches!(output, Output::Stdout(OutputFormat::Csv | OutputFormat::JsonLines))
+        && std::io::stdout().is_terminal();
+    match when {
+        When::Always => true,
+        When::Never => false,
+        When::Auto => std::io::stderr().is_terminal() && !streams_to_terminal,
+    }
+}
+
+fn write_metrics(path: &Path, metrics: &RunMetrics) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(metrics)
+        .map_err(|error| Error::query(format!("cannot write the metrics as JSON: {error}")))?;
+    text.push(b'\n');
+    let mut file = OutputFile::create(path)?;
+    file.append(&text)?;
+    file.commit()
+}

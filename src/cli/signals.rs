@@ -1,0 +1,57 @@
+//! Ctrl-C and SIGTERM: the query is cancelled and the process ends within half a second.
+//!
+//! A query that does not look at its cancel token in time is not waited for. That loses nothing: temporary files have no
+//! name, and an output gets its name only when it is complete.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator;
+
+use crate::error::{Error, Result};
+use crate::exec::CancelToken;
+
+/// How long a cancelled query may take to end by itself.
+const PATIENCE: Duration = Duration::from_millis(400);
+
+/// What came in, and whom to tell.
+pub(super) struct Signals {
+    cancel: CancelToken,
+    /// The first signal; 0 when there was none.
+    received: Arc<AtomicI32>,
+}
+
+impl Signals {
+    /// Starts the thread that waits for signals.
+    pub(super) fn watch() -> Result<Self> {
+        let failed = |error: std::io::Error| Error::query(format!("cannot watch for signals: {error}"));
+        let mut incoming = iterator::Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+        let signals = Signals { cancel: CancelToken::default(), received: Arc::default() };
+        let (cancel, received) = (signals.cancel.clone(), signals.received.clone());
+        let wait = move || {
+            if let Some(signal) = incoming.forever().next() {
+                received.store(signal, Ordering::Relaxed);
+                cancel.cancel();
+                std::thread::sleep(PATIENCE);
+                signal_hook::low_level::exit(128 + signal);
+            }
+        };
+        std::thread::Builder::new().name("brimful-signals".into()).spawn(wait).map_err(failed)?;
+        Ok(signals)
+    }
+
+    /// Pulled when a signal comes.
+    pub(super) fn cancel_token(&self) -> CancelToken {
+        self.cancel.clone()
+    }
+
+    /// 130 or 143 when a signal came.
+    pub(super) fn exit_code(&self) -> Option<u8> {
+        match self.received.load(Ordering::Relaxed) {
+            0 => None,
+            signal => Some(128 + signal as u8),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Column types as they are written in `--schema`.
+
+use arrow::datatypes::{DataType, TimeUnit};
+
+/// Reads `col=type` or several with commas between them: `price=double,id=varchar`.
+pub(super) fn parse_columns(text: &str) -> Result<Vec<(String, DataType)>, String> {
+    split_outside_parentheses(text).into_iter().map(parse_column).collect()
+}
+
+fn parse_column(text: &str) -> Result<(String, DataType), String> {
+    let (column, type_name) =
+        text.rsplit_once('=').ok_or_else(|| format!("{text:?} is not col=type, for example price=double"))?;
+    Ok((column.trim().to_string(), parse_type(type_name)?))
+}
+
+/// Commas between parentheses belong to a type: `decimal(10,2)`.
+fn split_outside_parentheses(text: &str) -> Vec<&str> {
+    let mut depth = 0;
+    text.split(|letter| {
+        match letter {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        letter == ',' && depth == 0
+    })
+    .collect()
+}
+
+/// Reads the name of a type, as SQL or Arrow spell it.
+pub(super) fn parse_type(text: &str) -> Result<DataType, String> {
+    let name = text.trim().to_ascii_lowercase();
+    if let Some(arguments) = name.strip_prefix("decimal").or_else(|| name.strip_prefix("numeric")) {
+        return parse_decimal(arguments).ok_or_else(|| format!("{text:?} is not a decimal, for example decimal(10,2)"));
+    }
+    Ok(match name.as_str() {
+        "bool" | "boolean" => DataType::Boolean,
+        "tinyint" | "int8" => DataType::Int8,
+        "smallint" | "int16" => DataType::Int16,
+        "int" | "integer" | "int32" => DataType::Int32,
+        "bigint" | "long" | "int64" => DataType::Int64,
+        "uint8" => DataType::UInt8,
+        "uint16" => DataType::UInt16,
+        "uint32" => DataType::UInt32,
+        "uint64" => DataType::UInt64,
+        "real" | "float" | "float32" => DataType::Float32,
+        "double" | "float64" | "double precision" => DataType::Float64,
+        "varchar" | "text" | "string" | "utf8" | "char" => DataType::Utf8,
+        "date" | "date32" => DataType::Date32,
+        "timestamp" | "datetime" => DataType::Timestamp(TimeUnit::Microsecond, None),
+        "timestamptz" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        _ => {
+            return Err(format!(
+                "{text:?} is not a type; known are boolean, int, bigint, float, double, decimal(p,s), varchar, date, \
+                 timestamp"
+            ));
+        }
+    })
+}
+
+/// `(10,2)`, `(10)` or nothing.
+fn parse_decimal(arguments: &str) -> Option<DataType> {
+    if arguments.is_empty() {
+        return Some(DataType::Decimal128(38, 10));
+    }
+    let inner = arguments.trim().strip_prefix('(')?.strip_suffix(')')?;
+    let (precision, scale) = inner.split_once(',').unwrap_or((inner, "0"));
+    let (precision, scale) = (precision.trim().parse::<u8>().ok()?, scale.trim().parse::<i8>().ok()?);
+    let fits = (1..=38).contains(&precision) && (0..=precision as i8).contains(&scale);
+    fits.then_some(DataType::Decimal128(precision, scale))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_with_types_are_read() {
+        let columns = parse_columns("a=int,b = DECIMAL(10,2), c=d=varchar").unwrap();
+        let expected = [("a", DataType::Int32), ("b", DataType::Decimal128(10, 2)), ("c=d", DataType::Utf8)];
+        assert_eq!(columns, expected.map(|(name, data_type)| (name.to_string(), data_type)));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for text in ["a", "a=", "a=intt", "a=decimal(50,2)", "a=decimal(3,4)"] {
+            assert!(parse_columns(text).is_err(), "{text}");
+        }
+    }
+}

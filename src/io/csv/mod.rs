@@ -1,0 +1,34 @@
+//! CSV: bounded, parallel within one file, never lossy.
+//!
+//! Memory: a worker holds one block of text (and at most one row that is longer), one table of field positions, and the
+//! columns of one batch; all three follow from [`crate::memory::Sizes`] and are reserved before they are allocated.
+//!
+//! The surprising part: a block of a file may begin inside a quoted field, and nothing in the block itself tells. Every
+//! block therefore gets the quote state of its start from its predecessor ([`chain`]); blocks without a quote pass the
+//! state on without being looked at. So the result never depends on block size or number of threads.
+//!
+//! The way of a byte: [`feed`] (blocks of whole records) -> [`structure`] (64-byte masks) -> [`tokens`] (field ends,
+//! complete rows) -> [`column`] (typed kernels, one column at a time) -> [`scan`] (batches, filters).
+
+mod bad_rows;
+mod chain;
+mod column;
+mod dates;
+mod feed;
+mod header;
+mod infer;
+mod numbers;
+mod open;
+mod options;
+mod scan;
+mod sniff;
+mod stream;
+mod strings;
+mod structure;
+mod tokens;
+
+#[cfg(test)]
+mod tests;
+
+pub use open::CsvTable;
+pub use options::{CsvOptions, OnBadRow};

@@ -1,0 +1,387 @@
+//! Batches from blocks.
+//!
+//! Memory: a worker holds a block, a table of positions and the columns of one batch, reserved when the worker starts;
+//! a row longer than a block reserves what it needs on top.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+
+use super::bad_rows::{BadRow, BadRows, Problem};
+use super::column::{ColumnBuilder, Misfit};
+use super::feed::{Block, BlockBuffer, Feed, Layout};
+use super::header::too_long;
+use super::open::Definition;
+use super::options::OnBadRow;
+use super::stream::count_lines;
+use super::tokens::{Rows, Tokens};
+use crate::error::{Error, Result};
+use crate::exec::{Batch, CancelToken, LocalSource, OperatorReport, Report, Sequence, Source, TaskContext};
+use crate::io::{RowFilter, Scan, ScanRequest};
+use crate::memory::{Memory, Reservation};
+
+/// A prepared scan over CSV files.
+pub(super) struct CsvScan {
+    table: Arc<Definition>,
+    feed: Feed,
+    bad_rows: BadRows,
+    plan: Plan,
+    /// Workers that have not reached the end.
+    n_readers: AtomicUsize,
+    bytes_per_worker: u64,
+}
+
+/// Which columns are read and what becomes of them.
+struct Plan {
+    /// Columns of the table that are read, for the filters or for the output.
+    columns: Vec<usize>,
+    schema: SchemaRef,
+    /// Positions in `columns` of the output.
+    projection: Vec<usize>,
+    /// Each filter with the positions in `columns` of what it reads.
+    filters: Vec<(Arc<dyn RowFilter>, Vec<usize>)>,
+    batch_rows: usize,
+    /// The most text of a batch; only columns of text count.
+    batch_text_bytes: usize,
+}
+
+impl CsvScan {
+    /// Prepares a scan. Nothing is read yet.
+    pub(super) fn prepare(table: Arc<Definition>, request: ScanRequest, memory: &Memory) -> Result<Scan> {
+        let plan = Plan::new(&table, request, memory);
+        let sizes = memory.sizes();
+        let n_fields = table.schema.fields().len();
+        let bytes_per_worker =
+            BlockBuffer::bytes_for(table.block_bytes) + Tokens::bytes_for(n_fields) + 2 * sizes.batch_bytes as u64;
+        let counts_lines = matches!(table.on_bad_row, OnBadRow::Reject(_));
+        let scan = Arc::new(CsvScan {
+            feed: Feed::new(table.clone(), memory.clone(), counts_lines),
+            bad_rows: BadRows::new(table.clone(), memory.clone())?,
+            plan,
+            n_readers: AtomicUsize::new(0),
+            bytes_per_worker,
+            table,
+        });
+        Ok(Scan { source: Arc::new(CsvSource(scan.clone())), report: scan, bytes_per_worker })
+    }
+}
+
+impl Plan {
+    fn new(table: &Definition, request: ScanRequest, memory: &Memory) -> Self {
+        let mut columns: Vec<usize> = Vec::new();
+        let mut position = |column: usize| match columns.iter().position(|known| *known == column) {
+            Some(position) => position,
+            None => {
+                columns.push(column);
+                columns.len() - 1
+            }
+        };
+        let filters: Vec<_> = request
+            .filters
+            .into_iter()
+            .map(|filter| {
+                let positions = filter.columns().iter().map(|column| position(*column)).collect();
+                (filter, positions)
+            })
+            .collect();
+        let projection: Vec<usize> = request.projection.iter().map(|column| position(*column)).collect();
+        let fields: Vec<_> = columns.iter().map(|column| table.schema.field(*column).clone()).collect();
+        let row_bytes: usize = fields.iter().map(|field| fixed_bytes(field.data_type())).sum();
+        let sizes = memory.sizes();
+        Plan {
+            columns,
+            schema: Arc::new(Schema::new(fields)),
+            projection,
+            filters,
+            batch_rows: (sizes.batch_bytes / 2 / row_bytes.max(1)).clamp(1, sizes.batch_rows),
+            batch_text_bytes: sizes.batch_bytes / 2,
+        }
+    }
+
+    /// One builder a column that is read.
+    fn builders(&self, table: &Definition) -> Result<Vec<Box<dyn ColumnBuilder>>> {
+        let builders = self.columns.iter().map(|&column| {
+            let data_type = table.schema.field(column).data_type();
+            let builder = table.column_settings(column).builder(data_type);
+            builder.ok_or_else(|| Error::usage(format!("CSV cannot be read as {data_type}")))
+        });
+        builders.collect()
+    }
+
+    /// Drops rows that fail a filter, then columns that are not wanted.
+    fn finish(&self, columns: Vec<ArrayRef>, n_rows: usize) -> Result<RecordBatch> {
+        let options = RecordBatchOptions::new().with_row_count(Some(n_rows));
+        let mut batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
+        for (filter, positions) in &self.filters {
+            let keep = filter.evaluate(&batch.project(positions)?)?;
+            if keep.null_count() > 0 || keep.true_count() < keep.len() {
+                batch = filter_record_batch(&batch, &keep)?;
+            }
+        }
+        Ok(batch.project(&self.projection)?)
+    }
+}
+
+/// Bytes of a value of a column, without text.
+fn fixed_bytes(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::Utf8 => size_of::<i32>(),
+        other => other.primitive_width().unwrap_or(1),
+    }
+}
+
+impl Report for CsvScan {
+    fn report(&self) -> OperatorReport {
+        OperatorReport {
+            read_bytes: self.feed.read_bytes(),
+            total_bytes: self.table.file_bytes,
+            n_bad_rows: self.bad_rows.n_rows(),
+            ..OperatorReport::default()
+        }
+    }
+}
+
+struct CsvSource(Arc<CsvScan>);
+
+impl Source for CsvSource {
+    fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalSource>> {
+        let scan = self.0.clone();
+        let mut reservation = cx.memory.reserve("Scan");
+        reservation.try_grow(scan.bytes_per_worker - BlockBuffer::bytes_for(scan.table.block_bytes))?;
+        let columns = Columns { builders: scan.plan.builders(&scan.table)?, n_rows: 0, misfits: Vec::new() };
+        scan.n_readers.fetch_add(1, Ordering::Relaxed);
+        Ok(Box::new(CsvReader {
+            buffer: BlockBuffer::new(&cx.memory),
+            tokens: Tokens::new(scan.table.schema.fields().len(), scan.table.dialect),
+            block: None,
+            columns,
+            cancel: cx.cancel.clone(),
+            is_finished: false,
+            reservation,
+            scan,
+        }))
+    }
+}
+
+/// One worker's reader.
+struct CsvReader {
+    scan: Arc<CsvScan>,
+    buffer: BlockBuffer,
+    tokens: Tokens,
+    block: Option<Progress>,
+    columns: Columns,
+    cancel: CancelToken,
+    is_finished: bool,
+    reservation: Reservation,
+}
+
+/// How far a block has been read.
+struct Progress {
+    block: Block,
+    /// Where the next piece of text starts.
+    at: usize,
+    /// The run in the tokens that comes next, and the row in it.
+    run: usize,
+    row: usize,
+    n_batches: u32,
+}
+
+impl LocalSource for CsvReader {
+    fn next(&mut self) -> Result<Option<Batch>> {
+        loop {
+            self.cancel.check()?;
+            if self.block.is_none() && !self.take_block()? {
+                return self.finish();
+            }
+            let Some(progress) = &mut self.block else { return Ok(None) };
+            let is_last = self.columns.fill(&self.scan, progress, &mut self.tokens, &self.buffer.bytes)?;
+            let data = self.columns.finish(&self.scan.plan)?;
+            let sequence = Sequence { morsel: progress.block.morsel, batch: progress.n_batches };
+            if is_last {
+                self.block = None;
+            } else if data.num_rows() == 0 {
+                continue;
+            } else {
+                progress.n_batches += 1;
+            }
+            return Ok(Some(Batch { data, sequence, last_of_morsel: is_last }));
+        }
+    }
+}
+
+impl CsvReader {
+    fn take_block(&mut self) -> Result<bool> {
+        if self.is_finished {
+            return Ok(false);
+        }
+        let Some(block) = self.scan.feed.next_block(&mut self.buffer)? else { return Ok(false) };
+        if self.tokens.n_fields() != block.layout.n_fields {
+            let bytes = self.scan.bytes_per_worker + Tokens::bytes_for(block.layout.n_fields)
+                - Tokens::bytes_for(self.scan.table.schema.fields().len())
+                - BlockBuffer::bytes_for(self.scan.table.block_bytes);
+            self.reservation.try_resize(bytes)?;
+            self.tokens = Tokens::new(block.layout.n_fields, self.scan.table.dialect);
+        }
+        self.tokens.runs.clear();
+        self.block = Some(Progress { at: block.begin, block, run: 0, row: 0, n_batches: 0 });
+        Ok(true)
+    }
+
+    /// The last reader to reach the end puts the reject file in its place.
+    fn finish(&mut self) -> Result<Option<Batch>> {
+        if !self.is_finished {
+            self.is_finished = true;
+            self.buffer = BlockBuffer::new(self.reservation.memory());
+            if self.scan.n_readers.fetch_sub(1, Ordering::AcqRel) == 1 {
+                self.scan.bad_rows.finish()?;
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Drop for CsvReader {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            self.scan.n_readers.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+/// The columns of the batch in the making.
+struct Columns {
+    builders: Vec<Box<dyn ColumnBuilder>>,
+    n_rows: usize,
+    misfits: Vec<Misfit>,
+}
+
+/// Refuses rows beyond the bound. Rows that reach into the next block were measured when they were read.
+fn check_lengths(scan: &CsvScan, block: &Block, tokens: &Tokens, data: &[u8]) -> Result<()> {
+    let max = scan.table.max_row_bytes;
+    let rows = tokens.runs.iter().flat_map(|run| {
+        let rows = tokens.rows(data, *run);
+        (0..run.n_rows).map(move |row| rows.row(row))
+    });
+    let ragged = tokens.ragged.iter().map(|row| (row.start, row.end));
+    let Some((start, _)) = rows.chain(ragged).filter(|(start, end)| (end - start) as u64 > max).min() else {
+        return Ok(());
+    };
+    let path = &block.layout.path;
+    let n_lines = count_lines(path, block.offset + start as u64, scan.feed.memory())?;
+    Err(too_long(path, n_lines + 1, max))
+}
+
+/// What [`Columns`] needs to append rows.
+struct Context<'a> {
+    scan: &'a CsvScan,
+    block: &'a Block,
+    data: &'a [u8],
+}
+
+impl Columns {
+    /// Reads rows until the batch is full or the block ends; says which.
+    fn fill(&mut self, scan: &CsvScan, progress: &mut Progress, tokens: &mut Tokens, data: &[u8]) -> Result<bool> {
+        loop {
+            let Some(&run) = tokens.runs.get(progress.run) else {
+                if progress.at >= progress.block.end {
+                    return Ok(true);
+                }
+                self.next_piece(scan, progress, tokens, data)?;
+                continue;
+            };
+            let rows = tokens.rows(data, run);
+            let n = self.room(&scan.plan, &rows.slice(progress.row, run.n_rows - progress.row));
+            if n == 0 {
+                return Ok(false);
+            }
+            let cx = Context { scan, block: &progress.block, data };
+            self.append(&cx, &rows.slice(progress.row, n))?;
+            progress.row += n;
+            if progress.row == run.n_rows {
+                progress.row = 0;
+                progress.run += 1;
+            }
+        }
+    }
+
+    /// How many of `rows` the batch takes. An empty batch takes at least one.
+    fn room(&self, plan: &Plan, rows: &Rows<'_>) -> usize {
+        let n = rows.n_rows.min(plan.batch_rows - self.n_rows.min(plan.batch_rows));
+        if n == 0 || plan.columns.is_empty() {
+            return n;
+        }
+        let text: usize = self.builders.iter().map(|builder| builder.n_bytes()).sum();
+        let within = rows.slice(0, n).n_rows_within(plan.batch_text_bytes.saturating_sub(text));
+        if within == 0 && self.n_rows == 0 { 1 } else { within }
+    }
+
+    fn next_piece(&mut self, scan: &CsvScan, progress: &mut Progress, tokens: &mut Tokens, data: &[u8]) -> Result<()> {
+        let block = &progress.block;
+        progress.at = tokens.find_rows(data, progress.at, block.end, block.has_quotes);
+        (progress.run, progress.row) = (0, 0);
+        if (block.end - block.begin) as u64 > scan.table.max_row_bytes {
+            check_lengths(scan, block, tokens, data)?;
+        }
+        if tokens.ragged.is_empty() {
+            return Ok(());
+        }
+        let bad_row = |row: &super::tokens::Ragged| BadRow {
+            start: row.start,
+            end: row.end,
+            problem: Problem::Fields { found: row.n_fields },
+        };
+        let bad: Vec<BadRow> = tokens.ragged.iter().map(bad_row).collect();
+        scan.bad_rows.push(block, data, &bad)
+    }
+
+    /// Appends rows; those that do not fit are dealt with, and the others appended again without them.
+    fn append(&mut self, cx: &Context<'_>, rows: &Rows<'_>) -> Result<()> {
+        let mut bad = Vec::new();
+        self.append_columns(cx, rows, &mut bad);
+        if bad.is_empty() {
+            self.n_rows += rows.n_rows;
+            return Ok(());
+        }
+        bad.sort_by_key(|(row, _)| *row);
+        bad.dedup_by_key(|(row, _)| *row);
+        let located = bad.iter().map(|(row, problem)| {
+            let (start, end) = rows.row(*row);
+            BadRow { start, end, problem: *problem }
+        });
+        cx.scan.bad_rows.push(cx.block, cx.data, &located.collect::<Vec<_>>())?;
+        self.builders.iter_mut().for_each(|builder| builder.truncate(self.n_rows));
+        let mut from = 0;
+        for to in bad.iter().map(|(row, _)| *row).chain([rows.n_rows]) {
+            if from < to {
+                self.append_columns(cx, &rows.slice(from, to - from), &mut Vec::new());
+                self.n_rows += to - from;
+            }
+            from = to + 1;
+        }
+        Ok(())
+    }
+
+    fn append_columns(&mut self, cx: &Context<'_>, rows: &Rows<'_>, bad: &mut Vec<(usize, Problem)>) {
+        let layout: &Layout = &cx.block.layout;
+        for (builder, &column) in self.builders.iter_mut().zip(&cx.scan.plan.columns) {
+            let Some(field) = layout.fields[column] else {
+                builder.append_nulls(rows.n_rows);
+                continue;
+            };
+            builder.append(rows, field, &mut self.misfits);
+            for Misfit { row, reason } in self.misfits.drain(..) {
+                let (start, end) = rows.field(row, field);
+                bad.push((row, Problem::Value { column, start, end, reason }));
+            }
+        }
+    }
+
+    /// The batch; the columns start anew.
+    fn finish(&mut self, plan: &Plan) -> Result<RecordBatch> {
+        let columns: Vec<ArrayRef> = self.builders.iter_mut().map(|builder| builder.finish()).collect::<Result<_>>()?;
+        plan.finish(columns, std::mem::take(&mut self.n_rows))
+    }
+}

@@ -1,0 +1,255 @@
+//! The bytes of a file as text: gzip and zstd undone, UTF-16 brought to UTF-8.
+//!
+//! Memory: gzip needs 64 KiB; zstd needs the window that the file's header states, which is checked against the budget
+//! before anything is allocated.
+
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::error::{Error, Result};
+use crate::memory::{Memory, Reservation};
+
+/// The mark that says UTF-8.
+pub(super) const UTF8_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Bytes that are read from a compressed file at once.
+const COMPRESSED_BYTES: usize = 64 * 1024;
+
+/// An opened file.
+pub(super) struct OpenText {
+    /// The text from its first byte on, with a byte order mark if there is one.
+    pub(super) text: Text,
+    /// Bytes on disk.
+    pub(super) len: u64,
+}
+
+/// How the text of a file is got at.
+pub(super) enum Text {
+    /// The file is the text: workers read anywhere in it.
+    Plain(File),
+    /// Only from front to back.
+    Streamed { reader: Box<dyn Read + Send>, reservation: Reservation },
+}
+
+/// Opens a file. `read_bytes` counts what is read of a streamed one.
+pub(super) fn open_text(path: &Path, memory: &Memory, read_bytes: Arc<AtomicU64>) -> Result<OpenText> {
+    let failed = |error: io::Error| Error::read_failed(path, &error);
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(Error::data(format!("{} is not a regular file", path.display())));
+    }
+    let mut magic = [0; 18];
+    let n = read_fully_at(&file, &mut magic, 0).map_err(failed)?;
+    let magic = &magic[..n];
+    let mut reservation = memory.reserve("Scan");
+    let counted = |file| BufReader::with_capacity(COMPRESSED_BYTES, CountedReader { file, read_bytes });
+    let reader: Box<dyn Read + Send> = match magic {
+        [0x1F, 0x8B, ..] => {
+            reservation.try_grow(2 * COMPRESSED_BYTES as u64)?;
+            Box::new(MultiGzDecoder::new(counted(file)))
+        }
+        [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => {
+            let window = window_bytes(magic, path, memory)?;
+            reservation.try_grow(window + 4 * COMPRESSED_BYTES as u64)?;
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(counted(file)).map_err(failed)?;
+            decoder.window_log_max(window.next_power_of_two().ilog2().max(10)).map_err(failed)?;
+            Box::new(decoder)
+        }
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Box::new(counted(file)),
+        _ => match foreign_format(magic) {
+            None => return Ok(OpenText { text: Text::Plain(file), len: metadata.len() }),
+            Some(format) => {
+                return Err(Error::data(format!("{} is {format}, not CSV", path.display()))
+                    .with_hint("unpack it first, or give the file an extension that says what it is"));
+            }
+        },
+    };
+    let reader = from_utf16(reader).map_err(failed)?;
+    Ok(OpenText { text: Text::Streamed { reader, reservation }, len: metadata.len() })
+}
+
+fn foreign_format(magic: &[u8]) -> Option<&'static str> {
+    match magic {
+        [b'P', b'A', b'R', b'1', ..] => Some("a Parquet file"),
+        [b'P', b'K', 3, 4, ..] => Some("a zip archive"),
+        [b'B', b'Z', b'h', ..] => Some("bzip2-compressed"),
+        [0xFD, b'7', b'z', b'X', b'Z', ..] => Some("xz-compressed"),
+        _ => None,
+    }
+}
+
+/// Reads until `buffer` is full or the file ends.
+pub(super) fn read_fully_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut n = 0;
+    while n < buffer.len() {
+        match file.read_at(&mut buffer[n..], offset + n as u64) {
+            Ok(0) => break,
+            Ok(more) => n += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(n)
+}
+
+/// Reads until `buffer` is full or the stream ends.
+pub(super) fn read_fully(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut n = 0;
+    while n < buffer.len() {
+        match reader.read(&mut buffer[n..]) {
+            Ok(0) => break,
+            Ok(more) => n += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(n)
+}
+
+/// The number of newlines in the first `offset` bytes of a file's text. Reads the file again, so for errors only.
+pub(super) fn count_lines(path: &Path, offset: u64, memory: &Memory) -> Result<u64> {
+    let opened = open_text(path, memory, Arc::default())?;
+    let mut reader: Box<dyn Read> = match opened.text {
+        Text::Plain(file) => Box::new(file),
+        Text::Streamed { reader, .. } => reader,
+    };
+    let (mut left, mut n_lines, mut buffer) = (offset, 0, [0; 16 * 1024]);
+    while left > 0 {
+        let want = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let n = read_fully(&mut *reader, &mut buffer[..want]).map_err(|error| Error::read_failed(path, &error))?;
+        if n == 0 {
+            break;
+        }
+        n_lines += memchr::memchr_iter(b'\n', &buffer[..n]).count() as u64;
+        left -= n as u64;
+    }
+    Ok(n_lines)
+}
+
+/// What the decoder of this zstd file must keep; an error when that is more than a quarter of the governed memory.
+fn window_bytes(magic: &[u8], path: &Path, memory: &Memory) -> Result<u64> {
+    const SKIPPABLE: u64 = 8 << 20;
+    let stated = zstd_window_bytes(magic).unwrap_or(SKIPPABLE).max(1 << 20);
+    let most = memory.governed_bytes() / 4;
+    if stated <= most {
+        return Ok(stated);
+    }
+    let budget = memory.budget().bytes() + (stated - most) * 4;
+    let mib = budget.div_ceil(1 << 20);
+    Err(Error::budget(format!(
+        "{} was compressed with a window of {} MiB, too much for a memory budget of {} MiB",
+        path.display(),
+        stated >> 20,
+        memory.budget().bytes() >> 20,
+    ))
+    .with_hint(format!("the smallest budget that would do is about {mib} MiB: --memory-budget {mib}MiB")))
+}
+
+/// The window that a zstd frame header states.
+fn zstd_window_bytes(magic: &[u8]) -> Option<u64> {
+    let descriptor = *magic.get(4)?;
+    if magic[0] != 0x28 {
+        return None;
+    }
+    if descriptor & 0x20 == 0 {
+        let window = *magic.get(5)?;
+        let base = 1u64 << (10 + (window >> 3));
+        return Some(base + base / 8 * u64::from(window & 7));
+    }
+    let at = 5 + [0, 1, 2, 4][usize::from(descriptor & 3)];
+    let n = [1, 2, 4, 8][usize::from(descriptor >> 6)];
+    let mut size = [0; 8];
+    size[..n].copy_from_slice(magic.get(at..at + n)?);
+    Some(u64::from_le_bytes(size) + if n == 2 { 256 } else { 0 })
+}
+
+struct CountedReader {
+    file: File,
+    read_bytes: Arc<AtomicU64>,
+}
+
+impl Read for CountedReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read(buffer)?;
+        self.read_bytes.fetch_add(n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
+}
+
+/// Looks for a byte order mark of UTF-16 and translates if there is one.
+fn from_utf16(mut reader: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
+    let mut mark = [0; 2];
+    let n = read_fully(&mut *reader, &mut mark)?;
+    Ok(match mark {
+        [0xFF, 0xFE] if n == 2 => Box::new(Utf16Reader::new(reader, u16::from_le_bytes)),
+        [0xFE, 0xFF] if n == 2 => Box::new(Utf16Reader::new(reader, u16::from_be_bytes)),
+        _ => Box::new(Cursor::new(mark[..n].to_vec()).chain(reader)),
+    })
+}
+
+/// UTF-16 read as UTF-8.
+struct Utf16Reader<R> {
+    inner: R,
+    unit: fn([u8; 2]) -> u16,
+    /// Bytes that are not translated yet.
+    raw: Vec<u8>,
+    /// Translated bytes, from `at` on not handed out yet.
+    text: Vec<u8>,
+    at: usize,
+}
+
+impl<R: Read> Utf16Reader<R> {
+    fn new(inner: R, unit: fn([u8; 2]) -> u16) -> Self {
+        Utf16Reader { inner, unit, raw: Vec::new(), text: Vec::new(), at: 0 }
+    }
+
+    fn refill(&mut self) -> io::Result<()> {
+        let kept = self.raw.len();
+        self.raw.resize(kept + 16 * 1024, 0);
+        let n = read_fully(&mut self.inner, &mut self.raw[kept..])?;
+        self.raw.truncate(kept + n);
+        self.text.clear();
+        self.at = 0;
+        let is_end = n == 0;
+        let (pairs, odd) = self.raw.as_chunks::<2>();
+        let mut units: Vec<u16> = pairs.iter().map(|pair| (self.unit)(*pair)).collect();
+        let cut = units.pop_if(|last| !is_end && (0xD800..0xDC00).contains(last));
+        for decoded in char::decode_utf16(units) {
+            let char = decoded.map_err(|_| invalid("a lone surrogate in UTF-16 text"))?;
+            self.text.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+        if is_end && !odd.is_empty() {
+            return Err(invalid("half a character at the end of UTF-16 text"));
+        }
+        let rest = odd.len() + if cut.is_some() { 2 } else { 0 };
+        self.raw.drain(..self.raw.len() - rest);
+        Ok(())
+    }
+}
+
+fn invalid(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
+}
+
+impl<R: Read> Read for Utf16Reader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.text.len() {
+            let before = self.raw.len();
+            self.refill()?;
+            if self.text.is_empty() && self.raw.len() <= before {
+                return Ok(0);
+            }
+        }
+        let n = buffer.len().min(self.text.len() - self.at);
+        buffer[..n].copy_from_slice(&self.text[self.at..self.at + n]);
+        self.at += n;
+        Ok(n)
+    }
+}

@@ -1,0 +1,251 @@
+//! Which files a path, a glob or a directory names, and which format they are in.
+//!
+//! Memory: one path a file. Nothing is opened here except, where the name does not tell, the first bytes of one file.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::suggest::closest;
+use crate::error::{Error, Result};
+
+/// A format that tables can be read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FileFormat {
+    /// Text with a delimiter; the delimiter is found out.
+    Csv,
+    /// Text with tabs.
+    Tsv,
+    /// Parquet.
+    Parquet,
+    /// One JSON object a line.
+    NdJson,
+    /// Arrow IPC, as a file or a stream.
+    Ipc,
+}
+
+/// Extensions, without those of the compression.
+const EXTENSIONS: [(&str, FileFormat); 11] = [
+    ("csv", FileFormat::Csv),
+    ("txt", FileFormat::Csv),
+    ("tsv", FileFormat::Tsv),
+    ("tab", FileFormat::Tsv),
+    ("parquet", FileFormat::Parquet),
+    ("pq", FileFormat::Parquet),
+    ("ndjson", FileFormat::NdJson),
+    ("jsonl", FileFormat::NdJson),
+    ("arrow", FileFormat::Ipc),
+    ("arrows", FileFormat::Ipc),
+    ("feather", FileFormat::Ipc),
+];
+
+impl FileFormat {
+    /// The format that a name states; `.gz` and `.zst` behind it say nothing.
+    pub fn from_name(path: &Path) -> Option<FileFormat> {
+        let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+        let name = [".gz", ".gzip", ".zst", ".zstd"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+        let extension = name.rsplit_once('.')?.1;
+        EXTENSIONS.iter().find(|(known, _)| *known == extension).map(|(_, format)| *format)
+    }
+
+    /// The format of a file: by its first bytes where those are clear, otherwise by its name, otherwise CSV.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Data`] when the file cannot be read.
+    pub fn detect(path: &Path) -> Result<FileFormat> {
+        let mut magic = [0; 6];
+        let mut n = 0;
+        let mut file = std::fs::File::open(path).map_err(|error| Error::read_failed(path, &error))?;
+        while n < magic.len() {
+            match file.read(&mut magic[n..]).map_err(|error| Error::read_failed(path, &error))? {
+                0 => break,
+                more => n += more,
+            }
+        }
+        Ok(match &magic[..n] {
+            [b'P', b'A', b'R', b'1', ..] => FileFormat::Parquet,
+            b"ARROW1" => FileFormat::Ipc,
+            _ => Self::from_name(path).unwrap_or(FileFormat::Csv),
+        })
+    }
+}
+
+/// The files that `path` names, sorted: one file, all that match a glob, or all data files below a directory (those with
+/// a known extension; names that start with `.` or `_` are left out).
+///
+/// # Errors
+/// [`crate::ErrorKind::Data`] when there is none; with the nearest name when one file is missing.
+pub fn find_files(path: &str) -> Result<Vec<PathBuf>> {
+    let literal = Path::new(path);
+    let mut files = if literal.is_dir() {
+        let mut files = Vec::new();
+        walk(literal, &mut files)?;
+        files
+    } else if !literal.exists() && path.contains(['*', '?', '[']) {
+        match_glob(path)?
+    } else {
+        return match literal.symlink_metadata() {
+            Ok(_) => Ok(vec![literal.to_owned()]),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(missing(literal)),
+            Err(error) => Err(Error::read_failed(literal, &error)),
+        };
+    };
+    files.sort();
+    if files.is_empty() {
+        let what = if literal.is_dir() { "no data files below" } else { "no files match" };
+        return Err(Error::data(format!("{what} {path}"))
+            .with_hint("data files end in .csv, .tsv, .parquet, .ndjson or .arrow, the texts also in .gz or .zst"));
+    }
+    Ok(files)
+}
+
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let failed = |error: std::io::Error| Error::read_failed(folder, &error);
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_name().as_encoded_bytes().starts_with(b".")
+            || entry.file_name().as_encoded_bytes().starts_with(b"_")
+        {
+            continue;
+        }
+        let path = entry.path();
+        if entry.file_type().map_err(failed)?.is_dir() {
+            walk(&path, files)?;
+        } else if FileFormat::from_name(&path).is_some() && path.is_file() {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn match_glob(pattern: &str) -> Result<Vec<PathBuf>> {
+    let like_a_shell = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
+    let paths = glob::glob_with(pattern, like_a_shell).map_err(|error| {
+        Error::usage(format!("{pattern} is not a pattern: {}", error.msg)).with_hint("for example data/*.csv")
+    })?;
+    let mut files = Vec::new();
+    for path in paths {
+        let path = path.map_err(|error| Error::read_failed(error.path(), error.error()))?;
+        if path.is_file() {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+fn missing(path: &Path) -> Error {
+    let error = Error::data(format!("{} does not exist", path.display()));
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return error.with_hint(format!("neither does the folder {}", folder.display()));
+    };
+    let names: Vec<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    let wanted = path.file_name().unwrap_or_default().to_string_lossy();
+    match closest(&wanted, names.iter().map(String::as_str)) {
+        Some(near) => error.with_hint(format!("did you mean {}?", path.with_file_name(near).display())),
+        None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn folder() -> TempDir {
+        let folder = TempDir::new().unwrap();
+        for name in
+            ["b.csv", "a.csv.gz", "c.parquet", "notes.md", "_tmp.csv", ".hidden.csv", "year=2024/d.csv", "x[1].csv"]
+        {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "a\n1\n").unwrap();
+        }
+        folder
+    }
+
+    fn check(pattern: &str, want: Expect) {
+        let folder = folder();
+        let prefix = format!("{}/", folder.path().display());
+        let shown = match find_files(&format!("{prefix}{pattern}")) {
+            Ok(files) => files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" "),
+            Err(error) => error.to_string(),
+        };
+        want.assert_eq(&shown.replace(&prefix, ""));
+    }
+
+    #[test]
+    fn paths_globs_and_folders_are_expanded() {
+        check("b.csv", expect!["b.csv"]);
+        check("x[1].csv", expect!["x[1].csv"]);
+        check("*.csv*", expect!["_tmp.csv a.csv.gz b.csv x[1].csv"]);
+        check("", expect!["a.csv.gz b.csv c.parquet x[1].csv year=2024/d.csv"]);
+        check("**/*.csv", expect!["_tmp.csv b.csv x[1].csv year=2024/d.csv"]);
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error() {
+        check(
+            "c.csv",
+            expect![[r#"
+            c.csv does not exist
+              hint: did you mean b.csv?"#]],
+        );
+        check(
+            "notes.txt",
+            expect![[r#"
+            notes.txt does not exist
+              hint: did you mean notes.md?"#]],
+        );
+        check(
+            "nowhere/at.csv",
+            expect![[r#"
+            nowhere/at.csv does not exist
+              hint: neither does the folder nowhere"#]],
+        );
+        check(
+            "*.json",
+            expect![[r#"
+            no files match *.json
+              hint: data files end in .csv, .tsv, .parquet, .ndjson or .arrow, the texts also in .gz or .zst"#]],
+        );
+        check(
+            "a**b",
+            expect![[r#"
+            a**b is not a pattern: recursive wildcards must form a single path component
+              hint: for example data/*.csv"#]],
+        );
+    }
+
+    #[test]
+    fn hard_links_to_one_file_are_all_found() {
+        let folder = TempDir::new().unwrap();
+        let first = folder.path().join("0.csv");
+        std::fs::write(&first, "a\n1\n").unwrap();
+        (1..50).for_each(|n| std::fs::hard_link(&first, folder.path().join(format!("{n}.csv"))).unwrap());
+        assert_eq!(find_files(folder.path().to_str().unwrap()).unwrap().len(), 50);
+    }
+
+    #[test]
+    fn formats_are_told_by_name_and_by_first_bytes() {
+        let folder = TempDir::new().unwrap();
+        for (name, bytes, want) in [
+            ("a.CSV.GZ", &b"\x1f\x8b"[..], FileFormat::Csv),
+            ("a.tsv", b"", FileFormat::Tsv),
+            ("a.csv", b"PAR1", FileFormat::Parquet),
+            ("a.parquet", b"PAR1", FileFormat::Parquet),
+            ("a", b"x,y\n", FileFormat::Csv),
+            ("a.jsonl.zst", b"", FileFormat::NdJson),
+            ("a.dat", b"ARROW1..", FileFormat::Ipc),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(FileFormat::detect(&path).unwrap(), want, "{name}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Which table a path in FROM names.
+//!
+//! Memory: that of the formats.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::csv::{CsvOptions, CsvTable};
+use super::files::{FileFormat, find_files};
+use super::parquet::{ParquetOptions, ParquetTable};
+use super::{OpenTable, Table};
+use crate::error::{Error, Result};
+use crate::memory::Memory;
+
+/// Opens files, globs and directories; the format is told by the first bytes or the name.
+#[derive(Debug, Clone, Default)]
+pub struct FileTables {
+    /// How CSV files are read.
+    pub csv: CsvOptions,
+    /// How Parquet files are read.
+    pub parquet: ParquetOptions,
+}
+
+impl OpenTable for FileTables {
+    fn open(&self, path: &str, memory: &Memory) -> Result<Arc<dyn Table>> {
+        let files = find_files(path)?;
+        Ok(match one_format(&files)? {
+            FileFormat::Csv => Arc::new(CsvTable::open(&files, self.csv.clone(), memory)?),
+            FileFormat::Tsv => {
+                let delimiter = self.csv.delimiter.or(Some(b'\t'));
+                Arc::new(CsvTable::open(&files, CsvOptions { delimiter, ..self.csv.clone() }, memory)?)
+            }
+            FileFormat::Parquet => Arc::new(ParquetTable::open(&files, self.parquet.clone(), memory)?),
+            FileFormat::NdJson => return Err(unsupported(path, "JSON lines")),
+            FileFormat::Ipc => return Err(unsupported(path, "Arrow IPC")),
+        })
+    }
+}
+
+fn unsupported(path: &str, format: &str) -> Error {
+    Error::usage(format!("{path} looks like {format}, which cannot be read yet"))
+        .with_hint("CSV and Parquet files can be read")
+}
+
+/// The format of all `files`: detected from the first; the names of the others must not say something else.
+fn one_format(files: &[PathBuf]) -> Result<FileFormat> {
+    let Some((first, others)) = files.split_first() else { return Err(Error::data("no file to read")) };
+    let format = FileFormat::detect(first)?;
+    let differs = |file: &&PathBuf| FileFormat::from_name(file).is_some_and(|named| named != format);
+    match others.iter().find(differs) {
+        None => Ok(format),
+        Some(other) => Err(mixed(first, other)),
+    }
+}
+
+fn mixed(first: &Path, other: &Path) -> Error {
+    Error::data(format!("{} and {} are in different formats", first.display(), other.display()))
+        .with_hint("name the files of one format with a glob, for example 'data/*.parquet'")
+}

@@ -1,0 +1,106 @@
+//! Where the result of a query goes and in which format.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+
+use super::text::{Destination, TextFormat, text_sink};
+use crate::error::{Error, Result};
+use crate::exec::{Batch, Flow, LocalSink, QueryContext, Sink, TaskContext};
+
+/// The format of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputFormat {
+    /// Drawn for a person; only the first and last rows of a long result.
+    Table,
+    /// Comma-separated values with a header.
+    Csv,
+    /// One JSON object a line.
+    JsonLines,
+    /// Parquet, compressed with zstd.
+    Parquet,
+}
+
+/// Where a result goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Standard output.
+    Stdout(OutputFormat),
+    /// A file, which appears when it is complete.
+    File(PathBuf, OutputFormat),
+    /// Nowhere: the rows are only counted.
+    Discard,
+}
+
+impl OutputFormat {
+    /// The format that the name of a file states.
+    pub fn from_path(path: &Path) -> Option<Self> {
+        let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+        Some(match extension.as_str() {
+            "csv" => OutputFormat::Csv,
+            "json" | "jsonl" | "ndjson" => OutputFormat::JsonLines,
+            "parquet" | "pq" => OutputFormat::Parquet,
+            "txt" => OutputFormat::Table,
+            _ => return None,
+        })
+    }
+
+    fn text(self) -> Option<TextFormat> {
+        match self {
+            OutputFormat::Table => Some(TextFormat::Table),
+            OutputFormat::Csv => Some(TextFormat::Csv),
+            OutputFormat::JsonLines => Some(TextFormat::JsonLines),
+            OutputFormat::Parquet => None,
+        }
+    }
+}
+
+impl Output {
+    /// The sink for a result of `schema`. `ordered` keeps the order of the batches' sequence numbers.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Disk`] when a file cannot be made, [`crate::ErrorKind::Usage`] for Parquet on standard output.
+    pub fn sink(&self, schema: SchemaRef, ordered: bool, cx: &QueryContext) -> Result<Arc<dyn Sink>> {
+        match self {
+            Output::Discard => Ok(Arc::new(Discard)),
+            Output::Stdout(format) => match format.text() {
+                Some(text) => text_sink(text, Destination::stdout()?, schema, ordered, cx),
+                None => Err(Error::usage("Parquet cannot be written to standard output")
+                    .with_hint("name a file: -o result.parquet")),
+            },
+            Output::File(path, format) => match format.text() {
+                Some(text) => text_sink(text, Destination::file(path)?, schema, ordered, cx),
+                None => parquet_sink(path, schema, ordered, cx),
+            },
+        }
+    }
+}
+
+fn parquet_sink(path: &Path, _schema: SchemaRef, _ordered: bool, _cx: &QueryContext) -> Result<Arc<dyn Sink>> {
+    Err(Error::usage(format!("cannot write {}", path.display())))
+}
+
+/// Takes rows and forgets them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Discard;
+
+impl Sink for Discard {
+    fn local(&self, _cx: &TaskContext) -> Result<Box<dyn LocalSink>> {
+        Ok(Box::new(Discard))
+    }
+
+    fn finish(&self, _cx: &TaskContext) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl LocalSink for Discard {
+    fn push(&mut self, _batch: Batch) -> Result<Flow> {
+        Ok(Flow::More)
+    }
+
+    fn combine(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,348 @@
+//! The pages of one column chunk, one at a time.
+//!
+//! Memory: a read-ahead window, the dictionary, and two data pages (the one being decoded and its successor), all under a
+//! reservation taken before they are allocated. The size of the row group does not matter.
+//! The surprising part: a page that nobody wants is stepped over by its header, without reading its bytes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parquet::basic::{CompressionCodec, Type};
+use parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
+use parquet::errors::Result as ParquetResult;
+use parquet::file::metadata::ColumnChunkMetaData;
+
+use super::decompress::decompress;
+use super::input::{InputFile, into_parquet};
+use super::page_header::{HeaderError, PageHeader, PageKind};
+use crate::error::{Error, Result};
+use crate::memory::Reservation;
+
+/// Enough for any header without long statistics.
+const HEADER_GUESS_BYTES: usize = 4 * 1024;
+/// Statistics in a header may hold long values; beyond this it is no header.
+const MAX_HEADER_BYTES: usize = 16 << 20;
+
+/// Sizes that a chunk's pages must keep to. Units: bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PageLimits {
+    /// Read at once.
+    pub(super) window_bytes: usize,
+    /// The largest page that is accepted.
+    pub(super) max_page_bytes: usize,
+}
+
+/// Reads the pages of one column chunk in order.
+pub(super) struct ChunkPages {
+    window: Window,
+    place: Place,
+    codec: CompressionCodec,
+    physical_type: Type,
+    is_repeated: bool,
+    limits: PageLimits,
+    /// Where the next page header starts.
+    at: u64,
+    remaining_levels: u64,
+    peeked: Option<PageHeader>,
+    dictionary_bytes: u64,
+    page_bytes: u64,
+    reservation: Reservation,
+}
+
+/// Names a chunk in errors.
+#[derive(Clone)]
+struct Place {
+    row_group: usize,
+    column: String,
+}
+
+/// The part of the chunk that is in memory.
+struct Window {
+    file: Arc<InputFile>,
+    bytes: Bytes,
+    start: u64,
+    end_of_chunk: u64,
+    window_bytes: usize,
+}
+
+/// Where a chunk lies in its file, checked against the file's length.
+pub(super) fn chunk_range(file: &InputFile, chunk: &ColumnChunkMetaData) -> Result<std::ops::Range<u64>> {
+    let data = chunk.data_page_offset();
+    let start = match chunk.dictionary_page_offset() {
+        Some(dictionary) if dictionary > 0 && dictionary < data => dictionary,
+        _ => data,
+    };
+    let range = u64::try_from(start).ok().zip(u64::try_from(chunk.compressed_size()).ok());
+    match range.and_then(|(start, length)| Some(start..start.checked_add(length)?)) {
+        Some(range) if range.end <= file.n_bytes() => Ok(range),
+        _ => Err(file.damaged(format!("column {} lies beyond the end of the file", chunk.column_path()))),
+    }
+}
+
+impl ChunkPages {
+    /// The pages of `chunk`, which belongs to row group `row_group` of `file`.
+    pub(super) fn new(
+        file: &Arc<InputFile>,
+        row_group: usize,
+        chunk: &ColumnChunkMetaData,
+        limits: PageLimits,
+        mut reservation: Reservation,
+    ) -> Result<Self> {
+        let range = chunk_range(file, chunk)?;
+        let chunk_bytes = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        let window_bytes = limits.window_bytes.min(chunk_bytes);
+        reservation.try_grow(window_bytes as u64)?;
+        let window = Window {
+            file: file.clone(),
+            bytes: Bytes::new(),
+            start: range.start,
+            end_of_chunk: range.end,
+            window_bytes,
+        };
+        Ok(ChunkPages {
+            window,
+            place: Place { row_group, column: chunk.column_path().string() },
+            codec: chunk.compression_codec(),
+            physical_type: chunk.column_type(),
+            is_repeated: chunk.column_descr().max_rep_level() > 0,
+            limits,
+            at: range.start,
+            remaining_levels: u64::try_from(chunk.num_values()).unwrap_or(0),
+            peeked: None,
+            dictionary_bytes: 0,
+            page_bytes: 0,
+            reservation,
+        })
+    }
+
+    fn damaged(&self, what: impl std::fmt::Display) -> Error {
+        let Place { row_group, column } = &self.place;
+        self.window.file.damaged(format!("row group {row_group}, column {column}, offset {}: {what}", self.at))
+    }
+
+    /// The header of the next page that is not an index page.
+    fn header(&mut self) -> Result<Option<PageHeader>> {
+        if self.peeked.is_some() {
+            return Ok(self.peeked);
+        }
+        while self.remaining_levels > 0 && self.at < self.window.end_of_chunk {
+            let header = self.read_header()?;
+            if header.kind == PageKind::Index {
+                self.step_over(&header);
+                continue;
+            }
+            self.check(&header)?;
+            self.peeked = Some(header);
+            return Ok(self.peeked);
+        }
+        Ok(None)
+    }
+
+    fn read_header(&mut self) -> Result<PageHeader> {
+        let mut want = HEADER_GUESS_BYTES;
+        loop {
+            let bytes = self.window.get_up_to(self.at, want)?;
+            match PageHeader::parse(&bytes) {
+                Ok(header) => return Ok(header),
+                Err(HeaderError::Incomplete) if bytes.len() >= want && want < MAX_HEADER_BYTES => want *= 8,
+                Err(HeaderError::Incomplete) => return Err(self.damaged("a page header ends too early")),
+                Err(HeaderError::Malformed(why)) => return Err(self.damaged(format!("not a page header: {why}"))),
+            }
+        }
+    }
+
+    /// Refuses sizes that cannot be, before anything is allocated for them.
+    fn check(&self, header: &PageHeader) -> Result<()> {
+        header.check().map_err(|why| self.damaged(format!("a page header cannot be right: {why}")))?;
+        let body = self.at + header.header_bytes as u64;
+        if body.checked_add(header.compressed_bytes as u64).is_none_or(|end| end > self.window.end_of_chunk) {
+            return Err(self.damaged("a page reaches beyond its column chunk"));
+        }
+        if header.n_levels() as u64 > self.remaining_levels {
+            return Err(self.damaged("a page has more values than the column chunk"));
+        }
+        let largest = header.uncompressed_bytes.max(header.compressed_bytes);
+        if largest > self.limits.max_page_bytes {
+            let limit = self.limits.max_page_bytes;
+            return Err(self
+                .damaged(format!("a page of {largest} bytes is above the limit of {limit}"))
+                .with_hint("if the file is sound, raise the limit with --max-page-bytes"));
+        }
+        Ok(())
+    }
+
+    fn step_over(&mut self, header: &PageHeader) {
+        self.at += (header.header_bytes + header.compressed_bytes) as u64;
+        self.remaining_levels -= header.n_levels() as u64;
+        self.peeked = None;
+    }
+
+    fn next(&mut self) -> Result<Option<Page>> {
+        let Some(header) = self.header()? else { return Ok(None) };
+        self.reserve(&header)?;
+        let body = self.window.get(self.at + header.header_bytes as u64, header.compressed_bytes)?;
+        let body = self.decompressed(&header, body)?;
+        self.step_over(&header);
+        Ok(Some(into_page(&header, body)))
+    }
+
+    /// Makes room for the page and its predecessor, which the decoder still holds. Values of variable length are copied
+    /// out of large pages, and levels of nested columns are expanded, so these count too.
+    fn reserve(&mut self, header: &PageHeader) -> Result<()> {
+        let is_compressed = self.codec != CompressionCodec::UNCOMPRESSED;
+        let mut bytes = if is_compressed { header.uncompressed_bytes as u64 } else { 0 };
+        let beyond_window = header.compressed_bytes.saturating_sub(self.window.window_bytes) as u64;
+        bytes += beyond_window;
+        if self.is_repeated {
+            bytes += 4 * header.n_levels() as u64;
+        }
+        let is_large_text = self.physical_type == Type::BYTE_ARRAY && header.uncompressed_bytes > 1 << 20;
+        if is_large_text {
+            bytes += header.uncompressed_bytes as u64;
+        }
+        if let PageKind::Dictionary { n_values, .. } = header.kind {
+            self.dictionary_bytes = 2 * header.uncompressed_bytes as u64 + 8 * u64::from(n_values);
+            bytes = 0;
+        }
+        let both_pages = self.page_bytes + bytes;
+        self.page_bytes = bytes;
+        let window_bytes = self.window.window_bytes as u64;
+        Ok(self.reservation.try_resize(window_bytes + self.dictionary_bytes + both_pages)?)
+    }
+
+    fn decompressed(&self, header: &PageHeader, body: Bytes) -> Result<Bytes> {
+        // Levels of a version 2 page are stored as they are, in front of the values.
+        let (n_plain, is_compressed) = match header.kind {
+            PageKind::DataV2 { def_bytes, rep_bytes, is_compressed, .. } => {
+                (def_bytes as usize + rep_bytes as usize, is_compressed)
+            }
+            _ => (0, true),
+        };
+        if self.codec == CompressionCodec::UNCOMPRESSED || !is_compressed {
+            return Ok(body);
+        }
+        let mut page = Vec::with_capacity(header.uncompressed_bytes);
+        page.extend_from_slice(&body[..n_plain]);
+        decompress(self.codec, &body[n_plain..], header.uncompressed_bytes - n_plain, &mut page)
+            .map_err(|error| self.damaged(format!("a page cannot be decompressed: {error}")))?;
+        Ok(page.into())
+    }
+}
+
+fn into_page(header: &PageHeader, buf: Bytes) -> Page {
+    match header.kind {
+        PageKind::Data { n_values, encoding, def_encoding, rep_encoding } => Page::DataPage {
+            buf,
+            num_values: n_values,
+            encoding,
+            def_level_encoding: def_encoding,
+            rep_level_encoding: rep_encoding,
+            statistics: None,
+        },
+        PageKind::DataV2 { n_values, n_nulls, n_rows, encoding, def_bytes, rep_bytes, is_compressed } => {
+            Page::DataPageV2 {
+                buf,
+                num_values: n_values,
+                encoding,
+                num_nulls: n_nulls,
+                num_rows: n_rows,
+                def_levels_byte_len: def_bytes,
+                rep_levels_byte_len: rep_bytes,
+                is_compressed,
+                statistics: None,
+            }
+        }
+        PageKind::Dictionary { n_values, encoding, is_sorted } => {
+            Page::DictionaryPage { buf, num_values: n_values, encoding, is_sorted }
+        }
+        // `ChunkPages::header` steps over these.
+        PageKind::Index => Page::DictionaryPage {
+            buf: Bytes::new(),
+            num_values: 0,
+            encoding: parquet::basic::Encoding::PLAIN,
+            is_sorted: false,
+        },
+    }
+}
+
+impl Window {
+    /// Up to `n_bytes` from `at` on, fewer at the end of the chunk.
+    fn get_up_to(&mut self, at: u64, n_bytes: usize) -> Result<Bytes> {
+        let available = usize::try_from(self.end_of_chunk.saturating_sub(at)).unwrap_or(usize::MAX);
+        self.get(at, n_bytes.min(available))
+    }
+
+    /// Exactly `n_bytes` from `at` on, which must lie in the chunk. Bytes that are already here are not read again.
+    fn get(&mut self, at: u64, n_bytes: usize) -> Result<Bytes> {
+        let have = at.checked_sub(self.start).and_then(|skip| usize::try_from(skip).ok());
+        let have = have.and_then(|skip| self.bytes.get(skip..)).unwrap_or_default();
+        if have.len() < n_bytes {
+            let available = usize::try_from(self.end_of_chunk - at).unwrap_or(usize::MAX);
+            let length = n_bytes.max(self.window_bytes).min(available);
+            let mut buffer = Vec::with_capacity(length);
+            buffer.extend_from_slice(have);
+            let n_kept = buffer.len();
+            buffer.resize(length, 0);
+            self.file.read_at(&mut buffer[n_kept..], at + n_kept as u64)?;
+            self.bytes = buffer.into();
+            self.start = at;
+        }
+        let skip = (at - self.start) as usize;
+        Ok(self.bytes.slice(skip..skip + n_bytes))
+    }
+}
+
+impl Iterator for ChunkPages {
+    type Item = ParquetResult<Page>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
+    }
+}
+
+impl PageReader for ChunkPages {
+    fn get_next_page(&mut self) -> ParquetResult<Option<Page>> {
+        self.next().map_err(into_parquet)
+    }
+
+    fn peek_next_page(&mut self) -> ParquetResult<Option<PageMetadata>> {
+        let header = self.header().map_err(into_parquet)?;
+        Ok(header.map(|header| match header.kind {
+            PageKind::DataV2 { n_values, n_rows, .. } => {
+                PageMetadata { num_rows: Some(n_rows as usize), num_levels: Some(n_values as usize), is_dict: false }
+            }
+            PageKind::Data { n_values, .. } => {
+                PageMetadata { num_rows: None, num_levels: Some(n_values as usize), is_dict: false }
+            }
+            PageKind::Dictionary { .. } | PageKind::Index => {
+                PageMetadata { num_rows: None, num_levels: None, is_dict: true }
+            }
+        }))
+    }
+
+    fn skip_next_page(&mut self) -> ParquetResult<()> {
+        if let Some(header) = self.header().map_err(into_parquet)? {
+            self.step_over(&header);
+        }
+        Ok(())
+    }
+}
+
+/// One column chunk as the array readers want it: an iterator over the chunks of a column.
+pub(super) struct OneChunk(Option<ChunkPages>);
+
+impl OneChunk {
+    pub(super) fn new(pages: ChunkPages) -> Self {
+        OneChunk(Some(pages))
+    }
+}
+
+impl Iterator for OneChunk {
+    type Item = ParquetResult<Box<dyn PageReader>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.take().map(|pages| Ok(Box::new(pages) as Box<dyn PageReader>))
+    }
+}
+
+impl PageIterator for OneChunk {}

@@ -1,0 +1,101 @@
+//! An open Parquet file: positioned reads that count their bytes, and errors that name the file.
+//!
+//! Memory: what a caller asks to read.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, Length};
+
+use crate::error::{Error, Result};
+
+/// A file that several readers read at positions of their own.
+pub(super) struct InputFile {
+    file: File,
+    path: PathBuf,
+    n_bytes: u64,
+    read_bytes: Arc<AtomicU64>,
+}
+
+impl InputFile {
+    /// Opens `path`; bytes read are added to `read_bytes`.
+    pub(super) fn open(path: &Path, read_bytes: Arc<AtomicU64>) -> Result<Self> {
+        let failed = |error| Error::read_failed(path, &error);
+        let file = File::open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        if metadata.is_dir() {
+            return Err(Error::data(format!("cannot read {}: it is a folder", path.display())));
+        }
+        Ok(InputFile { file, path: path.to_path_buf(), n_bytes: metadata.len(), read_bytes })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn n_bytes(&self) -> u64 {
+        self.n_bytes
+    }
+
+    /// Fills `buffer` from `offset` on.
+    pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+        self.read_bytes.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+        self.file.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => self.damaged("it is shorter than its footer says"),
+            _ => Error::read_failed(&self.path, &error),
+        })
+    }
+
+    /// The error for a file that does not hold what it should.
+    pub(super) fn damaged(&self, what: impl std::fmt::Display) -> Error {
+        Error::data(format!("{} is not a readable Parquet file: {what}", self.path.display()))
+            .with_hint("the file may be incomplete or damaged: compare it with its origin")
+    }
+}
+
+impl Length for InputFile {
+    fn len(&self) -> u64 {
+        self.n_bytes
+    }
+}
+
+/// For what the format library reads by itself: footers, indexes, bloom filters.
+impl ChunkReader for InputFile {
+    type T = std::io::Cursor<Bytes>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        let length = self.n_bytes.saturating_sub(start).min(64 * 1024) as usize;
+        Ok(std::io::Cursor::new(self.get_bytes(start, length)?))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        if start.checked_add(length as u64).is_none_or(|end| end > self.n_bytes) {
+            return Err(ParquetError::EOF("a part lies beyond the end of the file".into()));
+        }
+        let mut buffer = vec![0; length];
+        self.read_at(&mut buffer, start).map_err(into_parquet)?;
+        Ok(buffer.into())
+    }
+}
+
+/// Carries our error through the format library.
+pub(super) fn into_parquet(error: Error) -> ParquetError {
+    ParquetError::External(Box::new(error))
+}
+
+/// Takes our error out of the library's again, or lets `describe` make one of what the library says.
+pub(super) fn from_parquet(error: ParquetError, describe: impl FnOnce(String) -> Error) -> Error {
+    match error {
+        ParquetError::External(inner) => match inner.downcast::<Error>() {
+            Ok(own) => *own,
+            Err(other) => describe(other.to_string()),
+        },
+        ParquetError::General(text) | ParquetError::EOF(text) | ParquetError::ArrowError(text) => describe(text),
+        other => describe(other.to_string()),
+    }
+}

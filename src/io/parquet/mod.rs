@@ -1,0 +1,34 @@
+//! Parquet: reading page at a time, writing row groups in parallel.
+//!
+//! Memory: a worker holds one window and at most two pages of each column it reads, whatever the size of a row group.
+
+mod batch_rows;
+mod chunk;
+mod columns;
+mod decompress;
+mod encode;
+#[cfg(test)]
+pub(crate) mod fixtures;
+mod footer;
+mod input;
+mod morsels;
+mod ordered;
+mod page_header;
+mod pending;
+mod pruning;
+#[cfg(test)]
+mod reading_tests;
+mod row_group;
+mod scan;
+mod schema;
+mod selection;
+mod sink;
+mod statistics;
+mod table;
+
+#[cfg(test)]
+mod writing_tests;
+
+pub use encode::{ParquetCompression, ParquetSinkOptions};
+pub use sink::ParquetSink;
+pub use table::{ParquetOptions, ParquetTable};

@@ -1,0 +1,111 @@
+//! Which row groups cannot hold a row that passes the filters.
+//!
+//! Memory: a few values at a time.
+
+use arrow::array::{Array, ArrayRef, BooleanArray, Scalar};
+use arrow::compute::cast;
+use arrow::compute::kernels::cmp;
+use arrow::datatypes::{DataType, SchemaRef};
+
+use super::footer::OpenFile;
+use super::statistics::{converter, one_value};
+use crate::io::table::{Comparison, ComparisonOp};
+
+/// The comparisons of a scan, by column name.
+pub(super) struct Pruning {
+    comparisons: Vec<NamedComparison>,
+}
+
+struct NamedComparison {
+    name: String,
+    op: ComparisonOp,
+    /// Of the table's type.
+    values: ArrayRef,
+}
+
+/// The extremes of one row group or page.
+struct Extremes {
+    min: Option<ArrayRef>,
+    max: Option<ArrayRef>,
+    n_nulls: Option<u64>,
+    n_rows: u64,
+}
+
+impl Pruning {
+    pub(super) fn new(schema: &SchemaRef, comparisons: &[Comparison]) -> Self {
+        let named = comparisons.iter().filter_map(|comparison| {
+            let field = schema.fields().get(comparison.column)?;
+            let values = cast(&comparison.values, field.data_type()).ok()?;
+            Some(NamedComparison { name: field.name().clone(), op: comparison.op, values })
+        });
+        Pruning { comparisons: named.collect() }
+    }
+
+    /// Whether row group `row_group` may hold a row for which all comparisons are true.
+    pub(super) fn may_match(&self, file: &OpenFile, row_group: usize) -> bool {
+        self.comparisons.iter().all(|comparison| match extremes(file, row_group, comparison) {
+            Some(extremes) => extremes.may_match(comparison),
+            None => true,
+        })
+    }
+}
+
+fn extremes(file: &OpenFile, row_group: usize, comparison: &NamedComparison) -> Option<Extremes> {
+    let n_rows = file.row_group(row_group).num_rows() as u64;
+    let Some(column) = file.column(&comparison.name) else {
+        return Some(Extremes { min: None, max: None, n_nulls: Some(n_rows), n_rows });
+    };
+    let converter = converter(file, column)?;
+    let group = || std::iter::once(file.row_group(row_group));
+    let data_type = comparison.values.data_type();
+    let of_type = |values: ArrayRef| one_value(&cast(&values, data_type).ok()?, 0);
+    let n_nulls = converter.row_group_null_counts(group()).ok()?;
+    Some(Extremes {
+        min: converter.row_group_mins(group()).ok().and_then(of_type),
+        max: converter.row_group_maxes(group()).ok().and_then(of_type),
+        n_nulls: n_nulls.is_valid(0).then(|| n_nulls.value(0)),
+        n_rows,
+    })
+}
+
+impl Extremes {
+    fn may_match(&self, comparison: &NamedComparison) -> bool {
+        let has_values = self.n_nulls.is_none_or(|n_nulls| n_nulls < self.n_rows);
+        match comparison.op {
+            ComparisonOp::IsNull => self.n_nulls.is_none_or(|n_nulls| n_nulls > 0),
+            ComparisonOp::IsNotNull => has_values,
+            _ if !has_values => false,
+            op => (0..comparison.values.len()).any(|idx| match one_value(&comparison.values, idx) {
+                Some(value) => self.may_match_value(op, value),
+                // A comparison with NULL is never true.
+                None => false,
+            }),
+        }
+    }
+
+    fn may_match_value(&self, op: ComparisonOp, value: ArrayRef) -> bool {
+        // Statistics leave NaN out, and NaN is above every other number.
+        let is_float = matches!(value.data_type(), DataType::Float16 | DataType::Float32 | DataType::Float64);
+        let value = Scalar::new(value);
+        let holds = |bound: &Option<ArrayRef>, test: Test| match bound {
+            Some(bound) => test(&Scalar::new(bound.clone()), &value).map_or(true, |answer| is_true(&answer)),
+            None => true,
+        };
+        match op {
+            ComparisonOp::Equal | ComparisonOp::In => {
+                holds(&self.min, cmp::lt_eq) && (is_float || holds(&self.max, cmp::gt_eq))
+            }
+            ComparisonOp::Less => holds(&self.min, cmp::lt),
+            ComparisonOp::LessOrEqual => holds(&self.min, cmp::lt_eq),
+            ComparisonOp::Greater => is_float || holds(&self.max, cmp::gt),
+            ComparisonOp::GreaterOrEqual => is_float || holds(&self.max, cmp::gt_eq),
+            ComparisonOp::IsNull | ComparisonOp::IsNotNull => true,
+        }
+    }
+}
+
+type Test = fn(&dyn arrow::array::Datum, &dyn arrow::array::Datum) -> Result<BooleanArray, arrow::error::ArrowError>;
+
+fn is_true(answer: &BooleanArray) -> bool {
+    answer.len() != 1 || answer.is_null(0) || answer.value(0)
+}

@@ -1,0 +1,378 @@
+//! Reading against what was written, and against the format library's own reader.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::*;
+use arrow::compute::{cast, filter_record_batch};
+use arrow::datatypes::*;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::{Compression, Encoding};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
+use proptest::prelude::*;
+
+use super::fixtures::*;
+use super::{ParquetOptions, ParquetTable};
+use crate::error::{ErrorKind, Result};
+use crate::io::table::{Comparison, ComparisonOp, RowFilter, ScanRequest, Table};
+use crate::memory::Memory;
+
+/// All rows as the format library reads them, with the types of `schema`.
+fn oracle(path: &Path, schema: &SchemaRef) -> RecordBatch {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap();
+    let batches: Vec<_> = reader
+        .map(|batch| {
+            let batch = batch.unwrap();
+            let columns = batch.columns().iter().zip(schema.fields());
+            let columns = columns.map(|(column, field)| cast(column, field.data_type()).unwrap()).collect();
+            RecordBatch::try_new(schema.clone(), columns).unwrap()
+        })
+        .collect();
+    arrow::compute::concat_batches(schema, &batches).unwrap()
+}
+
+fn small_pages() -> WriterPropertiesBuilder {
+    WriterProperties::builder()
+        .set_data_page_row_count_limit(37)
+        .set_write_batch_size(16)
+        .set_max_row_group_row_count(Some(1 << 20))
+        .set_dictionary_page_size_limit(400)
+}
+
+#[test]
+fn every_type_reads_back_as_the_format_library_reads_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let batch = random_batch(&every_type(), 1500, 7);
+    for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+        for compression in [Compression::UNCOMPRESSED, Compression::SNAPPY, Compression::ZSTD(Default::default())] {
+            for row_group_rows in [400, 1 << 20] {
+                let path = folder.path().join("all.parquet");
+                let properties = small_pages()
+                    .set_writer_version(version)
+                    .set_compression(compression)
+                    .set_max_row_group_row_count(Some(row_group_rows));
+                write_file(&path, &[batch.clone()], properties.build());
+                let (table, memory) = open(&[path.clone()]);
+                let expected = oracle(&path, &table.schema());
+                for n_workers in [1, 2, 8] {
+                    let mut request = everything(&table);
+                    request.in_order = n_workers == 2;
+                    let batches = scan(&table, request, &memory, n_workers).unwrap();
+                    assert_eq!(rows(&table.schema(), &batches), expected);
+                }
+                assert_eq!(table.statistics().n_rows, Some(1500));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_codec_and_encoding_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f.parquet");
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("i", DataType::Int64, true),
+        Field::new("s", DataType::Utf8, true),
+        Field::new("f", DataType::Float64, false),
+    ]));
+    let batch = random_batch(&schema, 3000, 3);
+    let codecs = [
+        Compression::UNCOMPRESSED,
+        Compression::SNAPPY,
+        Compression::GZIP(Default::default()),
+        Compression::BROTLI(Default::default()),
+        Compression::LZ4,
+        Compression::LZ4_RAW,
+        Compression::ZSTD(Default::default()),
+    ];
+    for codec in codecs {
+        for encodings in
+            [None, Some([Encoding::DELTA_BINARY_PACKED, Encoding::DELTA_BYTE_ARRAY, Encoding::BYTE_STREAM_SPLIT])]
+        {
+            let mut properties = small_pages().set_compression(codec);
+            for (column, encoding) in ["i", "s", "f"].iter().zip(encodings.into_iter().flatten()) {
+                let column = parquet::schema::types::ColumnPath::from(*column);
+                properties = properties
+                    .set_column_dictionary_enabled(column.clone(), false)
+                    .set_column_encoding(column, encoding);
+            }
+            write_file(&path, &[batch.clone()], properties.build());
+            let (table, memory) = open(&[path.clone()]);
+            let batches = scan(&table, everything(&table), &memory, 2).unwrap();
+            assert_eq!(rows(&table.schema(), &batches), batch, "{codec:?}");
+        }
+    }
+}
+
+/// Keeps rows whose value modulo `of` is in a range; NULL for NULL.
+struct Modulo {
+    columns: Vec<usize>,
+    of: i64,
+    below: i64,
+}
+
+impl RowFilter for Modulo {
+    fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<BooleanArray> {
+        let values = batch.column(0).as_primitive::<Int64Type>();
+        Ok(values.iter().map(|value| value.map(|value| value % self.of < self.below)).collect())
+    }
+}
+
+/// Keeps rows whose text does not begin with a letter.
+struct BeginsWith {
+    columns: Vec<usize>,
+    letter: char,
+}
+
+impl RowFilter for BeginsWith {
+    fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<BooleanArray> {
+        let values = batch.column(0).as_string::<i32>();
+        Ok(values.iter().map(|value| value.map(|value| value.starts_with(self.letter))).collect())
+    }
+}
+
+fn number_and_text() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("n", DataType::Int64, true),
+        Field::new("s", DataType::Utf8, true),
+        Field::new("d", DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)), true),
+        Field::new("l", DataType::List(Arc::new(Field::new("element", DataType::Int32, true))), true),
+    ]))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn filtering_while_reading_equals_filtering_afterwards(
+        n_rows in 0usize..5000,
+        row_group_rows in 50usize..6000,
+        of in 1i64..2000,
+        below in 0i64..2000,
+        with_text in any::<bool>(),
+        version_two in any::<bool>(),
+        n_workers in 1usize..4,
+        in_order in any::<bool>(),
+        runs in 1i64..300,
+        governed_mib in 8u64..64,
+        projection in proptest::collection::vec(0usize..4, 0..5),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f.parquet");
+        let batch = random_batch(&number_and_text(), n_rows, of as u64 * 7 + below as u64);
+        // Kept rows come in runs of various lengths.
+        let numbers: Int64Array = (0..n_rows as i64).map(|row| (row % 31 != 7).then_some(row / runs)).collect();
+        let mut columns = batch.columns().to_vec();
+        columns[0] = Arc::new(numbers);
+        let batch = RecordBatch::try_new(batch.schema(), columns).unwrap();
+        let version = if version_two { WriterVersion::PARQUET_2_0 } else { WriterVersion::PARQUET_1_0 };
+        let properties = small_pages().set_writer_version(version).set_max_row_group_row_count(Some(row_group_rows));
+        write_file(&path, &[batch.clone()], properties.build());
+
+        let memory = Memory::with_governed(governed_mib << 20, n_workers);
+        let table = ParquetTable::open(&[path], ParquetOptions::default(), &memory).unwrap();
+        let mut filters: Vec<Arc<dyn RowFilter>> = vec![Arc::new(Modulo { columns: vec![0], of, below })];
+        if with_text {
+            filters.push(Arc::new(BeginsWith { columns: vec![1], letter: 'b' }));
+        }
+        let request = ScanRequest {
+            projection: projection.clone(), filters: filters.clone(), comparisons: vec![], dictionary_columns: vec![1, 2], in_order,
+        };
+        let batches = scan(&table, request, &memory, n_workers).unwrap();
+
+        let schema = Arc::new(table.schema().project(&projection).unwrap());
+        let whole = arrow::compute::cast(&StructArray::from(batch.clone()), &DataType::Struct(table.schema().fields().clone())).unwrap();
+        let mut expected = RecordBatch::from(whole.as_struct());
+        for filter in &filters {
+            let mask = filter.evaluate(&expected.project(filter.columns()).unwrap()).unwrap();
+            expected = filter_record_batch(&expected, &mask).unwrap();
+        }
+        let expected = expected.project(&projection).unwrap();
+        prop_assert_eq!(rows(&schema, &batches), expected);
+    }
+}
+
+#[test]
+fn one_row_group_of_many_pages_is_read_by_all_workers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f.parquet");
+    let schema =
+        Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false), Field::new("s", DataType::Utf8, false)]));
+    let n_rows = 300_000;
+    let numbers: ArrayRef = Arc::new((0..n_rows).collect::<Int64Array>());
+    let texts: ArrayRef = Arc::new((0..n_rows).map(|row| Some(format!("text {row}"))).collect::<StringArray>());
+    let batch = RecordBatch::try_new(schema, vec![numbers, texts]).unwrap();
+    write_file(
+        &path,
+        &[batch.clone()],
+        small_pages().set_data_page_row_count_limit(1000).set_write_batch_size(500).build(),
+    );
+    // A budget that a whole row group of 6 MiB would not fit.
+    let memory = Memory::with_governed(6 << 20, 2);
+    let table = ParquetTable::open(&[path], ParquetOptions::default(), &memory).unwrap();
+    for in_order in [false, true] {
+        let mut request = everything(&table);
+        request.in_order = in_order;
+        let batches = scan(&table, request, &memory, 2).unwrap();
+        assert!(batches.last().unwrap().sequence.morsel >= 1);
+        assert!(batches.iter().all(|batch| batch.n_rows() <= memory.sizes().batch_rows));
+        assert_eq!(rows(&table.schema(), &batches), batch);
+    }
+    drop(table);
+    assert_eq!(memory.reserved_bytes(), 0);
+    assert!(memory.peak_reserved_bytes() < 4 << 20, "{}", memory.peak_reserved_bytes());
+}
+
+#[test]
+fn batches_keep_to_their_bytes_when_values_grow() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f.parquet");
+    let lengths = (0..3000).map(|row| if row < 2000 { 4 } else { 20_000 });
+    let texts: StringArray = lengths.map(|length| Some("x".repeat(length))).collect();
+    let batch = RecordBatch::try_from_iter([("s", Arc::new(texts) as ArrayRef)]).unwrap();
+    for dictionary in [false, true] {
+        write_file(&path, &[batch.clone()], WriterProperties::builder().set_dictionary_enabled(dictionary).build());
+        let memory = Memory::with_governed(128 << 20, 1);
+        let table = ParquetTable::open(&[path.clone()], ParquetOptions::default(), &memory).unwrap();
+        let batches = scan(&table, everything(&table), &memory, 1).unwrap();
+        let largest = batches.iter().map(|batch| batch.data.get_array_memory_size()).max().unwrap();
+        assert!(largest < 8 * memory.sizes().batch_bytes, "{largest}");
+        assert_eq!(rows(&table.schema(), &batches).num_rows(), 3000);
+    }
+}
+
+#[test]
+fn a_dictionary_stays_one_for_all_batches_of_a_row_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f.parquet");
+    let few: StringArray = (0..50_000).map(|row| Some(format!("value {}", row % 20))).collect();
+    let many: StringArray = (0..50_000).map(|row| Some(format!("value {row}"))).collect();
+    let batch =
+        RecordBatch::try_from_iter([("few", Arc::new(few) as ArrayRef), ("many", Arc::new(many) as ArrayRef)]).unwrap();
+    write_file(&path, &[batch.clone()], WriterProperties::builder().set_dictionary_page_size_limit(10_000).build());
+    let (table, memory) = open(&[path]);
+    let mut request = everything(&table);
+    request.dictionary_columns = vec![0, 1];
+    let batches = scan(&table, request, &memory, 1).unwrap();
+    assert!(batches.len() > 2);
+    let values: Vec<_> =
+        batches.iter().map(|batch| batch.data.column(0).as_any_dictionary().values().to_data()).collect();
+    assert!(values.windows(2).all(|pair| pair[0].ptr_eq(&pair[1])));
+    // This one fell back to plain values on the way.
+    assert!(batches.iter().all(|batch| batch.data.column(1).data_type() == &DataType::Utf8));
+    assert_eq!(rows(&table.schema(), &batches), batch);
+}
+
+#[test]
+fn schemas_of_several_files_are_united_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, columns: Vec<(&str, ArrayRef)>| {
+        let path = folder.path().join(name);
+        write_file(&path, &[RecordBatch::try_from_iter(columns).unwrap()], WriterProperties::default());
+        path
+    };
+    let one = write(
+        "one.parquet",
+        vec![
+            ("a", Arc::new(Int32Array::from(vec![1, 2])) as ArrayRef),
+            ("b", Arc::new(StringArray::from(vec!["x", "y"])) as ArrayRef),
+        ],
+    );
+    let two = write(
+        "two.parquet",
+        vec![
+            ("c", Arc::new(BooleanArray::from(vec![true])) as ArrayRef),
+            ("a", Arc::new(Int64Array::from(vec![1 << 40])) as ArrayRef),
+        ],
+    );
+    let (table, memory) = open(&[one.clone(), two]);
+    let batches = scan(&table, everything(&table), &memory, 2).unwrap();
+    let read = rows(&table.schema(), &batches);
+    let expected = RecordBatch::try_from_iter_with_nullable([
+        ("a", Arc::new(Int64Array::from(vec![1, 2, 1 << 40])) as ArrayRef, false),
+        ("b", Arc::new(StringArray::from(vec![Some("x"), Some("y"), None])) as ArrayRef, true),
+        ("c", Arc::new(BooleanArray::from(vec![None, None, Some(true)])) as ArrayRef, true),
+    ])
+    .unwrap();
+    assert_eq!(read, expected);
+    let statistics = table.statistics();
+    assert_eq!(statistics.columns[0].max.as_ref().unwrap().as_primitive::<Int64Type>().value(0), 1 << 40);
+    assert_eq!(statistics.columns[1].n_nulls, Some(1));
+
+    let three = write("three.parquet", vec![("a", Arc::new(StringArray::from(vec!["no number"])) as ArrayRef)]);
+    let error = ParquetTable::open(&[one, three], ParquetOptions::default(), &memory).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Data);
+    assert!(error.message().contains("one.parquet") && error.message().contains("three.parquet"), "{error}");
+}
+
+#[test]
+fn statistics_prune_row_groups_and_never_lose_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f.parquet");
+    let numbers: Int64Array = (0..1000).map(Some).collect();
+    let texts: StringArray = (0..1000).map(|row| (row >= 100).then(|| format!("{row:04}"))).collect();
+    let floats: Float64Array = (0..1000).map(|row| Some(if row == 150 { f64::NAN } else { row as f64 })).collect();
+    let batch = RecordBatch::try_from_iter_with_nullable([
+        ("n", Arc::new(numbers) as ArrayRef, false),
+        ("s", Arc::new(texts) as ArrayRef, true),
+        ("f", Arc::new(floats) as ArrayRef, true),
+    ])
+    .unwrap();
+    let properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(100))
+        .set_statistics_enabled(EnabledStatistics::Chunk);
+    write_file(&path, &[batch], properties.build());
+    let (table, memory) = open(&[path]);
+    let check = |column: usize, op: ComparisonOp, values: ArrayRef, n_rows: usize| {
+        let request = ScanRequest {
+            projection: vec![0],
+            comparisons: vec![Comparison { column, op, values }],
+            ..Default::default()
+        };
+        let batches = scan(&table, request, &memory, 2).unwrap();
+        assert_eq!(batches.iter().map(|batch| batch.n_rows()).sum::<usize>(), n_rows, "{column} {op:?}");
+    };
+    let int = |value: i64| Arc::new(Int64Array::from(vec![value])) as ArrayRef;
+    let text = |value: &str| Arc::new(StringArray::from(vec![value])) as ArrayRef;
+    let float = |value: f64| Arc::new(Float64Array::from(vec![value])) as ArrayRef;
+    let none = Arc::new(Int64Array::from(Vec::<i64>::new())) as ArrayRef;
+    check(0, ComparisonOp::Equal, int(555), 100);
+    check(0, ComparisonOp::Equal, int(5555), 0);
+    check(0, ComparisonOp::Less, int(200), 200);
+    check(0, ComparisonOp::LessOrEqual, int(200), 300);
+    check(0, ComparisonOp::Greater, int(899), 100);
+    check(0, ComparisonOp::GreaterOrEqual, int(899), 200);
+    check(0, ComparisonOp::In, Arc::new(Int64Array::from(vec![1, 901, 7777])), 200);
+    check(0, ComparisonOp::IsNull, none.clone(), 0);
+    check(1, ComparisonOp::IsNull, none.clone(), 100);
+    check(1, ComparisonOp::IsNotNull, none, 900);
+    check(1, ComparisonOp::Equal, text("0555"), 100);
+    check(1, ComparisonOp::Less, text("0150"), 100);
+    // NaN is above every number, and statistics do not tell of it.
+    check(2, ComparisonOp::Greater, float(5000.0), 1000);
+    check(2, ComparisonOp::Less, float(50.0), 100);
+}
+
+#[test]
+fn columns_may_be_none_repeated_or_in_any_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f.parquet");
+    let batch = random_batch(&number_and_text(), 1000, 5);
+    write_file(&path, &[batch], small_pages().build());
+    let (table, memory) = open(&[path.clone()]);
+    let expected = oracle(&path, &table.schema());
+    for projection in [vec![], vec![3, 0], vec![1, 1, 2]] {
+        let request = ScanRequest { projection: projection.clone(), ..Default::default() };
+        let batches = scan(&table, request, &memory, 2).unwrap();
+        let schema = Arc::new(table.schema().project(&projection).unwrap());
+        assert_eq!(rows(&schema, &batches), expected.project(&projection).unwrap());
+    }
+}

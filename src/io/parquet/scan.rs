@@ -1,0 +1,316 @@
+//! A scan: each worker takes morsels and reads them batch by batch.
+//!
+//! Memory: for each worker, the pages of the wanted columns (see `chunk`) and the batch under construction.
+//! Order of work for a batch: filter columns first, then the filters, then of the other columns only the rows that are
+//! left. Small remainders are joined until a batch is worth handing on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::compute::filter;
+use arrow::datatypes::{Field, Fields, Schema, SchemaRef};
+
+use super::batch_rows::BatchRows;
+use super::chunk::PageLimits;
+use super::morsels::{Morsel, MorselQueue, Piece, Work};
+use super::pending::Pending;
+use super::row_group::{RowGroupReader, WantedColumn, expected_row_bytes, total_row_bytes};
+use super::selection::Selection;
+use crate::error::{Error, Result};
+use crate::exec::{Batch, LocalSource, OperatorReport, Report, Sequence, Source, TaskContext};
+use crate::io::table::RowFilter;
+use crate::memory::{Memory, Reservation};
+
+/// What all workers of a scan share.
+pub(super) struct ScanPlan {
+    pub(super) memory: Memory,
+    pub(super) limits: PageLimits,
+    /// The columns that are read: first those that filters want, then the others.
+    pub(super) wanted: Vec<WantedColumn>,
+    pub(super) n_filter_columns: usize,
+    pub(super) filters: Vec<BoundFilter>,
+    /// The output columns, as indices into `wanted`.
+    pub(super) output: Vec<usize>,
+    /// The declared output schema.
+    pub(super) schema: SchemaRef,
+    pub(super) read_bytes: Arc<AtomicU64>,
+    pub(super) total_bytes: u64,
+}
+
+/// A filter and the wanted columns it reads.
+pub(super) struct BoundFilter {
+    pub(super) filter: Arc<dyn RowFilter>,
+    pub(super) columns: Vec<usize>,
+    pub(super) schema: SchemaRef,
+}
+
+/// The shared source of a scan.
+pub(super) struct ParquetSource {
+    pub(super) plan: Arc<ScanPlan>,
+    pub(super) queue: Arc<MorselQueue>,
+}
+
+impl Source for ParquetSource {
+    fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalSource>> {
+        let sizes = cx.sizes();
+        Ok(Box::new(Reader {
+            plan: self.plan.clone(),
+            queue: self.queue.clone(),
+            cx: cx.clone(),
+            rows: BatchRows::new(sizes.batch_rows, sizes.batch_bytes),
+            pending: Pending::new(sizes.batch_rows / 2, sizes.batch_bytes / 2),
+            batch_reserved: self.plan.memory.reserve("Scan"),
+            open: None,
+            current: None,
+        }))
+    }
+}
+
+/// Reports bytes read.
+impl Report for ScanPlan {
+    fn report(&self) -> OperatorReport {
+        OperatorReport {
+            read_bytes: self.read_bytes.load(Ordering::Relaxed),
+            total_bytes: self.total_bytes,
+            ..OperatorReport::default()
+        }
+    }
+}
+
+/// One worker's reader.
+struct Reader {
+    plan: Arc<ScanPlan>,
+    queue: Arc<MorselQueue>,
+    cx: TaskContext,
+    rows: BatchRows,
+    pending: Pending,
+    /// Covers the batch that was handed out last.
+    batch_reserved: Reservation,
+    /// The row group that was read last; kept, because the next morsel may go on in it.
+    open: Option<OpenRowGroup>,
+    current: Option<Current>,
+}
+
+struct OpenRowGroup {
+    reader: RowGroupReader,
+    /// The output schema with the types that this row group really has.
+    schema: SchemaRef,
+}
+
+/// The morsel being read.
+struct Current {
+    sequence: Sequence,
+    /// The pieces that remain, the next one last.
+    pieces: Vec<Piece>,
+}
+
+impl LocalSource for Reader {
+    fn next(&mut self) -> Result<Option<Batch>> {
+        self.batch_reserved.shrink(self.batch_reserved.bytes());
+        loop {
+            self.cx.cancel.check()?;
+            if self.current.is_none() {
+                match self.queue.take()? {
+                    Some(morsel) => self.begin(morsel)?,
+                    None => return Ok(None),
+                }
+            }
+            if let Some(batch) = self.advance()? {
+                return Ok(Some(batch));
+            }
+        }
+    }
+}
+
+impl Reader {
+    fn begin(&mut self, morsel: Morsel) -> Result<()> {
+        let mut pieces = match morsel.work {
+            Work::Pieces(pieces) => pieces,
+            Work::WholeFile(idx) => self.queue.all_pieces(&Arc::new(self.queue.open(idx)?))?,
+        };
+        pieces.retain(|piece| !piece.rows.is_empty());
+        pieces.reverse();
+        self.current = Some(Current { sequence: Sequence { morsel: morsel.number, batch: 0 }, pieces });
+        Ok(())
+    }
+
+    /// Reads one batch of input. A batch comes out when enough rows are left of it, or at the end of the morsel.
+    fn advance(&mut self) -> Result<Option<Batch>> {
+        let Some(current) = &mut self.current else { return Ok(None) };
+        if let Some(piece) = current.pieces.last_mut() {
+            let (start, end) = (piece.rows.start, piece.rows.end);
+            let piece = piece.clone();
+            let n_rows = self.open(&piece)?.min((end - start) as usize);
+            let batch = self.read(n_rows)?;
+            self.learn(n_rows, &batch)?;
+            let left_over = self.pending.add(batch)?;
+            let Some(current) = &mut self.current else { return Ok(None) };
+            if let Some(piece) = current.pieces.last_mut() {
+                piece.rows.start += n_rows as u64;
+                if piece.rows.is_empty() {
+                    current.pieces.pop();
+                }
+            }
+            if let Some(batch) = left_over {
+                return Ok(Some(self.emit(batch, false)));
+            }
+        }
+        let is_last = self.current.as_ref().is_some_and(|current| current.pieces.is_empty());
+        if !is_last && !self.pending.is_full() {
+            return Ok(None);
+        }
+        let batch = match self.pending.take()? {
+            Some(batch) => batch,
+            None if is_last => RecordBatch::new_empty(self.plan.schema.clone()),
+            None => return Ok(None),
+        };
+        Ok(Some(self.emit(batch, is_last)))
+    }
+
+    fn emit(&mut self, data: RecordBatch, last_of_morsel: bool) -> Batch {
+        let sequence = self.current.as_mut().map_or(Sequence::default(), |current| {
+            let sequence = current.sequence;
+            current.sequence.batch += 1;
+            sequence
+        });
+        if last_of_morsel {
+            self.current = None;
+        }
+        Batch { data, sequence, last_of_morsel }
+    }
+
+    /// Makes `piece` the open row group, at its first row; returns how many rows to read.
+    fn open(&mut self, piece: &Piece) -> Result<usize> {
+        let goes_on = self.open.as_ref().is_some_and(|open| {
+            Arc::ptr_eq(&open.reader.file, &piece.file)
+                && open.reader.row_group == piece.row_group
+                && open.reader.position <= piece.rows.start
+        });
+        if !goes_on {
+            // The old pages are given back before the new ones are reserved.
+            self.open = None;
+            let (row_bytes, is_certain) = expected_row_bytes(&piece.file, piece.row_group, &self.plan.wanted);
+            self.rows.begin(row_bytes, is_certain);
+            let plan = &self.plan;
+            let reader = RowGroupReader::open(&piece.file, piece.row_group, &plan.wanted, plan.limits, &plan.memory)?;
+            let schema = self.actual_schema(&reader);
+            self.open = Some(OpenRowGroup { reader, schema });
+        }
+        if let Some(open) = &mut self.open {
+            open.reader.move_to(piece.rows.start);
+        }
+        Ok(self.rows.next())
+    }
+
+    fn actual_schema(&self, reader: &RowGroupReader) -> SchemaRef {
+        let declared = self.plan.schema.fields();
+        let types = self.plan.output.iter().map(|&idx| reader.data_type(idx));
+        if declared.iter().zip(types.clone()).all(|(field, data_type)| field.data_type() == data_type) {
+            return self.plan.schema.clone();
+        }
+        let fields = declared.iter().zip(types);
+        let fields = fields.map(|(field, data_type)| Field::new(field.name(), data_type.clone(), field.is_nullable()));
+        Arc::new(Schema::new(fields.collect::<Fields>()))
+    }
+
+    /// Reads the next `n_rows` rows of the open row group and keeps those that pass the filters.
+    fn read(&mut self, n_rows: usize) -> Result<RecordBatch> {
+        let Some(open) = &mut self.open else { return Err(Error::query("no row group is open")) };
+        let plan = &self.plan;
+        let mut columns: Vec<Option<ArrayRef>> = vec![None; plan.wanted.len()];
+        let mut n_kept = n_rows;
+        if plan.filters.is_empty() {
+            for (idx, column) in columns.iter_mut().enumerate() {
+                *column = Some(open.reader.read(idx, n_rows)?);
+            }
+        } else {
+            for (idx, column) in columns.iter_mut().enumerate().take(plan.n_filter_columns) {
+                *column = Some(open.reader.read(idx, n_rows)?);
+            }
+            let selection = apply_filters(plan, &columns, n_rows)?;
+            n_kept = selection.n_kept();
+            keep_selected(plan, &mut columns, &selection)?;
+            read_selected(plan, &mut open.reader, &mut columns, &selection)?;
+        }
+        open.reader.position += n_rows as u64;
+        let output = plan.output.iter().filter_map(|&idx| columns[idx].clone()).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(n_kept));
+        Ok(RecordBatch::try_new_with_options(open.schema.clone(), output, &options)?)
+    }
+
+    /// Adapts the rows of the next batch, and reserves what a very large batch takes beyond the bound.
+    fn learn(&mut self, n_rows: usize, batch: &RecordBatch) -> Result<()> {
+        let bytes = total_row_bytes(batch.columns());
+        let factor = if batch.num_rows() == 0 { 0.0 } else { n_rows as f64 / batch.num_rows() as f64 };
+        if factor > 0.0 && factor < 4.0 {
+            self.rows.learn(n_rows, (bytes as f64 * factor) as usize);
+        }
+        let beyond = bytes.saturating_sub(self.cx.sizes().batch_bytes);
+        if beyond > 0 {
+            self.batch_reserved.try_grow(beyond as u64)?;
+        }
+        Ok(())
+    }
+}
+
+fn apply_filters(plan: &ScanPlan, columns: &[Option<ArrayRef>], n_rows: usize) -> Result<Selection> {
+    let mut selection: Option<Selection> = None;
+    for bound in &plan.filters {
+        let inputs = bound.columns.iter().filter_map(|&idx| columns[idx].clone()).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(n_rows));
+        let batch = RecordBatch::try_new_with_options(bound.schema.clone(), inputs, &options)?;
+        let kept = Selection::of(&bound.filter.evaluate(&batch)?);
+        let both = match selection {
+            Some(before) => before.and(&kept),
+            None => kept,
+        };
+        if both.n_kept() == 0 {
+            return Ok(both);
+        }
+        selection = Some(both);
+    }
+    selection.ok_or_else(|| Error::query("a scan has no filters to apply"))
+}
+
+/// Of the filter columns, only the kept rows of those that are asked for go on.
+fn keep_selected(plan: &ScanPlan, columns: &mut [Option<ArrayRef>], selection: &Selection) -> Result<()> {
+    if selection.keeps_all() {
+        return Ok(());
+    }
+    let mask = selection.to_array();
+    for (idx, column) in columns.iter_mut().enumerate().take(plan.n_filter_columns) {
+        match column {
+            Some(array) if plan.output.contains(&idx) => *array = filter(array, &mask)?,
+            _ => *column = None,
+        }
+    }
+    Ok(())
+}
+
+/// Reads the kept rows of the columns that no filter reads.
+fn read_selected(
+    plan: &ScanPlan,
+    reader: &mut RowGroupReader,
+    columns: &mut [Option<ArrayRef>],
+    selection: &Selection,
+) -> Result<()> {
+    let runs = selection.runs();
+    let mask = runs.is_none().then(|| selection.to_array());
+    for (idx, column) in columns.iter_mut().enumerate().skip(plan.n_filter_columns) {
+        *column = Some(match (&runs, &mask) {
+            (Some((runs, _)), _) if runs.is_empty() => {
+                reader.skip(idx, selection.n_rows());
+                arrow::array::new_empty_array(reader.data_type(idx))
+            }
+            (Some((runs, n_after)), _) => {
+                let array = reader.read_runs(idx, runs)?;
+                reader.skip(idx, *n_after);
+                array
+            }
+            (None, Some(mask)) if !selection.keeps_all() => filter(&reader.read(idx, selection.n_rows())?, mask)?,
+            (None, _) => reader.read(idx, selection.n_rows())?,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! What the footers tell about the columns of a table: rows, smallest and largest values, NULLs.
+//!
+//! Memory: one value of each kind a column.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, UInt64Array};
+use arrow::compute::{SortOptions, cast, concat, sort_limit};
+use arrow::datatypes::{DataType, Field, SchemaRef};
+use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
+use parquet::file::metadata::RowGroupMetaData;
+
+use super::footer::OpenFile;
+use super::schema::FileColumn;
+use crate::io::table::{ColumnStatistics, TableStatistics};
+
+/// Collects statistics file by file.
+pub(super) struct StatisticsOfFiles {
+    schema: SchemaRef,
+    n_rows: u64,
+    columns: Vec<Known>,
+}
+
+/// What is known of one column so far.
+struct Known {
+    min: Bound,
+    max: Bound,
+    n_nulls: Option<u64>,
+}
+
+/// A smallest or largest value over what was seen.
+enum Bound {
+    /// No values so far.
+    Nothing,
+    Value(ArrayRef),
+    /// Some part of the column did not tell.
+    Unknown,
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Min,
+    Max,
+}
+
+impl StatisticsOfFiles {
+    pub(super) fn new(schema: &SchemaRef) -> Self {
+        let unknown = || Known { min: Bound::Nothing, max: Bound::Nothing, n_nulls: Some(0) };
+        StatisticsOfFiles {
+            schema: schema.clone(),
+            n_rows: 0,
+            columns: schema.fields().iter().map(|_| unknown()).collect(),
+        }
+    }
+
+    /// Adds the row groups of `file`.
+    pub(super) fn add(&mut self, file: &OpenFile) {
+        self.n_rows += file.n_rows();
+        let schema = self.schema.clone();
+        for (field, known) in schema.fields().iter().zip(&mut self.columns) {
+            known.add(file, field);
+        }
+    }
+
+    pub(super) fn finish(self, file_bytes: u64, all_files_seen: bool) -> TableStatistics {
+        if !all_files_seen {
+            return TableStatistics { n_rows: None, file_bytes, columns: Vec::new() };
+        }
+        let value = |bound: Bound| match bound {
+            Bound::Value(value) => Some(value),
+            Bound::Nothing | Bound::Unknown => None,
+        };
+        let columns = self.columns.into_iter().map(|known| ColumnStatistics {
+            min: value(known.min),
+            max: value(known.max),
+            n_nulls: known.n_nulls,
+            max_distinct: None,
+        });
+        TableStatistics { n_rows: Some(self.n_rows), file_bytes, columns: columns.collect() }
+    }
+}
+
+impl Known {
+    fn add(&mut self, file: &OpenFile, field: &Field) {
+        let groups: Vec<&RowGroupMetaData> =
+            file.metadata.row_groups().iter().filter(|group| group.num_rows() > 0).collect();
+        let Some(column) = file.column(field.name()) else {
+            // A missing column is NULL in every row and has no values.
+            self.n_nulls = self.n_nulls.map(|n_nulls| n_nulls + file.n_rows());
+            return;
+        };
+        let n_nulls = null_counts(file, column, &groups);
+        self.n_nulls = self.n_nulls.zip(sum_if_complete(n_nulls.as_ref())).map(|(before, more)| before + more);
+        for (bound, side) in [(&mut self.min, Side::Min), (&mut self.max, Side::Max)] {
+            let more = extremes(file, column, side, &groups, n_nulls.as_ref());
+            *bound = std::mem::replace(bound, Bound::Unknown).joined(more, field.data_type(), side);
+        }
+    }
+}
+
+impl Bound {
+    fn joined(self, other: Bound, data_type: &DataType, side: Side) -> Bound {
+        let other = match other {
+            Bound::Value(value) => match cast(&value, data_type) {
+                Ok(value) => Bound::Value(value),
+                Err(_) => Bound::Unknown,
+            },
+            same => same,
+        };
+        match (self, other) {
+            (Bound::Unknown, _) | (_, Bound::Unknown) => Bound::Unknown,
+            (Bound::Nothing, some) | (some, Bound::Nothing) => some,
+            (Bound::Value(a), Bound::Value(b)) => match concat(&[&a, &b]) {
+                Ok(both) => extreme(&both, side).map_or(Bound::Unknown, Bound::Value),
+                Err(_) => Bound::Unknown,
+            },
+        }
+    }
+}
+
+/// The smallest or largest value of `values`.
+fn extreme(values: &ArrayRef, side: Side) -> Option<ArrayRef> {
+    let options = SortOptions { descending: matches!(side, Side::Max), nulls_first: false };
+    sort_limit(values, Some(options), Some(1)).ok().filter(|first| first.len() == 1 && first.null_count() == 0)
+}
+
+/// A converter for the statistics of `column`, unless it is nested.
+pub(super) fn converter<'a>(file: &'a OpenFile, column: &'a FileColumn) -> Option<StatisticsConverter<'a>> {
+    let schema = file.metadata.file_metadata().schema_descr();
+    let converter = StatisticsConverter::from_column_index(column.leaf?, &column.field, schema).ok()?;
+    Some(converter.with_missing_null_counts_as_zero(false))
+}
+
+fn null_counts(file: &OpenFile, column: &FileColumn, groups: &[&RowGroupMetaData]) -> Option<UInt64Array> {
+    converter(file, column)?.row_group_null_counts(groups.iter().copied()).ok()
+}
+
+fn sum_if_complete(counts: Option<&UInt64Array>) -> Option<u64> {
+    counts.filter(|counts| counts.null_count() == 0).map(|counts| counts.values().iter().sum())
+}
+
+/// The extreme over `groups`; row groups of NULLs only have none and need none.
+fn extremes(
+    file: &OpenFile,
+    column: &FileColumn,
+    side: Side,
+    groups: &[&RowGroupMetaData],
+    n_nulls: Option<&UInt64Array>,
+) -> Bound {
+    let Some(converter) = converter(file, column) else { return Bound::Unknown };
+    let values = match side {
+        Side::Min => converter.row_group_mins(groups.iter().copied()),
+        Side::Max => converter.row_group_maxes(groups.iter().copied()),
+    };
+    let Ok(values) = values else { return Bound::Unknown };
+    let is_null_only = |idx: usize| {
+        n_nulls.is_some_and(|counts| counts.is_valid(idx) && counts.value(idx) == groups[idx].num_rows() as u64)
+    };
+    if (0..values.len()).any(|idx| values.is_null(idx) && !is_null_only(idx)) {
+        return Bound::Unknown;
+    }
+    match extreme(&values, side) {
+        Some(value) => Bound::Value(value),
+        None if values.null_count() == values.len() => Bound::Nothing,
+        None => Bound::Unknown,
+    }
+}
+
+/// One value as an array, for callers that compare.
+pub(super) fn one_value(values: &ArrayRef, idx: usize) -> Option<ArrayRef> {
+    (idx < values.len() && values.is_valid(idx)).then(|| Arc::clone(&values.slice(idx, 1)))
+}

@@ -1,0 +1,174 @@
+//! Formats that write one line a row: the sink they share.
+//!
+//! Memory: per worker a buffer of one block and as much again while it is handed over (reserved); one wide row may be
+//! larger. In order-keeping queries a [`ReorderWindow`] of a few blocks a worker besides.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow::array::RecordBatch;
+
+use super::Destination;
+use crate::error::Result;
+use crate::exec::{Batch, Flow, LocalSink, Placed, QueryContext, ReorderWindow, ReorderWorker, Sink, TaskContext};
+use crate::memory::Reservation;
+
+/// Rows that are formatted at a time: their cells stay in the second-level cache.
+const CHUNK_ROWS: usize = 1024;
+
+/// Blocks of text a worker may be ahead of its turn.
+const BLOCKS_AHEAD: u64 = 4;
+
+/// Writes rows as lines. Cloned for each worker.
+pub trait RowFormat: Clone + Send + Sync + 'static {
+    /// What stands before the first row.
+    fn header(&self) -> Result<Vec<u8>>;
+
+    /// Appends `batch`, a line a row.
+    fn format(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()>;
+}
+
+/// Writes batches to a [`Destination`] in a [`RowFormat`].
+pub struct RowSink<F> {
+    format: F,
+    output: Arc<Output>,
+    window: Option<Arc<ReorderWindow<Vec<u8>>>>,
+}
+
+struct Output {
+    destination: Destination,
+    header: OnceHeader,
+}
+
+/// The header, until the first text is written.
+struct OnceHeader {
+    written: AtomicBool,
+    lock: std::sync::Mutex<()>,
+}
+
+struct LocalRows<F> {
+    format: F,
+    output: Arc<Output>,
+    window: Option<ReorderWorker<Vec<u8>>>,
+    text: Vec<u8>,
+    block_bytes: usize,
+    /// The morsel that `text` belongs to.
+    morsel: u64,
+    _reservation: Reservation,
+}
+
+impl<F: RowFormat> RowSink<F> {
+    /// A sink for one query.
+    pub fn new(format: F, destination: Destination, ordered: bool, cx: &QueryContext) -> Arc<dyn Sink> {
+        let sizes = cx.memory.sizes();
+        let limit_bytes = BLOCKS_AHEAD * (sizes.threads * sizes.io_block_bytes) as u64;
+        let window = ordered.then(|| ReorderWindow::new(&cx.memory, "Output", limit_bytes, cx.cancel.clone()));
+        let header = OnceHeader { written: AtomicBool::new(false), lock: Default::default() };
+        Arc::new(RowSink { format, output: Arc::new(Output { destination, header }), window })
+    }
+}
+
+impl Output {
+    /// Writes `text` after the header.
+    fn write(&self, format: &impl RowFormat, text: &[u8]) -> Result<Flow> {
+        if text.is_empty() {
+            return Ok(Flow::More);
+        }
+        if self.write_header(format)? == Flow::Done {
+            return Ok(Flow::Done);
+        }
+        self.destination.write(text)
+    }
+
+    fn write_header(&self, format: &impl RowFormat) -> Result<Flow> {
+        let header = &self.header;
+        if header.written.load(Ordering::Acquire) {
+            return Ok(Flow::More);
+        }
+        let _one_at_a_time = header.lock.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if header.written.load(Ordering::Acquire) {
+            return Ok(Flow::More);
+        }
+        let flow = self.destination.write(&format.header()?)?;
+        header.written.store(true, Ordering::Release);
+        Ok(flow)
+    }
+}
+
+impl<F: RowFormat> Sink for RowSink<F> {
+    fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalSink>> {
+        let block_bytes = cx.sizes().io_block_bytes;
+        let mut reservation = cx.memory.reserve("Output");
+        reservation.try_grow(2 * block_bytes as u64)?;
+        Ok(Box::new(LocalRows {
+            format: self.format.clone(),
+            output: self.output.clone(),
+            window: self.window.as_ref().map(ReorderWindow::worker),
+            text: Vec::new(),
+            block_bytes,
+            morsel: 0,
+            _reservation: reservation,
+        }))
+    }
+
+    fn finish(&self, _cx: &TaskContext) -> Result<()> {
+        if let Some(window) = &self.window {
+            window.finish(|text| self.output.write(&self.format, &text))?;
+        }
+        self.output.write_header(&self.format)?;
+        self.output.destination.commit()
+    }
+}
+
+impl<F: RowFormat> LocalSink for LocalRows<F> {
+    fn push(&mut self, batch: Batch) -> Result<Flow> {
+        // Text left from another morsel: that one has ended. Without text there is nothing of it, or it was ended before.
+        if self.morsel != batch.sequence.morsel && !self.text.is_empty() && self.window.is_some() {
+            self.hand_over(true)?;
+        }
+        self.morsel = batch.sequence.morsel;
+        let n_rows = batch.n_rows();
+        for start in (0..n_rows).step_by(CHUNK_ROWS) {
+            let chunk = batch.data.slice(start, CHUNK_ROWS.min(n_rows - start));
+            self.format.format(&chunk, &mut self.text)?;
+            if self.text.len() >= self.block_bytes && self.hand_over(false)? == Flow::Done {
+                return Ok(Flow::Done);
+            }
+        }
+        if batch.last_of_morsel && self.window.is_some() { self.hand_over(true) } else { Ok(Flow::More) }
+    }
+
+    fn combine(mut self: Box<Self>) -> Result<()> {
+        self.hand_over(false)?;
+        let LocalRows { window, output, format, .. } = *self;
+        match window {
+            Some(worker) => worker.leave(|text| output.write(&format, &text)).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<F: RowFormat> LocalRows<F> {
+    /// Writes the text, or places it in the window; `ends` says that nothing of this morsel follows.
+    fn hand_over(&mut self, ends: bool) -> Result<Flow> {
+        let (output, format) = (&self.output, &self.format);
+        match &mut self.window {
+            None if self.text.is_empty() => Ok(Flow::More),
+            None => {
+                let flow = output.write(format, &self.text);
+                self.text.clear();
+                self.text.shrink_to(2 * self.block_bytes);
+                flow
+            }
+            Some(_) if self.text.is_empty() && !ends => Ok(Flow::More),
+            Some(worker) => {
+                let mut text = std::mem::take(&mut self.text);
+                // What waits should cost what it holds, and the rest of a morsel is often small.
+                text.shrink_to_fit();
+                let placed =
+                    Placed { morsel: self.morsel, last_of_morsel: ends, bytes: text.capacity() as u64, item: text };
+                worker.push(placed, |text| output.write(format, &text))
+            }
+        }
+    }
+}

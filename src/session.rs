@@ -1,0 +1,171 @@
+//! A session: one budget, one pool of threads, and any number of queries one after the other.
+//!
+//! ```no_run
+//! use brimful::io::{Output, OutputFormat};
+//! use brimful::{Session, SessionOptions};
+//!
+//! # fn main() -> brimful::Result<()> {
+//! let session = Session::new(SessionOptions::default())?;
+//! let query = session.sql("SELECT city, avg(price) FROM 'sales.csv' GROUP BY city")?;
+//! let metrics = query.into_run(&Output::Stdout(OutputFormat::Csv), Default::default())?.execute()?;
+//! println!("{} rows", metrics.rows_out);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Memory: what the process holds when the session begins counts against the budget, so everything that start-up costs
+//! (threads, planner code and tables) is touched before it is measured.
+
+use std::sync::Arc;
+
+use rayon::ThreadPool;
+
+use crate::error::{Error, Result};
+use crate::exec::{self, CancelToken, Monitor, Query, QueryContext, RunMetrics};
+use crate::io::{FileTables, Output};
+use crate::memory::{Budget, Memory, PagePool, ResidentGuard, release_freed_memory};
+use crate::spill::{Disk, SpillConfig, SpillStore};
+use crate::sql::{self, Explain, PlannedQuery};
+use crate::{physical, plan};
+
+/// What a session is made with.
+#[derive(Debug, Clone, Default)]
+pub struct SessionOptions {
+    /// The most memory this process may hold; 60 % of the machine's, or 75 % of the container's, when not given.
+    pub budget: Option<Budget>,
+    /// Worker threads; one a core when not given.
+    pub threads: Option<usize>,
+    /// Where to spill and how much.
+    pub spill: SpillConfig,
+    /// How files are read.
+    pub files: FileTables,
+}
+
+/// Runs queries within one memory budget.
+pub struct Session {
+    memory: Memory,
+    pages: Arc<PagePool>,
+    spill: Arc<SpillStore>,
+    threads: ThreadPool,
+    files: FileTables,
+    _guard: ResidentGuard,
+}
+
+/// A query that was understood.
+pub struct PreparedQuery<'s> {
+    session: &'s Session,
+    planned: PlannedQuery,
+}
+
+/// A query that is ready to run into its output.
+pub struct QueryRun<'s> {
+    session: &'s Session,
+    query: Query,
+    cx: QueryContext,
+    monitor: Arc<Monitor>,
+}
+
+/// Touches what planning touches: a query with the usual clauses and no files.
+const WARM_UP: &str = "SELECT a, sum(b) AS s FROM (VALUES (1, 2.0), (2, 3.5)) AS t (a, b) \
+     WHERE a > 0 AND b < 10 GROUP BY a HAVING count(*) > 0 ORDER BY s DESC LIMIT 1";
+
+impl Session {
+    /// Starts the threads and takes the budget.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Budget`] when the budget is below what the program itself needs, [`crate::ErrorKind::Disk`]
+    /// when a spill directory cannot be used.
+    pub fn new(options: SessionOptions) -> Result<Self> {
+        let budget = options.budget.unwrap_or_else(Budget::default_for_machine);
+        let n_threads = options.threads.unwrap_or_else(available_threads).max(1);
+        let threads = rayon::ThreadPoolBuilder::new()
+            .num_threads(n_threads)
+            .thread_name(|idx| format!("brimful-{idx}"))
+            .build()
+            .map_err(|error| Error::query(format!("cannot start {n_threads} threads: {error}")))?;
+        threads.broadcast(|_| ());
+        warm_up(n_threads);
+        release_freed_memory();
+        let memory = Memory::for_process(budget, n_threads)?;
+        let spill = SpillStore::new(&options.spill, &memory, Disk::from_environment()?)?;
+        let pages = PagePool::new(memory.clone(), spill.clone())?;
+        let guard = ResidentGuard::watch(memory.clone());
+        Ok(Session { memory, pages, spill, threads, files: options.files, _guard: guard })
+    }
+
+    /// Plans one SQL query. Tables are named by path: `FROM 'data/*.parquet'`.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Usage`] with a location where the text is wrong; [`crate::ErrorKind::Data`] for files that
+    /// cannot be read.
+    pub fn sql(&self, text: &str) -> Result<PreparedQuery<'_>> {
+        let planned = sql::plan(text, &self.files, &self.memory)?;
+        Ok(PreparedQuery { session: self, planned })
+    }
+
+    /// The ledger of this session's budget.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Where this session spills.
+    pub fn spill(&self) -> &SpillStore {
+        &self.spill
+    }
+}
+
+fn available_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Plans a query on borrowed memory, so that what planning keeps for good is resident before the budget is taken. A
+/// failure shows when the user's query is planned.
+fn warm_up(n_threads: usize) {
+    let memory = Memory::with_governed(16 << 20, n_threads);
+    let _ = sql::plan(WARM_UP, &FileTables::default(), &memory);
+}
+
+impl<'s> PreparedQuery<'s> {
+    /// What an EXPLAIN in front of the query asked for.
+    pub fn explain(&self) -> Option<Explain> {
+        self.planned.explain
+    }
+
+    /// Makes the operators and the output. Nothing is read yet; `cancel` ends the run from another thread.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Usage`] for SQL that is not supported yet, [`crate::ErrorKind::Disk`] when the output cannot
+    /// be made.
+    pub fn into_run(self, output: &Output, cancel: CancelToken) -> Result<QueryRun<'s>> {
+        let PreparedQuery { session, planned } = self;
+        let cx = QueryContext { memory: session.memory.clone(), pages: session.pages.clone(), cancel };
+        let query = physical::lower(&planned.plan, |schema, ordered| output.sink(schema, ordered, &cx), &cx)?;
+        let monitor = Monitor::new(&query);
+        Ok(QueryRun { session, query, cx, monitor })
+    }
+}
+
+impl QueryRun<'_> {
+    /// The plan as an indented tree.
+    pub fn explain_text(&self) -> String {
+        plan::explain_text(&self.query)
+    }
+
+    /// The plan as JSON.
+    pub fn explain_json(&self) -> serde_json::Value {
+        plan::explain_json(&self.query)
+    }
+
+    /// Figures that can be read while the query runs.
+    pub fn monitor(&self) -> &Arc<Monitor> {
+        &self.monitor
+    }
+
+    /// Runs the query to its end.
+    ///
+    /// # Errors
+    /// The first error of any operator. The output is then what it was before, and the session can go on.
+    pub fn execute(self) -> Result<RunMetrics> {
+        exec::run(&self.query, &self.cx, &self.session.threads, &self.monitor)
+    }
+}
