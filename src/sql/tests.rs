@@ -13,7 +13,7 @@ use crate::{physical, plan};
 fn lower(text: &str) -> Result<(Query, Output)> {
     let cx = task_context();
     let cx = QueryContext { memory: cx.memory, pages: cx.pages, cancel: cx.cancel };
-    let planned = super::plan(text, &TestTables, &cx.memory)?;
+    let planned = super::plan(text, &TestTables::default(), &cx.memory)?;
     let output = Output::default();
     let sink: Arc<dyn Sink> = Arc::new(output.clone());
     Ok((physical::lower(&planned.plan, |_, _| Ok(sink), &cx)?, output))
@@ -86,7 +86,7 @@ fn plans_name_our_operators() {
                   Filter: sum(qty * 2) > 3
                     Aggregate: sum(qty * 2) by id
                       Project: id, qty * 2
-                        Scan: mem sales.csv, 2 of 5 columns, where qty IN (1, 2, 3, 4) AND Price > 1 AND note LIKE 'note%', pruning by qty IN 4 values AND note >= note AND note < notf, dictionaries id
+                        Scan: mem sales.csv, 2 of 5 columns, where qty IN (1, 2, 3, 4) AND Price > 1 AND note LIKE 'note%', pruning by qty IN 4 values AND note >= note AND note < notf, dictionaries id, note
         "#]],
     );
     check_plan(
@@ -117,12 +117,12 @@ fn plans_name_our_operators() {
     check_plan(
         "SELECT x FROM 'one.csv' UNION ALL SELECT qty + 1 FROM 'sales.csv' WHERE id IS NOT NULL",
         expect![[r#"
-        Output: in order
-          Union: all of 2 inputs
-            Scan: mem one.csv, 1 of 1 columns
-            Project: x
-              Scan: mem sales.csv, 1 of 5 columns, where id IS NOT NULL, pruning by id IS NOT NULL
-    "#]],
+            Output: in order
+              Union: all of 2 inputs
+                Scan: mem one.csv, 1 of 1 columns
+                Project: x
+                  Scan: mem sales.csv, 1 of 5 columns, where id IS NOT NULL, pruning by id IS NOT NULL, dictionaries id
+        "#]],
     );
     check_plan(
         "SELECT id, qty, grouping(id), count(*) FROM 'sales.csv' GROUP BY ROLLUP (id, qty)",
@@ -198,7 +198,7 @@ fn statistics_prune_only_what_they_can_decide() {
     check("\"Price\" > 2", expect!["nothing"]);
     check("\"Price\" = 2", expect!["Price = 2.0"]);
     check("day = '1970-01-03' AND id IS NULL", expect!["day = 1970-01-03 AND id IS NULL"]);
-    check("id LIKE 'ab%c' AND note NOT LIKE 'x%'", expect!["id >= ab AND id < ac"]);
+    check("id LIKE 'ab%c' AND note NOT LIKE 'x%'", expect!["id >= ab AND id < ac, dictionaries note"]);
     check("id LIKE '%c'", expect!["nothing"]);
     check("NOT (qty > 3)", expect!["qty <= 3"]);
     check("qty IN (1, NULL, 2, 3, 4)", expect!["nothing"]);
@@ -223,6 +223,24 @@ fn dictionaries_are_asked_for_where_only_groups_are_formed() {
         a, A, a
         b, B, b"#]],
     );
+}
+
+#[test]
+fn scans_keep_the_order_only_where_somebody_waits_for_it() {
+    let check = |text: &str, expected: &[bool]| {
+        let tables = TestTables::default();
+        let cx = task_context();
+        let cx = QueryContext { memory: cx.memory, pages: cx.pages, cancel: cx.cancel };
+        let planned = super::plan(text, &tables, &cx.memory).unwrap();
+        let sink: Arc<dyn Sink> = Arc::new(Output::default());
+        physical::lower(&planned.plan, |_, _| Ok(sink), &cx).unwrap();
+        assert_eq!(*tables.in_order.lock().unwrap(), expected, "{text}");
+    };
+    check("SELECT x + 1 FROM 'one.csv' UNION ALL SELECT x FROM 'empty.csv'", &[true, true]);
+    check("SELECT sum(x) FROM 'one.csv'", &[false]);
+    check("SELECT x FROM 'one.csv' ORDER BY x", &[false]);
+    check("SELECT sum(x) FROM (SELECT x FROM 'one.csv' LIMIT 5)", &[true]);
+    check("SELECT x FROM (SELECT DISTINCT x FROM 'one.csv') LIMIT 5", &[false]);
 }
 
 #[test]
@@ -607,7 +625,7 @@ fn values_that_fail_are_query_errors() {
 #[test]
 fn explain_is_recognized() {
     let memory = task_context().memory;
-    let explain = |text: &str| super::plan(text, &TestTables, &memory).unwrap().explain;
+    let explain = |text: &str| super::plan(text, &TestTables::default(), &memory).unwrap().explain;
     assert_eq!(explain("SELECT 1"), None);
     assert_eq!(explain("EXPLAIN SELECT 1"), Some(super::Explain { analyze: false }));
     assert_eq!(explain("explain analyze SELECT 1"), Some(super::Explain { analyze: true }));
@@ -618,5 +636,5 @@ fn a_long_chain_of_conditions_does_not_overflow_the_stack() {
     let conditions: Vec<String> = (0..400).map(|n| format!("x + {n} = {n}")).collect();
     let text = format!("SELECT x FROM 'one.csv' WHERE {}", conditions.join(" OR "));
     let memory = task_context().memory;
-    assert!(super::plan(&text, &TestTables, &memory).is_ok());
+    assert!(super::plan(&text, &TestTables::default(), &memory).is_ok());
 }
