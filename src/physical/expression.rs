@@ -94,10 +94,10 @@ impl Evaluator {
         let n_inputs = inputs.len();
         let results = self.evaluate_declared(vec![inputs], n_inputs).ok()?;
         let null_key = values.len() as u64;
-        let keys = dictionary.normalized_keys().into_iter().enumerate();
+        let keys = dictionary.normalized_keys().into_iter();
         let keys: UInt64Array = match dictionary.keys().nulls() {
-            None => keys.map(|(_, key)| key as u64).collect(),
-            Some(valid) => keys.map(|(row, key)| if valid.is_valid(row) { key as u64 } else { null_key }).collect(),
+            None => keys.map(|key| key as u64).collect(),
+            Some(valid) => keys.zip(valid).map(|(key, valid)| if valid { key as u64 } else { null_key }).collect(),
         };
         take(&results, &keys, None).ok()
     }

@@ -14,7 +14,7 @@ use datafusion_expr::{Distinct, Expr, FetchType, JoinType, LogicalPlan, SkipType
 
 use super::expression::{Evaluator, plain_column};
 use super::failure::query_failure;
-use super::text;
+use super::text::Namer;
 use crate::error::{Error, Result};
 use crate::exec::{Node, NodeIdx, Pipeline, Query, QueryContext, Sink, Source, Step, Transform};
 use crate::operators::expression::assemble;
@@ -34,7 +34,7 @@ pub fn lower(
     output: impl FnOnce(SchemaRef, bool) -> Result<Arc<dyn Sink>>,
     cx: &QueryContext,
 ) -> Result<Query> {
-    let mut lowering = Lowering::new(cx);
+    let mut lowering = Lowering::new(plan, cx);
     let n_columns = plan.schema().fields().len();
     let stream = lowering.lower_plan(plan, &vec![false; n_columns])?;
     let sink = output(stream.schema.clone(), stream.ordered)?;
@@ -48,6 +48,8 @@ pub fn lower(
 /// The query under construction.
 pub(super) struct Lowering<'a> {
     pub(super) cx: &'a QueryContext,
+    /// How expressions are written in EXPLAIN.
+    pub(super) namer: Namer,
     props: ExecutionProps,
     nodes: Vec<Node>,
     pipelines: Vec<Pipeline>,
@@ -92,10 +94,10 @@ fn share(steps: &[Step<dyn Transform>]) -> Vec<Step<dyn Transform>> {
 }
 
 impl<'a> Lowering<'a> {
-    fn new(cx: &'a QueryContext) -> Self {
+    fn new(plan: &LogicalPlan, cx: &'a QueryContext) -> Self {
         let mut props = ExecutionProps::new();
         props.config_options = Some(super::options());
-        Lowering { cx, props, nodes: vec![], pipelines: vec![] }
+        Lowering { cx, namer: Namer::of(plan), props, nodes: vec![], pipelines: vec![] }
     }
 
     pub(super) fn props(&self) -> &ExecutionProps {
@@ -148,7 +150,7 @@ impl<'a> Lowering<'a> {
                 let options = RecordBatchOptions::new().with_row_count(Some(n_rows));
                 let columns = schema.fields().iter().map(|f| arrow::array::new_null_array(f.data_type(), n_rows));
                 let rows = RecordBatch::try_new_with_options(schema.clone(), columns.collect(), &options)?;
-                Ok(self.values(rows))
+                Ok(self.values(rows, if n_rows == 1 { "one row" } else { "no rows" }.to_string()))
             }
             other => Err(unsupported(other)),
         }
@@ -178,7 +180,8 @@ impl<'a> Lowering<'a> {
         if same {
             return Ok(stream);
         }
-        Ok(self.project(stream, columns, schema, text::list(exprs)))
+        let detail = self.namer.list(exprs);
+        Ok(self.project(stream, columns, schema, detail))
     }
 
     /// A column of `input` as it is, or a computed one.
@@ -192,7 +195,7 @@ impl<'a> Lowering<'a> {
     fn lower_filter(&mut self, predicate: &Expr, input: &LogicalPlan, wants_dictionary: &[bool]) -> Result<Stream> {
         let evaluator = Evaluator::compile(predicate, input.schema(), &self.props)?;
         let stream = self.lower_plan(input, wants_dictionary)?;
-        let node = self.add_step_node("Filter", text::text(predicate), &stream);
+        let node = self.add_step_node("Filter", self.namer.text(predicate), &stream);
         let schema = stream.schema.clone();
         Ok(stream.then(node, Arc::new(Filter::new(Arc::new(evaluator))), schema))
     }
@@ -235,7 +238,6 @@ impl<'a> Lowering<'a> {
         wants_dictionary: &[bool],
     ) -> Result<Stream> {
         let schema = plan.schema().inner().clone();
-        let counter = Arc::new(MorselCounter::default());
         let mut parts: Vec<Part> = Vec::new();
         let (mut tops, mut ordered) = (Vec::new(), true);
         for input in inputs {
@@ -244,14 +246,17 @@ impl<'a> Lowering<'a> {
             tops.push(stream.top());
             ordered &= stream.ordered;
             for part in stream.parts {
-                let source: Arc<dyn Source> = Arc::new(UnionInput::new(part.source.role, counter.clone(), parts.len()));
                 let mut transforms = part.transforms;
                 transforms.extend(share(&stream.tail));
-                parts.push(Part { source: Step { node: part.source.node, role: source }, transforms });
+                parts.push(Part { source: part.source, transforms });
             }
         }
         let detail = format!("all of {} inputs", inputs.len());
         let top = self.add_node(Node { name: "Union", detail, inputs: tops, report: None });
+        let counter = Arc::new(MorselCounter::default());
+        for (part_idx, part) in parts.iter_mut().enumerate() {
+            part.transforms.push(Step { node: top, role: Arc::new(UnionInput::new(counter.clone(), part_idx)) });
+        }
         Ok(Stream { parts, tail: vec![], schema, ordered, top })
     }
 
@@ -261,7 +266,7 @@ impl<'a> Lowering<'a> {
             return Stream { schema: schema.clone(), ..stream };
         }
         let columns = (0..schema.fields().len()).map(Column::Input).collect();
-        let names = schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ");
+        let names = schema.fields().iter().map(|field| self.namer.name(field.name())).collect::<Vec<_>>().join(", ");
         self.project(stream, columns, schema.clone(), names)
     }
 
@@ -279,11 +284,11 @@ impl<'a> Lowering<'a> {
             columns.push(ScalarValue::iter_to_array(values).map_err(query_failure)?);
         }
         let rows = assemble(&schema, columns, rows.len())?;
-        Ok(self.values(rows))
+        let detail = format!("{} rows", rows.num_rows());
+        Ok(self.values(rows, detail))
     }
 
-    fn values(&mut self, rows: RecordBatch) -> Stream {
-        let detail = format!("{} rows", rows.num_rows());
+    pub(super) fn values(&mut self, rows: RecordBatch, detail: String) -> Stream {
         let node = self.add_node(Node { name: "Values", detail, inputs: vec![], report: None });
         let schema = rows.schema();
         Stream::new(Step { node, role: Arc::new(Values::new(rows)) }, schema, true)

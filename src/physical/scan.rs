@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Schema};
 use datafusion_common::DFSchema;
 use datafusion_expr::{Expr, TableScan};
 
@@ -12,7 +12,7 @@ use super::expression::Evaluator;
 use super::failure::query_failure;
 use super::lower::{Lowering, Stream};
 use super::table::FileTable;
-use super::text;
+use super::text::Namer;
 use crate::error::{Error, Result};
 use crate::exec::{Node, Step};
 use crate::io::{Comparison, ComparisonOp, RowFilter, ScanRequest};
@@ -56,7 +56,7 @@ impl Lowering<'_> {
         request.dictionary_columns = wanted.filter(|&idx| is_text(schema.field(idx).data_type())).collect();
         request.projection = projection;
 
-        let detail = describe(&table.describe(), &request, &scan.filters, schema.fields().len(), &schema);
+        let detail = describe(&table.describe(), &request, &scan.filters, &schema, &self.namer);
         let scan_of_table = table.scan(request)?;
         let node =
             self.add_node(Node { name: "Scan", detail, inputs: vec![], report: Some(scan_of_table.report.clone()) });
@@ -70,16 +70,10 @@ fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, Utf8 | LargeUtf8 | Utf8View | Binary | LargeBinary | BinaryView)
 }
 
-fn describe(
-    table: &str,
-    request: &ScanRequest,
-    filters: &[Expr],
-    n_columns: usize,
-    schema: &arrow::datatypes::Schema,
-) -> String {
-    let mut detail = format!("{table}, {} of {n_columns} columns", request.projection.len());
+fn describe(table: &str, request: &ScanRequest, filters: &[Expr], schema: &Schema, namer: &Namer) -> String {
+    let mut detail = format!("{table}, {} of {} columns", request.projection.len(), schema.fields().len());
     if !filters.is_empty() {
-        let filters: Vec<String> = filters.iter().map(text::text).collect();
+        let filters: Vec<String> = filters.iter().map(|filter| namer.text(filter)).collect();
         detail += &format!(", where {}", filters.join(" AND "));
     }
     if !request.comparisons.is_empty() {
@@ -94,7 +88,7 @@ fn describe(
     detail
 }
 
-fn describe_comparison(comparison: &Comparison, schema: &arrow::datatypes::Schema) -> String {
+fn describe_comparison(comparison: &Comparison, schema: &Schema) -> String {
     let name = schema.field(comparison.column).name();
     let op = match comparison.op {
         ComparisonOp::Equal => "=",

@@ -99,4 +99,6 @@ fn only_query(statement: Statement) -> Result<Statement> {
 }
 
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;

@@ -12,8 +12,6 @@
 mod codes;
 mod correlation;
 mod extremes;
-#[allow(dead_code)]
-mod in_memory;
 mod library;
 mod merge;
 mod moments;
@@ -27,7 +25,6 @@ mod sums;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-pub(crate) use in_memory::Collect;
 pub use spec::{AggregateCall, AggregateFunction, AggregateSpec, GroupAccumulator, LibraryFunction};
 pub use state::is_native;
 

@@ -3,12 +3,14 @@
 use std::sync::{Arc, Mutex, Weak};
 
 use arrow::array::RecordBatch;
-use arrow::compute::{SortColumn, SortOptions, concat_batches, lexsort_to_indices, take_record_batch};
+use arrow::compute::{SortColumn, SortOptions, cast, concat_batches, lexsort_to_indices, take_record_batch};
+
+use arrow::datatypes::SchemaRef;
 
 use super::SortSpec;
 use crate::error::{Error, Result};
 use crate::exec::*;
-use crate::operators::aggregate::Collect;
+use crate::operators::expression::assemble;
 use crate::operators::values::Values;
 
 /// The sort.
@@ -59,5 +61,40 @@ struct Sorted {
 impl Source for Sorted {
     fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalSource>> {
         Values::new(self.sort.as_ref().ok_or_else(|| Error::query("gone"))?.run()?).local(cx)
+    }
+}
+
+/// Collects batches.
+struct Collect {
+    schema: SchemaRef,
+    input: Arc<Mutex<Vec<RecordBatch>>>,
+}
+
+struct LocalCollect {
+    schema: SchemaRef,
+    input: Arc<Mutex<Vec<RecordBatch>>>,
+}
+
+impl Sink for Collect {
+    fn local(&self, _cx: &TaskContext) -> Result<Box<dyn LocalSink>> {
+        Ok(Box::new(LocalCollect { schema: self.schema.clone(), input: self.input.clone() }))
+    }
+
+    fn finish(&self, _cx: &TaskContext) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl LocalSink for LocalCollect {
+    fn push(&mut self, batch: Batch) -> Result<Flow> {
+        let columns = batch.data.columns().iter().zip(self.schema.fields());
+        let columns = columns.map(|(column, field)| Ok(cast(column, field.data_type())?)).collect::<Result<_>>()?;
+        let declared = assemble(&self.schema, columns, batch.n_rows())?;
+        self.input.lock().map_err(|_| Error::query("poisoned"))?.push(declared);
+        Ok(Flow::More)
+    }
+
+    fn combine(self: Box<Self>) -> Result<()> {
+        Ok(())
     }
 }
