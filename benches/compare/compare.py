@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -90,6 +91,8 @@ def run_once(options, engine, question, budget):
         (folder / "spill").mkdir()
         if options.wait_while:
             machine.wait_while_running(options.wait_while)
+        if options.wait_quiet:
+            machine.wait_until_quiet()
         machine.prepare_cache(check.data_path(options.data, question), options.cache)
         outcome = capped.run(
             command_of(options, engine, question, budget, folder),
@@ -268,6 +271,7 @@ def arguments():
     add("--resume", action="store_true", help="keep the runs that OUT already has")
     add("--no-check", action="store_true", help="do not check the answers")
     add("--wait-while", metavar="NAME", help="before each run, wait while a process of this name runs (rustc)")
+    add("--wait-quiet", action="store_true", help="before each run, wait until others leave the processors alone")
     add("--retry-disturbed", type=int, default=0, metavar="N", help="repeat a run that others disturbed")
     add("--scratch", type=Path, default=environment.CACHE / "scratch", help="results and spill files (deleted)")
     add("--venv", type=Path, default=environment.DEFAULT_VENV)
@@ -289,6 +293,8 @@ def parse(parser):
 
 
 def main():
+    # As an exception, so that the run under way is killed and its folder removed.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     options = parse(arguments())
     prepare(options)
     runs = measure(options)

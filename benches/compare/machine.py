@@ -5,8 +5,11 @@ import platform
 import time
 from pathlib import Path
 
+import capped
+
 DISTURBED_SHARE = 0.10  # of the wall time: above it, other processes took part of the machine
 DISTURBED_SECONDS = 0.3  # below it, the share is noise of a short run
+QUIET_SHARE = 0.05  # of one processor
 WAIT_S = 2
 READ_BYTES = 1 << 20
 
@@ -40,6 +43,16 @@ def wait_while_running(name):
         n_quiet = 0 if is_running(name) else n_quiet + 1
         if n_quiet < 2:
             time.sleep(WAIT_S)
+
+
+def wait_until_quiet():
+    """Block until other processes leave the machine alone for two looks in a row."""
+    n_quiet = 0
+    while n_quiet < 2:
+        busy = capped.busy_seconds()
+        time.sleep(WAIT_S)
+        share = (capped.busy_seconds() - busy) / WAIT_S
+        n_quiet = n_quiet + 1 if share < QUIET_SHARE else 0
 
 
 def is_running(name):

@@ -8,6 +8,7 @@ mod open;
 mod output;
 mod output_file;
 pub mod parquet;
+mod reorder;
 mod suggest;
 mod table;
 pub mod text;
@@ -15,8 +16,6 @@ pub mod text;
 pub use open::FileTables;
 pub use output::{Discard, Output, OutputFormat};
 pub use output_file::OutputFile;
-#[cfg(any(test, feature = "fault-injection"))]
-pub use output_file::faults::{Fault, Faults};
 pub use table::{
     ColumnStatistics, Comparison, ComparisonOp, OpenTable, RowFilter, Scan, ScanRequest, Table, TableStatistics,
 };

@@ -6,11 +6,13 @@ mod batch_rows;
 mod chunk;
 mod columns;
 mod decompress;
+mod encode;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod footer;
 mod input;
 mod morsels;
+mod ordered;
 mod page_header;
 mod pending;
 mod pruning;
@@ -20,7 +22,13 @@ mod row_group;
 mod scan;
 mod schema;
 mod selection;
+mod sink;
 mod statistics;
 mod table;
 
+#[cfg(test)]
+mod writing_tests;
+
+pub use encode::{ParquetCompression, ParquetSinkOptions};
+pub use sink::ParquetSink;
 pub use table::{ParquetOptions, ParquetTable};

@@ -226,6 +226,7 @@ fn one_row_group_of_many_pages_is_read_by_all_workers() {
         assert!(batches.iter().all(|batch| batch.n_rows() <= memory.sizes().batch_rows));
         assert_eq!(rows(&table.schema(), &batches), batch);
     }
+    drop(table);
     assert_eq!(memory.reserved_bytes(), 0);
     assert!(memory.peak_reserved_bytes() < 4 << 20, "{}", memory.peak_reserved_bytes());
 }

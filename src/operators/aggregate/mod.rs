@@ -21,6 +21,8 @@ mod source;
 mod spec;
 mod state;
 mod sums;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -55,6 +55,8 @@ struct LocalAggregate {
     missing: Vec<u32>,
     mode: Mode,
     share_bytes: u64,
+    /// Rows of a piece.
+    piece_rows: usize,
     n_rows: u64,
 }
 
@@ -62,6 +64,10 @@ impl Sink for AggregateSink {
     fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalSink>> {
         let shared = self.shared.clone();
         let plan = &shared.plan;
+        let row_bytes = plan.layout.row_bytes() + size_of::<Hash>() * 4;
+        let piece_rows = (cx.sizes().batch_bytes / row_bytes).clamp(16, RowScratch::MAX_ROWS);
+        let mut scratch_memory = cx.memory.reserve("Aggregate");
+        scratch_memory.try_grow((piece_rows * row_bytes) as u64)?;
         let table =
             RowTable::new(plan.layout.clone(), &shared.owner, 0, shared.partition_bits, cx.memory.reserve("Aggregate"));
         Ok(Box::new(LocalAggregate {
@@ -69,13 +75,14 @@ impl Sink for AggregateSink {
             library: LibraryStates::new(plan, cx.memory.reserve("Aggregate"))?,
             sealed: (0..1usize << shared.partition_bits).map(|_| SealedPages::default()).collect(),
             scratch: RowScratch::new(plan.layout.clone()),
-            scratch_memory: cx.memory.reserve("Aggregate"),
-            hashes: Vec::with_capacity(RowScratch::MAX_ROWS),
+            scratch_memory,
+            hashes: Vec::new(),
             coder: KeyCoder::new(plan.spec.keys.len()),
             map: CodeMap::default(),
             missing: Vec::new(),
             mode: Mode::PROBING,
             share_bytes: shared.worker_share(cx.n_workers),
+            piece_rows,
             n_rows: 0,
             shared,
         }))
@@ -93,11 +100,9 @@ impl LocalSink for LocalAggregate {
         let keys = self.shared.plan.key_columns(batch.data.columns())?;
         let coded = self.library.is_none() && matches!(self.take_codes(&keys), Coded::Yes { .. });
         let columns = Columns::new(&self.shared.plan.layout, &keys)?;
-        for start in (0..n_rows).step_by(RowScratch::MAX_ROWS) {
-            let len = RowScratch::MAX_ROWS.min(n_rows - start);
-            if coded {
-                self.push_coded(&batch, &keys, start, len)?;
-            } else {
+        for start in (0..n_rows).step_by(self.piece_rows) {
+            let len = self.piece_rows.min(n_rows - start);
+            if !coded || !self.push_coded(&batch, &keys, start, len)? {
                 self.push_piece(&batch, &columns, start, len)?;
             }
         }
@@ -125,23 +130,21 @@ impl LocalAggregate {
         coded
     }
 
-    /// A piece whose keys have codes: rows are looked up by code, and only codes without a row by key.
-    fn push_coded(&mut self, batch: &Batch, keys: &[ArrayRef], start: usize, len: usize) -> Result<()> {
-        let mut missing = std::mem::take(&mut self.missing);
+    /// A piece whose keys have codes: rows are looked up by code, and only codes without a row by key. False when there
+    /// was no memory for the rows of all codes; nothing has been added then.
+    fn push_coded(&mut self, batch: &Batch, keys: &[ArrayRef], start: usize, len: usize) -> Result<bool> {
         let range = start..start + len;
-        loop {
-            self.map.missing(&self.table, &self.coder.codes()[range.clone()], &mut missing);
-            if missing.is_empty() {
-                break;
-            }
-            missing.truncate(RowScratch::MAX_ROWS);
-            if !self.learn_codes(keys, &range, &missing)? {
-                self.seal()?;
-            }
-        }
+        let mut missing = std::mem::take(&mut self.missing);
+        self.map.missing(&self.table, &self.coder.codes()[range.clone()], &mut missing);
+        let learnt = missing.is_empty() || self.learn_codes(keys, &range, &missing)?;
         self.missing = missing;
+        if !learnt {
+            self.seal()?;
+            return Ok(false);
+        }
         self.map.locate(&mut self.table, &self.coder.codes()[range]);
-        self.update_native(batch, start, len)
+        self.update_native(batch, start, len)?;
+        Ok(true)
     }
 
     /// Enters the keys at `missing` positions of the piece; false when memory was refused.
@@ -151,14 +154,10 @@ impl LocalAggregate {
         let columns = Columns::new(&self.shared.plan.layout, &keys)?;
         self.fill_scratch(&columns, 0, missing.len())?;
         let located = self.table.find_or_insert(self.scratch.rows(), &self.hashes);
-        match located.refused {
-            None => {
-                self.map.learn(&self.table, &self.coder.codes()[range.clone()], missing);
-                Ok(true)
-            }
-            Some(refused) if located.n_rows == 0 && self.table.n_rows() == 0 => Err(refused.into()),
-            Some(_) => Ok(false),
+        if located.refused.is_none() {
+            self.map.learn(&self.table, &self.coder.codes()[range.clone()], missing);
         }
+        Ok(located.refused.is_none())
     }
 
     fn fill_scratch(&mut self, columns: &Columns, start: usize, len: usize) -> Result<()> {

@@ -1,0 +1,208 @@
+//! Encoding batches into the column chunks of one row group.
+//!
+//! Memory: encoded pages and the encoders' own buffers, under a reservation that grows before a batch is taken and is
+//! corrected after it. Small budgets mean small row groups, small pages and small dictionaries.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::{
+    ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, ArrowWriterOptions, compute_leaves,
+};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::writer::SerializedFileWriter;
+
+use super::input::from_parquet;
+use crate::error::{Error, Result};
+use crate::io::OutputFile;
+use crate::memory::{Memory, Reservation};
+
+/// How a Parquet file is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParquetCompression {
+    /// Zstandard at a level from 1 to 22.
+    Zstd(i32),
+    /// Snappy: larger files, about twice as fast to write.
+    Snappy,
+    /// LZ4 without framing.
+    Lz4,
+    /// As encoded.
+    None,
+}
+
+/// How a Parquet file is written.
+#[derive(Debug, Clone)]
+pub struct ParquetSinkOptions {
+    /// The codec of the pages.
+    pub compression: ParquetCompression,
+    /// The most rows of a row group. Row groups end earlier when their bytes reach what memory allows.
+    pub row_group_rows: usize,
+}
+
+impl Default for ParquetSinkOptions {
+    /// Zstandard level 1, row groups of up to 1,048,576 rows.
+    fn default() -> Self {
+        ParquetSinkOptions { compression: ParquetCompression::Zstd(1), row_group_rows: 1 << 20 }
+    }
+}
+
+impl ParquetCompression {
+    fn codec(self) -> Result<Compression> {
+        Ok(match self {
+            ParquetCompression::Zstd(level) => {
+                let level = ZstdLevel::try_new(level)
+                    .map_err(|_| Error::usage(format!("{level} is not a zstd level")).with_hint("from 1 to 22"))?;
+                Compression::ZSTD(level)
+            }
+            ParquetCompression::Snappy => Compression::SNAPPY,
+            ParquetCompression::Lz4 => Compression::LZ4_RAW,
+            ParquetCompression::None => Compression::UNCOMPRESSED,
+        })
+    }
+}
+
+/// Encoded bytes of a row group. Larger ones make no query faster.
+const MAX_GROUP_BYTES: u64 = 64 << 20;
+/// Smaller row groups cost more in the footer than they are worth.
+const MIN_GROUP_BYTES: u64 = 1 << 20;
+/// Part of the governed memory that all row groups under construction take together.
+const GROUPS_SHARE: u64 = 4;
+/// Below this much governed memory, pages have no index of their own: it would stay in memory until the file is complete.
+const PAGE_INDEX_FROM_GOVERNED: u64 = 256 << 20;
+
+/// What every row group of a file has in common.
+pub(super) struct Encoding {
+    factory: ArrowRowGroupWriterFactory,
+    fields: Vec<Field>,
+    /// Encoded bytes at which a row group ends.
+    pub(super) group_bytes: u64,
+    /// Rows at which a row group ends.
+    pub(super) group_rows: usize,
+    memory: Memory,
+}
+
+/// A file under construction: row groups are appended in order.
+pub(super) type FileWriter = SerializedFileWriter<OutputFile>;
+
+impl Encoding {
+    /// Begins a file in `output`.
+    pub(super) fn begin(
+        output: OutputFile,
+        schema: &SchemaRef,
+        options: &ParquetSinkOptions,
+        memory: &Memory,
+    ) -> Result<(FileWriter, Self)> {
+        let threads = memory.sizes().threads as u64;
+        let group_bytes = (memory.governed_bytes() / GROUPS_SHARE / threads).clamp(MIN_GROUP_BYTES, MAX_GROUP_BYTES);
+        let n_columns = schema.fields().len().max(1) as u64;
+        let page_bytes = (group_bytes / n_columns / 4).clamp(8 << 10, 1 << 20) as usize;
+        let statistics = match memory.governed_bytes() >= PAGE_INDEX_FROM_GOVERNED {
+            true => EnabledStatistics::Page,
+            false => EnabledStatistics::Chunk,
+        };
+        let properties = WriterProperties::builder()
+            .set_compression(options.compression.codec()?)
+            .set_data_page_size_limit(page_bytes)
+            .set_dictionary_page_size_limit(page_bytes)
+            .set_statistics_enabled(statistics)
+            .set_offset_index_disabled(statistics != EnabledStatistics::Page)
+            .set_created_by(concat!("brimful version ", env!("CARGO_PKG_VERSION")).into());
+        let target = output.target().to_path_buf();
+        let options_of_writer = ArrowWriterOptions::new().with_properties(properties.build());
+        let plain = Arc::new(Schema::new(schema.fields().clone()));
+        let writer = ArrowWriter::try_new_with_options(output, plain, options_of_writer)
+            .and_then(ArrowWriter::into_serialized_writer);
+        let (file, factory) = writer.map_err(|error| write_failed(error, &target))?;
+        let fields = schema.fields().iter().map(|field| field.as_ref().clone()).collect();
+        let group_rows = options.row_group_rows.max(1);
+        Ok((file, Encoding { factory, fields, group_bytes, group_rows, memory: memory.clone() }))
+    }
+
+    /// An empty row group.
+    pub(super) fn row_group(&self) -> Result<RowGroupBuilder> {
+        let writers = self.factory.create_column_writers(0).map_err(encoding_failed)?;
+        Ok(RowGroupBuilder { writers, n_rows: 0, reserved: self.memory.reserve("Output") })
+    }
+}
+
+/// A row group under construction.
+pub(super) struct RowGroupBuilder {
+    writers: Vec<ArrowColumnWriter>,
+    n_rows: usize,
+    reserved: Reservation,
+}
+
+/// A complete row group that is not in the file yet.
+pub(super) struct EncodedRowGroup {
+    pub(super) chunks: Vec<ArrowColumnChunk>,
+    pub(super) n_rows: usize,
+    pub(super) reserved: Reservation,
+}
+
+impl RowGroupBuilder {
+    pub(super) fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// Makes room for `bytes` of rows.
+    pub(super) fn reserve(&mut self, bytes: u64) -> Result<(), crate::memory::OverBudget> {
+        self.reserved.try_grow(bytes)
+    }
+
+    /// Whether the row group is as large as it should be.
+    pub(super) fn is_full(&self, encoding: &Encoding) -> bool {
+        let bytes: usize = self.writers.iter().map(ArrowColumnWriter::get_estimated_total_bytes).sum();
+        self.n_rows >= encoding.group_rows || bytes as u64 >= encoding.group_bytes
+    }
+
+    /// Encodes `batch`; its columns may be dictionaries of the declared types.
+    pub(super) fn write(&mut self, encoding: &Encoding, batch: &RecordBatch) -> Result<()> {
+        let mut writers = self.writers.iter_mut();
+        for (field, array) in encoding.fields.iter().zip(batch.columns()) {
+            let is_nested_dictionary = matches!(array.data_type(), DataType::Dictionary(_, value) if value.is_nested());
+            let array = match is_nested_dictionary {
+                true => &arrow::compute::cast(array, field.data_type())?,
+                false => array,
+            };
+            for leaf in compute_leaves(field, array).map_err(encoding_failed)? {
+                let Some(writer) = writers.next() else { return Err(Error::query("a batch has too many columns")) };
+                writer.write(&leaf).map_err(encoding_failed)?;
+            }
+        }
+        self.n_rows += batch.num_rows();
+        let held: usize = self.writers.iter().map(ArrowColumnWriter::memory_size).sum();
+        // What is held already cannot be refused any more; the next batch is.
+        let _ = self.reserved.try_resize(held as u64);
+        Ok(())
+    }
+
+    /// Closes the column chunks.
+    pub(super) fn finish(self) -> Result<EncodedRowGroup> {
+        let RowGroupBuilder { writers, n_rows, mut reserved } = self;
+        let chunks = writers.into_iter().map(ArrowColumnWriter::close).collect::<Result<Vec<_>, _>>();
+        let chunks = chunks.map_err(encoding_failed)?;
+        let bytes: u64 = chunks.iter().map(|chunk| chunk.close().bytes_written).sum();
+        reserved.shrink(reserved.bytes().saturating_sub(bytes));
+        Ok(EncodedRowGroup { chunks, n_rows, reserved })
+    }
+}
+
+/// A batch or type that Parquet cannot hold.
+fn encoding_failed(error: ParquetError) -> Error {
+    from_parquet(error, |what| Error::query(format!("cannot write this as Parquet: {what}")))
+}
+
+/// A failed write of the file.
+pub(super) fn write_failed(error: ParquetError, target: &std::path::Path) -> Error {
+    match error {
+        ParquetError::External(inner) => match inner.downcast::<std::io::Error>() {
+            Ok(error) => crate::io::output_file::write_error(target, &error),
+            Err(other) => encoding_failed(ParquetError::External(other)),
+        },
+        other => encoding_failed(other),
+    }
+}
