@@ -43,6 +43,12 @@ impl Budget {
         let container = container_limit_bytes().map_or(u64::MAX, |limit| limit / 4 * 3);
         Budget { bytes: physical.min(container) }
     }
+
+    /// What the machine, or the container, has left for others when this budget is used up: room for the page cache.
+    pub(crate) fn spare_beside(self) -> u64 {
+        let machine = meminfo_bytes("MemAvailable:").unwrap_or(0);
+        machine.min(container_limit_bytes().unwrap_or(u64::MAX)).saturating_sub(self.bytes)
+    }
 }
 
 fn percent_of_machine(text: &str, number: &str) -> Result<u64> {
@@ -83,12 +89,14 @@ pub fn parse_bytes(text: &str) -> Result<u64> {
 
 /// Physical memory of the machine.
 fn physical_bytes() -> u64 {
-    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kib = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))
-        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    kib.map_or(8 << 30, |kib| kib * 1024)
+    meminfo_bytes("MemTotal:").unwrap_or(8 << 30)
+}
+
+/// A line of `/proc/meminfo`.
+fn meminfo_bytes(name: &str) -> Option<u64> {
+    let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 /// The memory limit of the container this process runs in, cgroup version 2 or 1.

@@ -15,7 +15,10 @@ use super::pointer::{RowPtr, RowRef, read_u64, slot_bytes};
 pub const MAX_KEY_WORDS: usize = 8;
 
 /// The inline part of a key as words whose order is the key's order, zero behind its end.
-pub type KeyWords = [u64; MAX_KEY_WORDS];
+type KeyWords = [u64; MAX_KEY_WORDS];
+
+/// Two words of a key that tell roughly where in the key space it lies: all keys agree in the words before them.
+pub type IndexKey = [u64; 2];
 
 /// Where the rows of a layout keep their key.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +26,8 @@ pub struct KeyField {
     at: usize,
     n_words: usize,
     rest_at: Option<usize>,
+    /// The word at which index keys begin.
+    index_from: usize,
 }
 
 impl KeyField {
@@ -39,12 +44,22 @@ impl KeyField {
             assert!(matches!(layout.fields[rest].storage, Storage::Slot), "the rest of a key is a slot");
             layout.fields[rest].offset
         });
-        KeyField { at: field.offset, n_words: width / 8, rest_at }
+        KeyField { at: field.offset, n_words: width / 8, rest_at, index_from: 0 }
     }
 
     /// Words of the inline part.
     pub fn n_words(&self) -> usize {
         self.n_words
+    }
+
+    /// The same key with index keys that begin where the keys of `spread` begin to differ.
+    pub fn indexed_for(self, spread: &KeySpread) -> Self {
+        KeyField { index_from: spread.n_constant_words().min(self.n_words - 1), ..self }
+    }
+
+    /// Whether index keys tell the order of keys with this spread.
+    pub fn can_index(&self, spread: &KeySpread) -> bool {
+        self.index_from <= spread.n_constant_words()
     }
 
     /// The inline part of a row's key and what is longer; `row` is of the layout that the field was made for.
@@ -71,13 +86,21 @@ impl KeyField {
         u64::from_be(unsafe { read_u64(row, self.at + idx * 8) })
     }
 
-    pub(super) unsafe fn words(&self, row: RowPtr) -> KeyWords {
+    unsafe fn words(&self, row: RowPtr) -> KeyWords {
         let mut words = [0; MAX_KEY_WORDS];
         for (idx, word) in words[..self.n_words].iter_mut().enumerate() {
             // SAFETY: the caller's promise.
             *word = unsafe { self.word(row, idx) };
         }
         words
+    }
+
+    pub(super) unsafe fn index_key(&self, row: RowPtr) -> IndexKey {
+        // SAFETY: the caller's promise; `index_from` is below `n_words`.
+        unsafe {
+            let first = self.word(row, self.index_from);
+            [first, if self.index_from + 1 < self.n_words { self.word(row, self.index_from + 1) } else { 0 }]
+        }
     }
 
     /// The order of two whole keys.
@@ -92,19 +115,6 @@ impl KeyField {
         }
         // SAFETY: as above.
         unsafe { self.rest(a).cmp(self.rest(b)) }
-    }
-
-    /// Whether the inline part of the row's key comes before `words`.
-    #[inline]
-    pub(super) unsafe fn is_below(&self, row: RowPtr, words: &KeyWords) -> bool {
-        for (idx, &word) in words[..self.n_words].iter().enumerate() {
-            // SAFETY: the caller's promise.
-            let own = unsafe { self.word(row, idx) };
-            if own != word {
-                return own < word;
-            }
-        }
-        false
     }
 }
 
@@ -180,7 +190,12 @@ impl KeySpread {
 
     /// Whether all inline keys are the same.
     pub(super) fn is_constant(&self) -> bool {
-        self.differs.iter().all(|&word| word == 0)
+        self.n_constant_words() == MAX_KEY_WORDS
+    }
+
+    /// How many words, from the front, are the same in all inline keys.
+    fn n_constant_words(&self) -> usize {
+        self.differs.iter().take_while(|&&word| word == 0).count()
     }
 }
 

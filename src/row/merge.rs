@@ -9,7 +9,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::key::{Condenser, KeyField, KeyWords};
+use super::key::{Condenser, IndexKey, KeyField};
 use super::layout::Layout;
 use super::order::SortedRows;
 use super::page::{RowPage, row_heap_bytes};
@@ -84,68 +84,85 @@ pub enum MergeRun {
     Pinned(SortedRows),
 }
 
-/// The pages of a run and how many slices still need each.
+/// The pages of a run.
 pub struct SharedRun {
     pages: Vec<SharedPage>,
-    last: KeyWords,
+    last: IndexKey,
+    borders: Arc<[IndexKey]>,
     _memory: Reservation,
 }
 
 struct SharedPage {
-    first: KeyWords,
+    first: IndexKey,
     cell: Mutex<Cell>,
 }
 
+/// Where a page is. One in memory is kept for as many slices as have yet to use it.
 enum Cell {
-    Sealed { page: Page, uses: usize },
-    Restored { page: Arc<RowPage>, uses: usize },
+    Sealed(Page),
+    Restored(Box<(Arc<RowPage>, usize)>),
     Gone,
 }
 
 impl SharedRun {
     /// For a merge of the slices between `borders`, which ascend; one more slice than borders.
-    pub fn new(run: Run, borders: &[KeyWords]) -> Self {
+    pub fn new(run: Run, borders: Arc<[IndexKey]>) -> Self {
         let (pages, last, memory) = run.into_parts();
-        let ends: Vec<KeyWords> = pages.iter().skip(1).map(|page| page.first).chain([last]).collect();
-        let share = |(page, end): (super::run::RunPage, KeyWords)| {
-            let from = borders.partition_point(|border| *border <= page.first);
-            let to = borders.partition_point(|border| *border <= end);
-            SharedPage { first: page.first, cell: Mutex::new(Cell::Sealed { page: page.page, uses: to - from + 1 }) }
-        };
-        SharedRun { pages: pages.into_iter().zip(ends).map(share).collect(), last, _memory: memory }
+        let share =
+            |page: super::run::RunPage| SharedPage { first: page.first, cell: Mutex::new(Cell::Sealed(page.page)) };
+        SharedRun { pages: pages.into_iter().map(share).collect(), last, borders, _memory: memory }
+    }
+
+    /// How many slices need a page.
+    fn n_uses(&self, idx: usize) -> usize {
+        let from = self.borders.partition_point(|border| *border <= self.pages[idx].first);
+        let to = self.borders.partition_point(|border| *border <= self.end(idx));
+        to - from + 1
+    }
+
+    /// The first key of the next page; the last key of the last page.
+    fn end(&self, idx: usize) -> IndexKey {
+        self.pages.get(idx + 1).map_or(self.last, |next| next.first)
     }
 
     /// The pages that hold rows of the slice, and perhaps one more at either end.
     fn pages_of(&self, slice: &Slice) -> std::ops::Range<usize> {
         let to = slice.to.map_or(self.pages.len(), |to| self.pages.partition_point(|page| page.first < to));
         let Some(border) = slice.from else { return 0..to };
-        let end = |idx: usize| self.pages.get(idx + 1).map_or(self.last, |next| next.first);
-        let from = partition_point(self.pages.len(), |idx| end(idx) < border);
+        let from = partition_point(self.pages.len(), |idx| self.end(idx) < border);
         from..to.max(from)
     }
 
     /// Lets one slice have a page.
     fn take(&self, idx: usize, bank: &PageBank, layout: &Layout) -> Result<Arc<RowPage>> {
         let mut cell = lock(&self.pages[idx].cell);
-        let (page, uses) = match std::mem::replace(&mut *cell, Cell::Gone) {
-            Cell::Sealed { page, uses } => (Arc::new(bank.restore(page, layout)?), uses),
-            Cell::Restored { page, uses } => (page, uses),
-            Cell::Gone => return Err(Error::query("a page of a run was needed after its last use")),
-        };
-        if uses > 1 {
-            *cell = Cell::Restored { page: page.clone(), uses: uses - 1 };
+        match std::mem::replace(&mut *cell, Cell::Gone) {
+            Cell::Sealed(page) => {
+                let page = Arc::new(bank.restore(page, layout)?);
+                let uses = self.n_uses(idx);
+                if uses > 1 {
+                    *cell = Cell::Restored(Box::new((page.clone(), uses - 1)));
+                }
+                Ok(page)
+            }
+            Cell::Restored(restored) if restored.1 > 1 => {
+                let (page, uses) = *restored;
+                *cell = Cell::Restored(Box::new((page.clone(), uses - 1)));
+                Ok(page)
+            }
+            Cell::Restored(restored) => Ok(restored.0),
+            Cell::Gone => Err(Error::query("a page of a run was needed after its last use")),
         }
-        Ok(page)
     }
 }
 
-/// A part of the key space: keys not below `from` and below `to`, by their inline words.
+/// A part of the key space: keys not below `from` and below `to`, by their index keys.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Slice {
     /// `None` is the beginning.
-    pub from: Option<KeyWords>,
+    pub from: Option<IndexKey>,
     /// `None` is the end.
-    pub to: Option<KeyWords>,
+    pub to: Option<IndexKey>,
 }
 
 /// How much a merge hands out at once.
@@ -170,7 +187,15 @@ pub struct MergeInputs {
     /// The runs.
     pub runs: Vec<MergeRun>,
     /// Where pages come back to.
-    pub bank: PageBank,
+    pub bank: Arc<PageBank>,
+}
+
+impl MergeInputs {
+    /// The same with other runs.
+    pub fn with_runs(&self, runs: Vec<MergeRun>) -> Self {
+        let (layout, condenser, bank) = (self.layout.clone(), self.condenser.clone(), self.bank.clone());
+        MergeInputs { layout, key: self.key, condenser, runs, bank }
+    }
 }
 
 /// One merge, of all rows or of a slice.
@@ -231,7 +256,7 @@ impl RowMerge {
             let range = match run {
                 MergeRun::Pages(run) => run.pages_of(&slice),
                 MergeRun::Pinned(rows) => {
-                    let below = |border: &KeyWords| rows.n_below(border);
+                    let below = |border: &IndexKey| rows.n_below(border);
                     slice.from.as_ref().map_or(0, below)..slice.to.as_ref().map_or(rows.len(), below)
                 }
             };
@@ -247,6 +272,11 @@ impl RowMerge {
         merge.cursors.retain(|cursor| !cursor.is_exhausted());
         merge.start_matches();
         Ok(merge)
+    }
+
+    /// Where the memory of its pages comes from.
+    pub fn bank(&self) -> &PageBank {
+        &self.inputs.bank
     }
 
     /// Whether all rows have been handed out.
@@ -390,8 +420,8 @@ impl Cursor {
     fn look_at(&mut self, page: Arc<RowPage>, inputs: &MergeInputs, slice: &Slice) {
         let key = inputs.key;
         // SAFETY: rows of the page are of the key's layout.
-        let is_below = |idx: usize, border: &KeyWords| unsafe { key.is_below(page.row(idx), border) };
-        let n_below = |border: &KeyWords| partition_point(page.n_rows(), |idx| is_below(idx, border));
+        let is_below = |idx: usize, border: &IndexKey| unsafe { key.index_key(page.row(idx)) } < *border;
+        let n_below = |border: &IndexKey| partition_point(page.n_rows(), |idx| is_below(idx, border));
         let from = slice.from.as_ref().map_or(0, n_below);
         let to = slice.to.as_ref().map_or(page.n_rows(), n_below);
         if from >= to {

@@ -37,7 +37,7 @@ pub use columns::Columns;
 pub use format::RowPageFormat;
 pub use gather::gather;
 pub use hash::{Hash, hash_rows};
-pub use key::{Condenser, KeyField, KeySpread, KeyWords, MAX_KEY_WORDS};
+pub use key::{Condenser, IndexKey, KeyField, KeySpread, MAX_KEY_WORDS};
 pub use layout::{Layout, LayoutBuilder, StateOffset};
 pub use merge::{MergeInputs, MergeRun, PageBank, PieceBounds, RowMerge, SharedRun, Slice};
 pub use order::SortedRows;

@@ -4,7 +4,7 @@
 //! looked at again, with the bits that differ among them alone. Memory: [`SortedRows::ENTRY_BYTES`] a row, which the
 //! caller reserves, beside the pages.
 
-use super::key::{Condenser, KeyField, KeySpread, KeyWords};
+use super::key::{Condenser, IndexKey, KeyField, KeySpread};
 use super::page::RowPage;
 use super::pointer::{RowPtr, RowRef, Rows};
 
@@ -76,19 +76,19 @@ impl SortedRows {
         RowRef { ptr: self.entries[idx].row, page: std::marker::PhantomData }
     }
 
-    /// The inline key of a row.
-    pub fn key_words(&self, idx: usize) -> KeyWords {
+    /// The index key of a row.
+    pub fn index_key(&self, idx: usize) -> IndexKey {
         // SAFETY: entries point to live rows of the key's layout.
-        unsafe { self.key.words(self.entries[idx].row) }
+        unsafe { self.key.index_key(self.entries[idx].row) }
     }
 
-    /// The number of rows whose inline key comes before `words`.
-    pub fn n_below(&self, words: &KeyWords) -> usize {
+    /// The number of rows whose index key comes before `border`.
+    pub fn n_below(&self, border: &IndexKey) -> usize {
         // SAFETY: entries point to live rows of the key's layout.
-        self.entries.partition_point(|entry| unsafe { self.key.is_below(entry.row, words) })
+        self.entries.partition_point(|entry| unsafe { self.key.index_key(entry.row) } < *border)
     }
 
-    /// Calls `take` with the rows in order, a piece at a time; `ptrs` is the buffer for their places.
+    /// Calls `take` with the rows in order, a piece at a time.
     ///
     /// # Errors
     /// The first error of `take`.

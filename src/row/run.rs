@@ -6,15 +6,16 @@
 
 use std::sync::Arc;
 
-use super::key::{KeyField, KeyWords, MAX_KEY_WORDS};
+use super::key::{IndexKey, KeyField};
 use super::layout::Layout;
 use super::page::{RowPage, row_heap_bytes};
 use super::pointer::{RowPtr, Rows};
 use crate::error::Result;
 use crate::memory::{Page, PageOwner, PinnedPage, Reservation};
 
-/// What a page of a run costs while it is not in memory: its first key, its handle, and its entry in the pool's queue.
-const INDEX_BYTES: u64 = (size_of::<KeyWords>() + size_of::<RunPage>() + 160) as u64;
+/// What a page of a run costs while it is not in memory: its first key, its handle, and what the
+/// pool keeps of it.
+const INDEX_BYTES: u64 = (size_of::<RunPage>() + 72) as u64;
 
 /// How far ahead of its copying a row is fetched into the cache. 8 rows take about as long as a memory access.
 const PREFETCH_ROWS: usize = 8;
@@ -25,7 +26,7 @@ const PRIORITIES: usize = 1000;
 /// Rows in key order on unpinned pages.
 pub struct Run {
     pub(super) pages: Vec<RunPage>,
-    pub(super) last: KeyWords,
+    pub(super) last: IndexKey,
     n_rows: usize,
     memory: Reservation,
 }
@@ -33,8 +34,8 @@ pub struct Run {
 /// One page of a run.
 pub(super) struct RunPage {
     pub(super) page: Page,
-    pub(super) first: KeyWords,
-    pub(super) n_rows: usize,
+    pub(super) first: IndexKey,
+    pub(super) n_rows: u32,
 }
 
 /// Writes one run.
@@ -45,7 +46,7 @@ pub struct RunWriter {
     current: Option<RowPage>,
     /// Kept back until nothing else is left.
     spare: Option<PinnedPage>,
-    first: KeyWords,
+    first: IndexKey,
     last: Option<RowPtr>,
     run: Run,
     stream: u32,
@@ -72,12 +73,12 @@ impl Run {
     }
 
     /// The first key of each page and the rows of that page.
-    pub fn index(&self) -> impl Iterator<Item = (&KeyWords, usize)> {
-        self.pages.iter().map(|page| (&page.first, page.n_rows))
+    pub fn index(&self) -> impl Iterator<Item = (&IndexKey, usize)> {
+        self.pages.iter().map(|page| (&page.first, page.n_rows as usize))
     }
 
     /// The pages, and the reservation for what they cost while they are not in memory.
-    pub(super) fn into_parts(self) -> (Vec<RunPage>, KeyWords, Reservation) {
+    pub(super) fn into_parts(self) -> (Vec<RunPage>, IndexKey, Reservation) {
         (self.pages, self.last, self.memory)
     }
 }
@@ -94,7 +95,7 @@ impl RunWriter {
         expected_rows: usize,
         memory: Reservation,
     ) -> Self {
-        let run = Run { pages: Vec::new(), last: [0; MAX_KEY_WORDS], n_rows: 0, memory };
+        let run = Run { pages: Vec::new(), last: [0; 2], n_rows: 0, memory };
         let spare = Some(spare);
         RunWriter { layout, owner, key, current: None, spare, first: run.last, last: None, run, stream, expected_rows }
     }
@@ -123,7 +124,7 @@ impl RunWriter {
         if !self.current.as_ref().is_some_and(|page| page.has_room(heap)) {
             self.next_page(heap)?;
             // SAFETY: the caller's promise.
-            self.first = unsafe { self.key.words(row) };
+            self.first = unsafe { self.key.index_key(row) };
         }
         if let Some(page) = &mut self.current {
             // SAFETY: there is room, just checked or just made.
@@ -159,7 +160,7 @@ impl RunWriter {
         let priority = 1 + self.run.n_rows * PRIORITIES / self.expected_rows.max(1);
         self.close(n_rows)?;
         let page = page.unpin(priority as u32, self.stream)?;
-        self.run.pages.push(RunPage { page, first: self.first, n_rows });
+        self.run.pages.push(RunPage { page, first: self.first, n_rows: n_rows as u32 });
         Ok(())
     }
 
@@ -169,7 +170,7 @@ impl RunWriter {
         let n_rows = page.n_rows();
         self.close(n_rows)?;
         let (page, memory) = page.store_now(self.stream)?;
-        self.run.pages.push(RunPage { page, first: self.first, n_rows });
+        self.run.pages.push(RunPage { page, first: self.first, n_rows: n_rows as u32 });
         Ok(Some(memory))
     }
 
@@ -178,7 +179,7 @@ impl RunWriter {
     fn close(&mut self, n_rows: usize) -> Result<()> {
         if let Some(last) = self.last.take() {
             // SAFETY: the row is the last one of the current page, which is still held.
-            self.run.last = unsafe { self.key.words(last) };
+            self.run.last = unsafe { self.key.index_key(last) };
         }
         self.run.n_rows += n_rows;
         let _ = self.run.memory.try_grow(INDEX_BYTES);

@@ -253,6 +253,14 @@ impl Disk {
         self.advise(file, offset, bytes, Advice::WillNeed)
     }
 
+    /// Keeps the system from reading ahead on its own in a file where neighbours are not read one after the other.
+    ///
+    /// # Errors
+    /// What the system reports; it is only advice, so a caller may go on.
+    pub fn expect_random_access(&self, file: &File) -> io::Result<()> {
+        self.advise(file, 0, 0, Advice::Random)
+    }
+
     fn advise(&self, file: &File, offset: u64, bytes: u64, advice: Advice) -> io::Result<()> {
         self.count()?;
         Ok(rustix::fs::fadvise(file, offset, NonZeroU64::new(bytes), advice)?)

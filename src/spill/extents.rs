@@ -4,8 +4,8 @@
 //! when the last of them is freed. A block's [`Location`] packs extent, offset and length into its 64-bit name, so blocks
 //! need no table.
 //!
-//! Memory: 36 bytes per extent that was ever in use at once (32 in the table, 4 in a free list), and about 32 bytes per
-//! stream with an open extent. Up to three times that for a moment while a table grows.
+//! Memory: 36 bytes per extent that was ever in use at once (32 in the table, 4 in a free list), about 32 bytes per stream
+//! with an open extent, and a queue of fixed length. Up to three times that for a moment while a table grows.
 //!
 //! The surprising part: a freed extent is first kept as a spare, because writing over it costs no call to the file
 //! system; beyond [`MAX_SPARES`] of them, holes are punched.
@@ -21,10 +21,6 @@ const ALIGN: u32 = 16;
 
 /// The file system gives space in units of this size.
 const FS_BLOCK: u32 = 4096;
-
-/// Full extents that may still be in the page cache: 8 of 1 MiB. Writing out in the background needs some time before
-/// pages can be dropped without waiting.
-const MAX_SETTLING: usize = 8;
 
 /// Marks "no extent".
 const NONE: u32 = u32::MAX;
@@ -72,9 +68,9 @@ pub(super) struct Range {
 pub(super) struct Room {
     pub(super) location: Location,
     pub(super) range: Range,
-    /// An extent that is full now: start writing it out.
+    /// An extent that is full now.
     pub(super) filled: Option<Range>,
-    /// An extent that has been full for a while: drop it from the page cache.
+    /// An extent that has been full for a while; the page cache is wanted for others.
     pub(super) settled: Option<Range>,
 }
 
@@ -96,6 +92,16 @@ pub(super) struct Hole {
     pub(super) range: Range,
 }
 
+/// What [`Extents::new`] needs to know.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    pub(super) extent_bytes: u32,
+    pub(super) n_dirs: usize,
+    pub(super) n_lanes: usize,
+    pub(super) n_settling: usize,
+    pub(super) limit_bytes: u64,
+}
+
 /// All extents of all files.
 pub(super) struct Extents {
     extent_bytes: u32,
@@ -113,7 +119,7 @@ struct Table {
     files: Vec<FileState>,
     next_file: usize,
     /// The extents that became full last, oldest at `next_settling`.
-    settling: [u32; MAX_SETTLING],
+    settling: Vec<u32>,
     next_settling: usize,
     occupied_bytes: u64,
     peak_bytes: u64,
@@ -141,8 +147,10 @@ struct FileState {
 }
 
 impl Extents {
-    /// Extents in `n_dirs * n_lanes` files; file `i` lies in directory `i % n_dirs`.
-    pub(super) fn new(extent_bytes: u32, n_dirs: usize, n_lanes: usize, limit_bytes: u64) -> Self {
+    /// Extents in `n_dirs * n_lanes` files; file `i` lies in directory `i % n_dirs`. The page cache is to keep the last
+    /// `n_settling` full extents.
+    pub(super) fn new(shape: Shape) -> Self {
+        let Shape { extent_bytes, n_dirs, n_lanes, n_settling, limit_bytes } = shape;
         let new_file = |_| FileState { n_extents: 0, blank: Vec::new(), occupied_bytes: 0, full: false };
         let table = Table {
             extents: Vec::new(),
@@ -150,7 +158,7 @@ impl Extents {
             spares: Vec::new(),
             files: (0..n_dirs * n_lanes).map(new_file).collect(),
             next_file: 0,
-            settling: [NONE; MAX_SETTLING],
+            settling: vec![NONE; n_settling.max(1)],
             next_settling: 0,
             occupied_bytes: 0,
             peak_bytes: 0,
@@ -199,6 +207,14 @@ impl Extents {
         let table = self.lock();
         let exists = (location.extent() as usize) < table.extents.len();
         exists.then(|| self.range_in(&table, location))
+    }
+
+    /// The whole extent when `location` is its first block: who reads that will read the others.
+    pub(super) fn extent_that_starts_with(&self, location: Location) -> Option<Range> {
+        let table = self.lock();
+        let used = table.extents.get(location.extent() as usize)?.disk_bytes;
+        let starts = location.offset() == 0 && location.bytes() < used as usize;
+        starts.then(|| Range { bytes: u64::from(used), ..self.range_of(&table, location.extent()) })
     }
 
     /// Frees a block. When its extent is empty then and there are spares enough, returns the hole to punch.
@@ -324,7 +340,7 @@ impl Extents {
     /// Puts a full extent in the queue; returns the one that leaves it.
     fn settle(&self, table: &mut Table, full: u32) -> Option<Range> {
         let turn = table.next_settling;
-        table.next_settling = (turn + 1) % MAX_SETTLING;
+        table.next_settling = (turn + 1) % table.settling.len();
         let oldest = std::mem::replace(&mut table.settling[turn], full);
         (oldest != NONE).then(|| self.range_of(table, oldest))
     }

@@ -69,6 +69,11 @@ impl Files {
         let _ = self.opened(range.file).and_then(|file| self.disk.drop_behind(file, range.offset, range.bytes));
     }
 
+    /// Advice, as above.
+    pub(super) fn read_ahead(&self, range: Range) {
+        let _ = self.opened(range.file).and_then(|file| self.disk.read_ahead(file, range.offset, range.bytes));
+    }
+
     fn opened(&self, file: usize) -> io::Result<&File> {
         self.files[file].get().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
@@ -82,6 +87,7 @@ impl Files {
             return Ok(file);
         }
         let file = self.disk.create_unlinked(self.dir(idx).1)?;
+        let _ = self.disk.expect_random_access(&file);
         Ok(self.files[idx].get_or_init(|| file))
     }
 }

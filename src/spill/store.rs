@@ -15,7 +15,7 @@ use std::time::Instant;
 use super::block::{Codec, Workspace, Workspaces};
 use super::choice::{CodecChoice, Outcome};
 use super::config::Place;
-use super::extents::{Extents, Hole, Location, NoRoom, Range};
+use super::extents::{Extents, Hole, Location, NoRoom, Range, Shape};
 use super::files::Files;
 use super::{Disk, SpillConfig};
 use crate::error::{Error, Result};
@@ -30,6 +30,13 @@ const ZSTD_FROM_GOVERNED: u64 = 128 << 20;
 /// An extent holds at least so many pages, so that the tail left free stays small.
 const PAGES_PER_EXTENT: usize = 16;
 
+/// With less room than this for the page cache, full extents are written out at once. With more they are left alone,
+/// because what is freed soon never has to be written: 1 GiB written, read and freed took 2.3 s instead of 4.6 s.
+const EARLY_BELOW_SPARE: u64 = 512 << 20;
+
+/// The longest queue of extents that the page cache may keep: 32 KiB of memory.
+const MAX_SETTLING: u64 = 8192;
+
 /// Marks the name of a block that was cut into pieces; the rest is its place in the list of those.
 const CUT: u64 = 1 << 63;
 
@@ -41,6 +48,7 @@ pub struct SpillStore {
     choice: CodecChoice,
     cut: Mutex<CutBlocks>,
     piece_bytes: usize,
+    writes_early: bool,
     counters: Counters,
     _reservation: Reservation,
 }
@@ -95,14 +103,18 @@ impl SpillStore {
             workspaces.push(workspace);
         }
         let files = Files::new(disk, dirs, sizes.threads);
-        let extents = Extents::new(extent_bytes, files.n_dirs(), files.n_lanes(), limit_bytes);
+        let spare = memory.budget().spare_beside();
+        let n_settling = (spare / 2 / u64::from(extent_bytes)).clamp(8, MAX_SETTLING) as usize;
+        let (n_dirs, n_lanes) = (files.n_dirs(), files.n_lanes());
+        let shape = Shape { extent_bytes, n_dirs, n_lanes, n_settling, limit_bytes };
         Ok(Arc::new(SpillStore {
             files,
-            extents,
+            extents: Extents::new(shape),
             workspaces: Workspaces::new(workspaces),
             choice: CodecChoice::new(with_zstd),
             cut: Mutex::default(),
             piece_bytes,
+            writes_early: spare < EARLY_BELOW_SPARE,
             counters: Counters::default(),
             _reservation: reservation,
         }))
@@ -122,7 +134,7 @@ impl SpillStore {
 
     /// Streams that still have an open extent.
     #[cfg(test)]
-    pub(super) fn n_streams(&self) -> usize {
+    pub(crate) fn n_streams(&self) -> usize {
         self.extents.n_streams()
     }
 
@@ -165,9 +177,8 @@ impl SpillStore {
                 Err(NoRoom::Limit) if self.give_back_spares() => continue,
                 Err(no_room) => return Err(self.no_room(no_room)),
             };
-            for range in [room.filled, room.settled].into_iter().flatten() {
-                self.files.drop_behind(range);
-            }
+            let filled = room.filled.filter(|_| self.writes_early);
+            [filled, room.settled].into_iter().flatten().for_each(|range| self.files.drop_behind(range));
             let Err(error) = self.files.write(room.range, workspace.seal(room.location)) else {
                 return Ok(room.location);
             };
@@ -187,6 +198,9 @@ impl SpillStore {
 
     fn read_piece(&self, location: Location, into: &mut [u8]) -> Result<()> {
         let range = self.extents.range(location).ok_or_else(|| Error::query("a block that does not exist was read"))?;
+        if let Some(whole) = self.extents.extent_that_starts_with(location) {
+            self.files.read_ahead(whole);
+        }
         self.workspaces.with(|workspace| {
             let damaged = |what| self.damaged(range, what);
             let block = workspace.block_mut(location.bytes()).ok_or_else(|| damaged("no block is that long"))?;

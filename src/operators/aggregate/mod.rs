@@ -15,6 +15,7 @@ mod extremes;
 mod library;
 mod merge;
 mod moments;
+mod narrow;
 mod plan;
 mod sink;
 mod source;
@@ -33,6 +34,7 @@ pub use state::is_native;
 use self::plan::AggregatePlan;
 use crate::error::Result;
 use crate::exec::{OperatorReport, QueryContext, Report, Sink, Source};
+use crate::io::ColumnStatistics;
 use crate::memory::{OverBudget, PageOwner};
 use crate::row::{RowPageFormat, SealedPages};
 
@@ -58,9 +60,8 @@ struct Shared {
 /// Settings that do not change the answer.
 #[derive(Debug, Clone, Default)]
 pub struct AggregateOptions {
-    /// For each key, the smallest and largest value where statistics know them (integers and dates), so that it can be
-    /// kept in fewer bytes.
-    pub key_ranges: Vec<Option<(i64, i64)>>,
+    /// For each key, what is known of its values, so that it can be kept in fewer bytes. May be empty.
+    pub key_statistics: Vec<Option<ColumnStatistics>>,
 }
 
 impl Aggregate {
@@ -69,7 +70,7 @@ impl Aggregate {
     /// # Errors
     /// A function or type that is not supported.
     pub fn new(spec: AggregateSpec, options: AggregateOptions, cx: &QueryContext) -> Result<Arc<Self>> {
-        let plan = AggregatePlan::new(spec, options)?;
+        let plan = AggregatePlan::new(spec, &options, &cx.memory)?;
         let owner = cx.pages.owner("Aggregate", RowPageFormat::new(&plan.spilled_layout));
         let partition_bits = if plan.spec.keys.is_empty() { 0 } else { partition_bits(cx) };
         let shared = Shared {

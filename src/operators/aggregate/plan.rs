@@ -7,14 +7,18 @@ use arrow::compute::{cast, kernels::arity::unary};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 
 use super::AggregateOptions;
+use super::narrow::{DictionaryCodes, KeyForm};
 use super::spec::{AggregateFunction, AggregateSpec, LibraryFunction};
 use super::state::{State, make_state, place_states, state_size};
 use crate::error::Result;
-use crate::row::{Layout, LayoutBuilder, StateOffset};
+use crate::memory::Memory;
+use crate::row::{Layout, LayoutBuilder, Rows, StateOffset, gather};
 
 /// A prepared aggregation.
 pub(super) struct AggregatePlan {
     pub(super) spec: AggregateSpec,
+    /// How each key is kept in rows.
+    pub(super) key_forms: Vec<KeyForm>,
     /// Rows in tables: keys and states.
     pub(super) layout: Arc<Layout>,
     /// Rows handed to the pool: keys, states, and the state columns of library functions. The same as `layout` when there
@@ -32,7 +36,7 @@ pub(super) enum Call {
 }
 
 impl AggregatePlan {
-    pub(super) fn new(spec: AggregateSpec, _options: AggregateOptions) -> Result<Self> {
+    pub(super) fn new(spec: AggregateSpec, options: &AggregateOptions, memory: &Memory) -> Result<Self> {
         let arg_types = |args: &[usize]| -> Vec<DataType> {
             args.iter().map(|&idx| spec.input.field(idx).data_type().clone()).collect()
         };
@@ -44,8 +48,13 @@ impl AggregatePlan {
             state_bytes = number_at + 8;
         }
         let mut keys = LayoutBuilder::default();
-        for &key in &spec.keys {
-            keys = keys.key(spec.input.field(key).data_type().clone());
+        let mut key_forms = Vec::with_capacity(spec.keys.len());
+        for (idx, &key) in spec.keys.iter().enumerate() {
+            let data_type = spec.input.field(key).data_type();
+            let statistics = options.key_statistics.get(idx).and_then(Option::as_ref);
+            let form = KeyForm::new(data_type, statistics, memory);
+            keys = keys.key(form.field_type(data_type));
+            key_forms.push(form);
         }
         let layout = keys.clone().states(state_bytes).build()?;
         let mut spilled = keys.states(state_bytes);
@@ -66,12 +75,24 @@ impl AggregatePlan {
         }
         let spilled_layout = if has_library { spilled.build()? } else { layout.clone() };
         let group_number = has_library.then(|| layout.state(number_at));
-        Ok(AggregatePlan { spec, layout, spilled_layout, calls, group_number })
+        Ok(AggregatePlan { spec, key_forms, layout, spilled_layout, calls, group_number })
     }
 
     /// Whether any call goes through accumulators that are not ours.
     pub(super) fn has_library(&self) -> bool {
         self.group_number.is_some()
+    }
+
+    /// Key columns as rows keep them; `caches` are the worker's own.
+    pub(super) fn encode_keys(&self, keys: &[ArrayRef], caches: &mut [DictionaryCodes]) -> Result<Vec<ArrayRef>> {
+        let forms = self.key_forms.iter().zip(keys).zip(caches);
+        forms.map(|((form, key), cache)| form.encode(key, cache)).collect()
+    }
+
+    /// The `idx`-th key of `rows` as the query knows it.
+    pub(super) fn gather_key(&self, idx: usize, rows: Rows<'_>) -> Result<ArrayRef> {
+        let data_type = self.spec.input.field(self.spec.keys[idx]).data_type();
+        self.key_forms[idx].decode(gather(&self.layout, idx, rows)?, data_type)
     }
 
     /// The key columns of a batch in the form in which equal keys are equal bytes: -0.0 becomes 0.0 and every NaN the same.

@@ -12,6 +12,7 @@ use arrow::compute::take;
 use super::Shared;
 use super::codes::{Coded, KeyCoder};
 use super::library::{LibrarySealer, LibraryStates};
+use super::narrow::DictionaryCodes;
 use super::plan::Call;
 use super::state::selection_of;
 use crate::error::Result;
@@ -51,6 +52,7 @@ struct LocalAggregate {
     scratch_memory: Reservation,
     hashes: Vec<Hash>,
     coder: KeyCoder,
+    dictionaries: Vec<DictionaryCodes>,
     map: CodeMap,
     missing: Vec<u32>,
     mode: Mode,
@@ -78,6 +80,7 @@ impl Sink for AggregateSink {
             scratch_memory,
             hashes: Vec::new(),
             coder: KeyCoder::new(plan.spec.keys.len()),
+            dictionaries: plan.spec.keys.iter().map(|_| DictionaryCodes::default()).collect(),
             map: CodeMap::default(),
             missing: Vec::new(),
             mode: Mode::PROBING,
@@ -99,12 +102,18 @@ impl LocalSink for LocalAggregate {
         self.n_rows += n_rows as u64;
         let keys = self.shared.plan.key_columns(batch.data.columns())?;
         let coded = self.library.is_none() && matches!(self.take_codes(&keys), Coded::Yes { .. });
-        let columns = Columns::new(&self.shared.plan.layout, &keys)?;
+        let mut columns = None;
         for start in (0..n_rows).step_by(self.piece_rows) {
             let len = self.piece_rows.min(n_rows - start);
-            if !coded || !self.push_coded(&batch, &keys, start, len)? {
-                self.push_piece(&batch, &columns, start, len)?;
+            if coded && self.push_coded(&batch, &keys, start, len)? {
+                continue;
             }
+            let prepared = match columns.take() {
+                Some(columns) => columns,
+                None => self.prepare(&keys)?,
+            };
+            self.push_piece(&batch, &prepared, start, len)?;
+            columns = Some(prepared);
         }
         self.keep_share()?;
         Ok(Flow::More)
@@ -122,6 +131,13 @@ impl LocalSink for LocalAggregate {
 }
 
 impl LocalAggregate {
+    /// Key columns, ready to be written into rows.
+    fn prepare(&mut self, keys: &[ArrayRef]) -> Result<Columns> {
+        let plan = &self.shared.plan;
+        let keys = plan.encode_keys(keys, &mut self.dictionaries)?;
+        Columns::new(&plan.layout, &keys)
+    }
+
     fn take_codes(&mut self, keys: &[ArrayRef]) -> Coded {
         let coded = self.coder.take(keys);
         if let Coded::Yes { renumbered: true } = coded {
@@ -151,7 +167,7 @@ impl LocalAggregate {
     fn learn_codes(&mut self, keys: &[ArrayRef], range: &std::ops::Range<usize>, missing: &[u32]) -> Result<bool> {
         let positions = UInt32Array::from_iter_values(missing.iter().map(|&position| position + range.start as u32));
         let keys = keys.iter().map(|key| take(key, &positions, None)).collect::<Result<Vec<_>, _>>()?;
-        let columns = Columns::new(&self.shared.plan.layout, &keys)?;
+        let columns = self.prepare(&keys)?;
         self.fill_scratch(&columns, 0, missing.len())?;
         let located = self.table.find_or_insert(self.scratch.rows(), &self.hashes);
         if located.refused.is_none() {

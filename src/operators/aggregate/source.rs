@@ -15,7 +15,7 @@ use super::merge::{Merged, Merger, Partition};
 use super::plan::Call;
 use crate::error::Result;
 use crate::exec::{Batch, LocalSource, Sequence, Source, TaskContext};
-use crate::row::{RowPage, RowPointers, RowScratch, RowTable, Rows, gather, hash_rows};
+use crate::row::{RowPage, RowPointers, RowScratch, RowTable, Rows, hash_rows};
 
 pub(super) struct AggregateSource {
     pub(super) shared: Arc<Shared>,
@@ -149,8 +149,8 @@ impl Shared {
     fn finish_rows(&self, rows: Rows<'_>, results: &[ArrayRef]) -> Result<RecordBatch> {
         let plan = &self.plan;
         let mut columns = Vec::with_capacity(plan.spec.output.fields().len());
-        for field in 0..plan.spec.keys.len() {
-            columns.push(gather(&plan.layout, field, rows)?);
+        for key in 0..plan.spec.keys.len() {
+            columns.push(plan.gather_key(key, rows)?);
         }
         let numbers: UInt64Array = group_numbers(plan, rows);
         let mut results = results.iter();
