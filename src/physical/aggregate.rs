@@ -193,8 +193,7 @@ impl Lowering<'_> {
         key_statistics: Vec<Option<ColumnStatistics>>,
     ) -> Result<Stream> {
         let schema = spec.output.clone();
-        let range = |known: &Option<ColumnStatistics>| statistics::integer_range(known.as_ref()?);
-        let options = AggregateOptions { key_ranges: key_statistics.iter().map(range).collect() };
+        let options = AggregateOptions { key_statistics };
         let aggregate = AggregateOperator::new(spec, options, self.cx)?;
         let inputs = vec![stream.top()];
         let node = self.add_node(Node { name, detail, inputs, report: Some(aggregate.clone()) });
