@@ -172,3 +172,6 @@ impl<F: RowFormat> LocalRows<F> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
