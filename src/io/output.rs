@@ -79,7 +79,8 @@ impl Output {
 }
 
 fn parquet_sink(path: &Path, schema: SchemaRef, ordered: bool, cx: &QueryContext) -> Result<Arc<dyn Sink>> {
-    Ok(Arc::new(ParquetSink::new(path, schema, &ParquetSinkOptions::default(), ordered, &cx.memory)?))
+    let options = ParquetSinkOptions::default();
+    Ok(Arc::new(ParquetSink::new(path, schema, &options, ordered, &cx.memory)?))
 }
 
 /// Takes rows and forgets them.
