@@ -30,6 +30,17 @@ impl CancelToken {
     }
 }
 
+/// What the operators of one query are made with. Cheap to clone.
+#[derive(Clone)]
+pub struct QueryContext {
+    /// The ledger.
+    pub memory: Memory,
+    /// Pages for data that grows with the input.
+    pub pages: Arc<PagePool>,
+    /// Whether to stop.
+    pub cancel: CancelToken,
+}
+
 /// What a local source, transform or sink is made with. Cheap to clone.
 #[derive(Clone)]
 pub struct TaskContext {

@@ -193,6 +193,7 @@ impl Lowering<'_> {
         key_statistics: Vec<Option<ColumnStatistics>>,
     ) -> Result<Stream> {
         let schema = spec.output.clone();
+
         let options = AggregateOptions { key_statistics };
         let aggregate = AggregateOperator::new(spec, options, self.cx)?;
         let inputs = vec![stream.top()];

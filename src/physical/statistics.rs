@@ -1,8 +1,5 @@
 //! What is known of a column of a plan before it runs.
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Int64Type};
 use datafusion_common::DFSchema;
 use datafusion_expr::{Expr, LogicalPlan};
 
@@ -62,20 +59,6 @@ pub fn of_column(column_idx: usize, plan: &LogicalPlan) -> Option<ColumnStatisti
         }
         _ => None,
     }
-}
-
-/// The smallest and largest value of a column of integers or dates.
-pub fn integer_range(statistics: &ColumnStatistics) -> Option<(i64, i64)> {
-    let number = |bound: &ArrayRef| {
-        let data_type = bound.data_type();
-        if !data_type.is_integer() && !matches!(data_type, DataType::Date32 | DataType::Date64) {
-            return None;
-        }
-        let strict = CastOptions { safe: false, ..CastOptions::default() };
-        let bound = cast_with_options(bound, &DataType::Int64, &strict).ok()?;
-        bound.as_primitive_opt::<Int64Type>().filter(|bound| bound.len() == 1 && bound.is_valid(0)).map(|b| b.value(0))
-    };
-    Some((number(statistics.min.as_ref()?)?, number(statistics.max.as_ref()?)?))
 }
 
 fn of_input_expression(expr: &Expr, input: &LogicalPlan, schema: &DFSchema) -> Option<ColumnStatistics> {

@@ -216,10 +216,13 @@ fn dictionaries_are_asked_for_where_only_groups_are_formed() {
     check("SELECT upper(id), note FROM 'sales.csv' GROUP BY id, note", expect!["id, note"]);
     check("SELECT id FROM 'sales.csv'", expect!["none"]);
     check("SELECT id, count(*) FROM (SELECT id, note FROM 'sales.csv' LIMIT 5) GROUP BY id", expect!["id"]);
-    check_sorted("SELECT id, max(upper(id)), min(id) FROM 'sales.csv' WHERE id <> 'c' GROUP BY id", expect![[r#"
+    check_sorted(
+        "SELECT id, max(upper(id)), min(id) FROM 'sales.csv' WHERE id <> 'c' GROUP BY id",
+        expect![[r#"
         id, max(upper(id)), min(id)
         a, A, a
-        b, B, b"#]]);
+        b, B, b"#]],
+    );
 }
 
 #[test]
@@ -245,7 +248,8 @@ fn the_plan_is_json_too() {
           ],
           "node": 2,
           "operator": "Output"
-        }"#]].assert_eq(&format!("{:#}", plan::explain_json(&query)));
+        }"#]]
+    .assert_eq(&format!("{:#}", plan::explain_json(&query)));
 }
 
 #[test]
@@ -408,12 +412,15 @@ fn distinct_and_order() {
         a
         _"#]],
     );
-    check("SELECT DISTINCT ON (id) id, qty FROM 'sales.csv' ORDER BY id, qty DESC", expect![[r#"
+    check(
+        "SELECT DISTINCT ON (id) id, qty FROM 'sales.csv' ORDER BY id, qty DESC",
+        expect![[r#"
         id, qty
         a, _
         b, 2
         c, 7
-        _, 2"#]]);
+        _, 2"#]],
+    );
 }
 
 #[test]
