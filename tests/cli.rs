@@ -136,26 +136,35 @@ fn wrong_usage_and_wrong_sql_exit_with_2() {
 
 #[test]
 fn bad_data_exits_with_3_and_says_where() {
-    check(&["sql", "SELECT sum(a) AS s FROM 'dirty.csv'"], expect![[r#"
+    check(
+        &["sql", "SELECT sum(a) AS s FROM 'dirty.csv'"],
+        expect![[r#"
         exit 3
         err| error: dirty.csv, line 3: 1 field where 2 are expected
         err|   hint: check delimiter and quotes of that row (--delimiter, --quote), or leave such rows out with --on-bad-row skip
-    "#]]);
-    check(&["sql", "SELECT 1 FROM 'nothing.csv'"], expect![[r#"
+    "#]],
+    );
+    check(
+        &["sql", "SELECT 1 FROM 'nothing.csv'"],
+        expect![[r#"
         exit 3
         err| error: nothing.csv does not exist
         err|   --> sql:1:15
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn rows_left_out_are_counted_on_stderr() {
-    check(&["sql", "--on-bad-row", "skip", "SELECT sum(a) AS s FROM 'dirty.csv'"], expect![[r#"
+    check(
+        &["sql", "--on-bad-row", "skip", "SELECT sum(a) AS s FROM 'dirty.csv'"],
+        expect![[r#"
         exit 0
         out| s
         out| 6
         err| warning: 2 malformed rows left out of csv dirty.csv, 1 of 2 columns
-    "#]]);
+    "#]],
+    );
     let folder = inputs();
     let args = ["sql", "--on-bad-row", "reject=bad.csv", "SELECT sum(a) AS s FROM 'dirty.csv'"];
     let output = brimful(folder.path()).args(args).output().unwrap();
@@ -174,16 +183,22 @@ fn a_budget_too_small_exits_with_4_and_names_one_that_would_do() {
 
 #[test]
 fn a_disk_that_cannot_be_written_exits_with_5() {
-    check(&["sql", "SELECT 1 AS a", "-o", "no/such/folder.csv"], expect![[r#"
+    check(
+        &["sql", "SELECT 1 AS a", "-o", "no/such/folder.csv"],
+        expect![[r#"
         exit 5
         err| error: cannot create no/such/folder.csv: No such file or directory (os error 2) at path "/tmp/.tmpHlk5dp/no/such/.brimful-QRXjsN"
         err|   hint: the folder does not exist: make it first
-    "#]]);
-    check(&["sql", "SELECT 1 AS a", "--format", "csv", "-o", "/dev/full"], expect![[r#"
+    "#]],
+    );
+    check(
+        &["sql", "SELECT 1 AS a", "--format", "csv", "-o", "/dev/full"],
+        expect![[r#"
         exit 5
         err| error: cannot write /dev/full: No space left on device (os error 28)
         err|   hint: the disk is full: free some space or write to another disk
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -202,11 +217,14 @@ fn an_output_is_replaced_only_by_a_complete_result() {
 
 #[test]
 fn plans_are_shown_as_text_and_json() {
-    check(&["explain", "SELECT city FROM 'sales.csv' WHERE price > 2"], expect![[r#"
+    check(
+        &["explain", "SELECT city FROM 'sales.csv' WHERE price > 2"],
+        expect![[r#"
         exit 0
         out| Output: in order
         out|   Scan: csv sales.csv, 1 of 3 columns, where price > 2
-    "#]]);
+    "#]],
+    );
     let folder = inputs();
     let args = ["explain", "--analyze", "--format", "json", "SELECT count(*) AS n FROM 'sales.csv'"];
     let output = brimful(folder.path()).args(args).output().unwrap();

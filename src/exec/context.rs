@@ -62,14 +62,3 @@ impl TaskContext {
         self.memory.sizes()
     }
 }
-
-/// What a query is made with. Cheap to clone.
-#[derive(Clone)]
-pub struct QueryContext {
-    /// The ledger.
-    pub memory: Memory,
-    /// Pages for data that grows with the input.
-    pub pages: Arc<PagePool>,
-    /// Whether to stop.
-    pub cancel: CancelToken,
-}
