@@ -79,7 +79,7 @@ fn ordered_rows_come_out_in_order_and_unordered_ones_all() {
         let (cx, folder) = context(threads);
         let target = folder.path().join("out.csv");
         let destination = Destination::file(&target).unwrap();
-        run(RowSink::new(CsvFormat::new(schema()), destination, ordered, &cx).as_ref(), &cx, threads).unwrap();
+        run(&RowSink::new(CsvFormat::new(schema()), destination, ordered, &cx), &cx, threads).unwrap();
         let text = fs::read_to_string(&target).unwrap();
         let mut lines = text.lines();
         assert_eq!(lines.next(), Some("n,text"));
@@ -120,7 +120,7 @@ fn a_disk_that_fails_at_any_call_leaves_the_old_file() {
             let disk = Disk::faulty(n, fault);
             let result = OutputFile::create_on(disk.clone(), &target).and_then(|file| {
                 let sink = RowSink::new(JsonLinesFormat::new(schema()), Destination::to(file), n % 2 == 0, &cx);
-                run(sink.as_ref(), &cx, 2)
+                run(&sink, &cx, 2)
             });
             if disk.calls() < n {
                 result.unwrap();
