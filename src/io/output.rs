@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 
+use super::parquet::{ParquetSink, ParquetSinkOptions};
 use super::text::{Destination, TextFormat, text_sink};
 use crate::error::{Error, Result};
 use crate::exec::{Batch, Flow, LocalSink, QueryContext, Sink, TaskContext};
@@ -77,8 +78,9 @@ impl Output {
     }
 }
 
-fn parquet_sink(path: &Path, _schema: SchemaRef, _ordered: bool, _cx: &QueryContext) -> Result<Arc<dyn Sink>> {
-    Err(Error::usage(format!("cannot write {}", path.display())))
+fn parquet_sink(path: &Path, schema: SchemaRef, ordered: bool, cx: &QueryContext) -> Result<Arc<dyn Sink>> {
+    let options = ParquetSinkOptions::default();
+    Ok(Arc::new(ParquetSink::new(path, schema, &options, ordered, &cx.memory)?))
 }
 
 /// Takes rows and forgets them.

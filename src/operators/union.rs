@@ -9,7 +9,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Result;
-use crate::exec::{Batch, LocalSink, LocalSource, Sink, Source, TaskContext};
+use crate::exec::{Batch, Emit, Flow, LocalSink, LocalTransform, Sink, TaskContext, Transform};
 
 /// How many morsels earlier inputs had; shared by all inputs of one union.
 #[derive(Default)]
@@ -42,41 +42,38 @@ impl MorselCounter {
     }
 }
 
-/// An input of a union: its morsels follow those of the inputs before it.
+/// The last step of an input of a union: its morsels follow those of the inputs before it.
 pub struct UnionInput {
-    inner: Arc<dyn Source>,
     counter: Arc<MorselCounter>,
     input_idx: usize,
 }
 
 struct LocalUnionInput {
-    inner: Box<dyn LocalSource>,
     counter: Arc<MorselCounter>,
     first: u64,
 }
 
 impl UnionInput {
-    /// Renumbers `inner`, the input number `input_idx` of the union that owns `counter`.
-    pub fn new(inner: Arc<dyn Source>, counter: Arc<MorselCounter>, input_idx: usize) -> Self {
-        UnionInput { inner, counter, input_idx }
+    /// Renumbers the morsels of the input number `input_idx` of the union that owns `counter`.
+    pub fn new(counter: Arc<MorselCounter>, input_idx: usize) -> Self {
+        UnionInput { counter, input_idx }
     }
 }
 
-impl Source for UnionInput {
-    fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalSource>> {
+impl Transform for UnionInput {
+    fn local(&self, _cx: &TaskContext) -> Result<Box<dyn LocalTransform>> {
         let first = self.counter.first_of(self.input_idx);
-        Ok(Box::new(LocalUnionInput { inner: self.inner.local(cx)?, counter: self.counter.clone(), first }))
+        Ok(Box::new(LocalUnionInput { counter: self.counter.clone(), first }))
     }
 }
 
-impl LocalSource for LocalUnionInput {
-    fn next(&mut self) -> Result<Option<Batch>> {
-        let Some(mut batch) = self.inner.next()? else { return Ok(None) };
+impl LocalTransform for LocalUnionInput {
+    fn push(&mut self, mut batch: Batch, emit: &mut Emit<'_>) -> Result<Flow> {
         batch.sequence.morsel += self.first;
         if batch.last_of_morsel {
             self.counter.saw(batch.sequence.morsel);
         }
-        Ok(Some(batch))
+        emit(batch)
     }
 }
 
@@ -96,18 +93,14 @@ impl Sink for Unfinished {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operators::testing::{Scripted, batches, show, task_context};
+    use crate::operators::testing::{batches, run_transform, show};
 
     #[test]
     fn morsels_of_later_inputs_follow() {
         let counter = Arc::new(MorselCounter::default());
         let mut output = Vec::new();
         for (input_idx, input) in ["1; 2", "", "3 | 4; 5"].into_iter().enumerate() {
-            let source = UnionInput::new(Arc::new(Scripted::new(batches(input))), counter.clone(), input_idx);
-            let mut local = source.local(&task_context()).unwrap();
-            while let Some(batch) = local.next().unwrap() {
-                output.push(batch);
-            }
+            output.extend(run_transform(&UnionInput::new(counter.clone(), input_idx), batches(input)));
         }
         expect_test::expect!["1; 2; 3 | 4; 5"].assert_eq(&show(&output));
         assert_eq!(output.iter().map(|batch| batch.sequence.morsel).collect::<Vec<_>>(), [0, 1, 2, 2, 3]);

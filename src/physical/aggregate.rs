@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion_common::ScalarValue;
 use datafusion_expr::expr::AggregateFunction as Call;
@@ -15,13 +16,15 @@ use super::expression::plain_column;
 use super::failure::query_failure;
 use super::grouping_sets;
 use super::library::Library;
-use super::lower::{Lowering, Stream};
-use super::{statistics, text};
+use super::lower::{Lowering, Stream, Wishes};
+use super::statistics;
+use super::table::FileTable;
+use super::text::Namer;
 use crate::error::{Error, Result};
 use crate::exec::{Node, Step};
 use crate::io::ColumnStatistics;
 use crate::operators::aggregate::{
-    Aggregate as AggregateOperator, AggregateCall, AggregateFunction, AggregateOptions, AggregateSpec,
+    Aggregate as AggregateOperator, AggregateCall, AggregateFunction, AggregateOptions, AggregateSpec, is_native,
 };
 use crate::operators::project::Column;
 
@@ -56,9 +59,9 @@ impl Inputs<'_> {
         Ok(self.add(if same { expr.clone() } else { cast(expr.clone(), data_type.clone()) }))
     }
 
-    fn field(&self, expr: &Expr) -> Result<FieldRef> {
+    fn field(&self, expr: &Expr, name: String) -> Result<FieldRef> {
         let field = expr.to_field(self.plan.schema().as_ref()).map_err(query_failure)?.1;
-        Ok(Arc::new(Field::clone(&field).with_name(text::text(expr))))
+        Ok(Arc::new(Field::clone(&field).with_name(name)))
     }
 }
 
@@ -74,7 +77,7 @@ impl Lowering<'_> {
     pub(super) fn lower_distinct(&mut self, input: &LogicalPlan) -> Result<Stream> {
         let schema = input.schema().inner().clone();
         let n_columns = schema.fields().len();
-        let stream = self.lower_plan(input, &vec![true; n_columns])?;
+        let stream = self.lower_plan(input, &Wishes { dictionary: vec![true; n_columns], in_order: false })?;
         let spec = AggregateSpec {
             input: stream.schema.clone(),
             keys: (0..n_columns).collect(),
@@ -87,6 +90,12 @@ impl Lowering<'_> {
     }
 
     pub(super) fn lower_aggregate(&mut self, aggregate: &Aggregate) -> Result<Stream> {
+        if let Some((n_rows, table)) = count_from_metadata(aggregate) {
+            let schema = aggregate.schema.inner().clone();
+            let count: ArrayRef = Arc::new(Int64Array::from(vec![n_rows]));
+            let row = RecordBatch::try_new(schema.clone(), vec![count; schema.fields().len()])?;
+            return Ok(self.values(row, format!("count(*) from the metadata of {table}")));
+        }
         let keys: Vec<Expr> =
             grouping_set_to_exprlist(&aggregate.group_expr).map_err(query_failure)?.into_iter().cloned().collect();
         let output = aggregate.schema.inner().clone();
@@ -104,7 +113,7 @@ impl Lowering<'_> {
         }
         let known = |key: &Expr| statistics::of_expression(key, &aggregate.input);
         let mut known: Vec<Option<ColumnStatistics>> = keys.iter().map(known).collect();
-        let detail = describe(aggregate, &keys);
+        let detail = describe(aggregate, &keys, &self.namer);
         let name = if calls.is_empty() && sets.is_none() { "Distinct" } else { "Aggregate" };
 
         let (mut stream, columns) = self.lower_inputs(&inputs, &key_columns, sets.is_some())?;
@@ -133,7 +142,7 @@ impl Lowering<'_> {
         let n_columns = schema.fields().len();
         let columns =
             inputs.exprs.iter().map(|expr| self.compile_column(expr, inputs.plan)).collect::<Result<Vec<_>>>()?;
-        let mut wants_dictionary = vec![false; n_columns];
+        let mut wishes = Wishes::none(n_columns);
         for &key in keys {
             if let Column::Input(idx) = columns[key] {
                 // An argument or condition over the key reads its values, not its codes.
@@ -141,16 +150,17 @@ impl Lowering<'_> {
                     let refers = || expr.column_refs().iter().any(|c| schema.maybe_index_of_column(c) == Some(idx));
                     !keys.contains(&other) && refers()
                 });
-                wants_dictionary[idx] = !read_otherwise;
+                wishes.dictionary[idx] = !read_otherwise;
             }
         }
-        let stream = self.lower_plan(inputs.plan, &wants_dictionary)?;
+        let stream = self.lower_plan(inputs.plan, &wishes)?;
         let plain: Option<Vec<usize>> = inputs.exprs.iter().map(|expr| plain_column(expr, schema.as_ref())).collect();
         if let Some(plain) = plain.filter(|_| !keys_first) {
             return Ok((stream, plain));
         }
-        let fields = inputs.exprs.iter().map(|expr| inputs.field(expr)).collect::<Result<Vec<_>>>()?;
-        let detail = text::list(&inputs.exprs);
+        let fields = inputs.exprs.iter().map(|expr| inputs.field(expr, self.namer.text(expr)));
+        let fields = fields.collect::<Result<Vec<_>>>()?;
+        let detail = self.namer.list(&inputs.exprs);
         let n_inputs = columns.len();
         let stream = self.project(stream, columns, Arc::new(Schema::new(fields)), detail);
         Ok((stream, (0..n_inputs).collect()))
@@ -193,12 +203,31 @@ impl Lowering<'_> {
     }
 }
 
-fn describe(aggregate: &Aggregate, keys: &[Expr]) -> String {
-    let keys = match aggregate.group_expr.as_slice() {
-        [Expr::GroupingSet(_)] => text::list(&aggregate.group_expr),
-        _ => text::list(keys),
+/// The number of rows of a whole table, when that is all that is asked for and its files say it.
+fn count_from_metadata(aggregate: &Aggregate) -> Option<(i64, String)> {
+    let is_count = |expr: &Expr| match expr {
+        Expr::AggregateFunction(Call { func, params }) => {
+            let rows = matches!(params.args.as_slice(), [] | [Expr::Literal(..)]);
+            let of_null = params.args.iter().any(|arg| constant(arg).is_some_and(ScalarValue::is_null));
+            func.name() == "count" && rows && !of_null && !params.distinct && params.filter.is_none()
+        }
+        _ => false,
     };
-    let calls = text::list(&aggregate.aggr_expr);
+    let LogicalPlan::TableScan(scan) = aggregate.input.as_ref() else { return None };
+    if !aggregate.group_expr.is_empty() || !scan.filters.is_empty() || !aggregate.aggr_expr.iter().all(is_count) {
+        return None;
+    }
+    let table = scan.source.downcast_ref::<FileTable>()?;
+    let n_rows = i64::try_from(table.statistics().n_rows?).ok()?;
+    Some((n_rows, table.table().describe()))
+}
+
+fn describe(aggregate: &Aggregate, keys: &[Expr], namer: &Namer) -> String {
+    let keys = match aggregate.group_expr.as_slice() {
+        [Expr::GroupingSet(_)] => namer.list(&aggregate.group_expr),
+        _ => namer.list(keys),
+    };
+    let calls = namer.list(&aggregate.aggr_expr);
     match (keys.is_empty(), calls.is_empty()) {
         (true, _) => calls,
         (false, true) => keys,
@@ -229,43 +258,38 @@ fn native(call: &Call, output: &DataType, inputs: &mut Inputs<'_>) -> Result<Opt
     }
     let args = params.args.as_slice();
     let types = args.iter().map(|arg| inputs.type_of(arg)).collect::<Result<Vec<_>>>()?;
-    let float = DataType::Float64;
-    let (function, arg_type) = match (name, args, types.as_slice()) {
-        ("count", [], _) => return Ok(Some((CountStar, vec![]))),
-        ("count", [Expr::Literal(value, _)], _) if !value.is_null() => return Ok(Some((CountStar, vec![]))),
-        ("count", [_], [any]) => (Count, any.clone()),
-        ("sum", [_], [DataType::Decimal128(..)]) if matches!(output, DataType::Decimal128(..)) => {
-            (Sum, types[0].clone())
-        }
-        ("sum", [_], [number]) if number.is_numeric() && is_sum_type(output) => (Sum, output.clone()),
-        ("avg", [_], [DataType::Decimal128(..)]) if matches!(output, DataType::Decimal128(..)) => {
-            (Avg, types[0].clone())
-        }
-        ("avg", [_], [number]) if number.is_numeric() && *output == float => (Avg, float),
-        ("min", [_], [any]) if is_orderable(any) => (Min, any.clone()),
-        ("max", [_], [any]) if is_orderable(any) => (Max, any.clone()),
-        ("var", [_], _) => (Var { sample: true }, float),
-        ("var_pop", [_], _) => (Var { sample: false }, float),
-        ("stddev", [_], _) => (StdDev { sample: true }, float),
-        ("stddev_pop", [_], _) => (StdDev { sample: false }, float),
-        ("covar_samp", [_, _], _) => (Covar { sample: true }, float),
-        ("covar_pop", [_, _], _) => (Covar { sample: false }, float),
-        ("corr", [_, _], _) => (Corr, float),
-        ("bool_and", [_], _) => (BoolAnd, DataType::Boolean),
-        ("bool_or", [_], _) => (BoolOr, DataType::Boolean),
+    let decimal = matches!(types.as_slice(), [DataType::Decimal128(..)]);
+    let function = match (name, args) {
+        ("count", []) => CountStar,
+        ("count", [Expr::Literal(value, _)]) if !value.is_null() => CountStar,
+        ("count", [_]) => Count,
+        ("sum", [_]) => Sum,
+        ("avg", [_]) => Avg,
+        ("min", [_]) => Min,
+        ("max", [_]) => Max,
+        ("var", [_]) => Var { sample: true },
+        ("var_pop", [_]) => Var { sample: false },
+        ("stddev", [_]) => StdDev { sample: true },
+        ("stddev_pop", [_]) => StdDev { sample: false },
+        ("covar_samp", [_, _]) => Covar { sample: true },
+        ("covar_pop", [_, _]) => Covar { sample: false },
+        ("corr", [_, _]) => Corr,
+        ("bool_and", [_]) => BoolAnd,
+        ("bool_or", [_]) => BoolOr,
         _ => return Ok(None),
     };
-    let args = args.iter().map(|arg| inputs.add_as(arg, &arg_type)).collect::<Result<Vec<_>>>()?;
-    Ok(Some((function, args)))
-}
-
-fn is_sum_type(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Int64 | DataType::UInt64 | DataType::Float64)
-}
-
-fn is_orderable(data_type: &DataType) -> bool {
-    use DataType::*;
-    data_type.is_primitive() || matches!(data_type, Boolean | Utf8 | LargeUtf8 | Binary | LargeBinary)
+    let wanted: Vec<DataType> = match function {
+        CountStar => vec![],
+        Sum if !decimal && types[0].is_numeric() => vec![output.clone()],
+        Avg if !decimal && types[0].is_numeric() => vec![DataType::Float64],
+        Var { .. } | StdDev { .. } | Covar { .. } | Corr => vec![DataType::Float64; types.len()],
+        _ => types,
+    };
+    if !is_native(&function, &wanted, output) {
+        return Ok(None);
+    }
+    let args = args.iter().zip(&wanted).map(|(arg, data_type)| inputs.add_as(arg, data_type));
+    Ok(Some((function, args.collect::<Result<_>>()?)))
 }
 
 /// The call through the library's accumulators. Constant arguments are not columns.

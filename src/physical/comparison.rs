@@ -147,5 +147,5 @@ fn lossless(literal: &Expr, data_type: &DataType) -> Option<ArrayRef> {
     let strict = CastOptions { safe: false, ..CastOptions::default() };
     let converted = cast_with_options(&array, data_type, &strict).ok()?;
     let back = cast_with_options(&converted, array.data_type(), &strict).ok()?;
-    (&back == &array && converted.null_count() == 0).then_some(converted)
+    (*back == *array && converted.null_count() == 0).then_some(converted)
 }

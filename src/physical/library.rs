@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray};
-use arrow::datatypes::{Field, FieldRef, Schema};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion_common::{DFSchema, DataFusionError, ScalarValue};
 use datafusion_expr::expr::{AggregateFunction as Call, NullTreatment};
 use datafusion_expr::{EmitTo, ExprSchemable, GroupsAccumulator};
@@ -24,6 +25,8 @@ pub(super) struct Library {
     function: Arc<AggregateFunctionExpr>,
     /// Every argument: a column or a constant.
     args: Vec<Argument>,
+    /// The declared types of the columns.
+    types: Vec<DataType>,
     n_sort_keys: usize,
 }
 
@@ -71,6 +74,7 @@ impl Library {
             Argument::Constant(value) => Arc::new(Literal::new(value.clone())) as Arc<dyn PhysicalExpr>,
         });
         let n_sort_keys = order_by.len();
+        let types = fields.iter().map(|field| field.data_type().clone()).collect();
         let function = AggregateExprBuilder::new(call.func.clone(), exprs.collect())
             .schema(Arc::new(Schema::new(fields)))
             .alias(call.func.name())
@@ -84,7 +88,7 @@ impl Library {
             true => function,
             false => function.clone().with_beneficial_ordering(false)?.map_or(function, Arc::new),
         };
-        Ok(Library { function, args, n_sort_keys })
+        Ok(Library { function, args, types, n_sort_keys })
     }
 }
 
@@ -103,7 +107,12 @@ impl LibraryFunction for Library {
 
     fn accumulator(&self) -> Result<Box<dyn GroupAccumulator>> {
         let accumulator = new_accumulator(&self.function).map_err(query_failure)?;
-        Ok(Box::new(LibraryAccumulator { accumulator, args: self.args.clone(), n_sort_keys: self.n_sort_keys }))
+        Ok(Box::new(LibraryAccumulator {
+            accumulator,
+            args: self.args.clone(),
+            types: self.types.clone(),
+            n_sort_keys: self.n_sort_keys,
+        }))
     }
 }
 
@@ -119,12 +128,18 @@ fn new_accumulator(function: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn Grou
 struct LibraryAccumulator {
     accumulator: Box<dyn GroupsAccumulator>,
     args: Vec<Argument>,
+    types: Vec<DataType>,
     n_sort_keys: usize,
 }
 
 impl LibraryAccumulator {
     /// Constants filled in, dictionaries spelled out.
     fn values(&self, columns: &[ArrayRef], n_rows: usize) -> Result<Vec<ArrayRef>> {
+        let declared = columns.iter().zip(&self.types).map(|(column, declared)| match column.data_type() == declared {
+            true => Ok(column.clone()),
+            false => Ok(cast(column, declared)?),
+        });
+        let columns = declared.collect::<Result<Vec<ArrayRef>>>()?;
         let mut values = Vec::with_capacity(self.args.len() + self.n_sort_keys);
         for arg in &self.args {
             values.push(match arg {

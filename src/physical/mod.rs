@@ -20,6 +20,3 @@ pub(crate) mod text;
 pub use lower::lower;
 pub use options::options;
 pub use table::FileTable;
-
-#[cfg(test)]
-mod tests;

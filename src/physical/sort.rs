@@ -6,8 +6,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_expr::{Expr, ExprSchemable, Sort};
 
 use super::failure::query_failure;
-use super::lower::{Lowering, Stream};
-use super::text;
+use super::lower::{Lowering, Stream, Wishes};
 use crate::error::Result;
 use crate::exec::{Node, Report, Sink, Source, Step};
 use crate::operators::project::Column;
@@ -36,14 +35,14 @@ impl Lowering<'_> {
                 Column::Input(idx) => idx,
                 computed => {
                     let field = key.expr.to_field(input.schema().as_ref()).map_err(query_failure)?.1;
-                    fields.push(Arc::new(Field::clone(&field).with_name(text::text(&key.expr))));
+                    fields.push(Arc::new(Field::clone(&field).with_name(self.namer.text(&key.expr))));
                     columns.push(computed);
                     columns.len() - 1
                 }
             };
             keys.push(SortKey { column, descending: !key.asc, nulls_first: key.nulls_first });
         }
-        let mut stream = self.lower_plan(input, &vec![false; n_columns])?;
+        let mut stream = self.lower_plan(input, &Wishes::none(n_columns))?;
         if keys.is_empty() {
             return Ok(match sort.fetch {
                 Some(fetch) => self.limit(stream, 0, Some(fetch as u64)),
@@ -52,10 +51,11 @@ impl Lowering<'_> {
         }
         if columns.len() > n_columns {
             let computed = sort.expr.iter().map(|key| &key.expr).filter(|expr| !matches!(expr, Expr::Column(_)));
-            let detail = format!("all columns, {}", text::list(computed));
+            let detail = format!("all columns, {}", self.namer.list(computed));
             stream = self.project(stream, columns.clone(), Arc::new(Schema::new(fields)), detail);
         }
-        let sorted = self.sort_stream(stream, keys, sort.fetch.map(|n| n as u64), text::sort_keys(&sort.expr))?;
+        let by = self.namer.sort_keys(&sort.expr);
+        let sorted = self.sort_stream(stream, keys, sort.fetch.map(|n| n as u64), by)?;
         if columns.len() == n_columns {
             return Ok(sorted);
         }

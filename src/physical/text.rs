@@ -2,50 +2,99 @@
 
 use std::collections::HashSet;
 
-use datafusion_expr::Expr;
+use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_expr::expr::Sort;
+use datafusion_expr::{Expr, LogicalPlan};
 
-/// `expr` without the names of the tables its columns come from.
-pub(super) fn text(expr: &Expr) -> String {
-    let relations: HashSet<String> =
-        expr.column_refs().iter().filter_map(|column| Some(column.relation.as_ref()?.to_string())).collect();
-    let mut relations: Vec<String> = relations.into_iter().collect();
-    relations.sort_by_key(|name| std::cmp::Reverse(name.len()));
-    match expr {
-        Expr::Column(column) => column.name.clone(),
-        _ => shorten(&expr.human_display().to_string(), &relations),
+/// Literals are printed with their type in front; these are dropped.
+const LITERAL_TYPES: [&str; 18] = [
+    "Int8",
+    "Int16",
+    "Int32",
+    "Int64",
+    "UInt8",
+    "UInt16",
+    "UInt32",
+    "UInt64",
+    "Float32",
+    "Float64",
+    "LargeUtf8",
+    "Utf8View",
+    "Utf8",
+    "Boolean",
+    "Date32",
+    "Date64",
+    "TimestampSecond",
+    "IntervalMonthDayNano",
+];
+
+/// Writes expressions of one query.
+pub(crate) struct Namer {
+    /// The tables and aliases of the query, longest first, so that no name is cut in the middle.
+    relations: Vec<String>,
+}
+
+impl Namer {
+    /// Knows the tables and aliases of `plan`.
+    pub(crate) fn of(plan: &LogicalPlan) -> Self {
+        let mut relations = HashSet::new();
+        let visited = plan.apply_with_subqueries(|node| {
+            match node {
+                LogicalPlan::TableScan(scan) => relations.insert(scan.table_name.to_string()),
+                LogicalPlan::SubqueryAlias(alias) => relations.insert(alias.alias.to_string()),
+                _ => false,
+            };
+            Ok(TreeNodeRecursion::Continue)
+        });
+        debug_assert!(visited.is_ok(), "the visitor does not fail");
+        let mut relations: Vec<String> = relations.into_iter().collect();
+        relations.sort_by_key(|name| std::cmp::Reverse(name.len()));
+        Namer { relations }
     }
-}
 
-/// All of `exprs`, separated by commas.
-pub(super) fn list<'a>(exprs: impl IntoIterator<Item = &'a Expr>) -> String {
-    exprs.into_iter().map(text).collect::<Vec<_>>().join(", ")
-}
+    /// `expr` as text.
+    pub(super) fn text(&self, expr: &Expr) -> String {
+        match expr {
+            Expr::Column(column) => self.name(&column.name),
+            Expr::Alias(alias) => self.name(&alias.name),
+            _ => self.shorten(&expr.to_string()),
+        }
+    }
 
-/// The keys of an ORDER BY. NULLs are mentioned where they are not where they would be by default.
-pub(super) fn sort_keys(keys: &[Sort]) -> String {
-    let one = |key: &Sort| {
-        let direction = if key.asc { "" } else { " DESC" };
-        let nulls = match (key.asc, key.nulls_first) {
-            (true, true) => " NULLS FIRST",
-            (false, false) => " NULLS LAST",
-            _ => "",
+    /// All of `exprs`, separated by commas.
+    pub(super) fn list<'a>(&self, exprs: impl IntoIterator<Item = &'a Expr>) -> String {
+        exprs.into_iter().map(|expr| self.text(expr)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The keys of an ORDER BY. NULLs are mentioned where they are not where they would be by default.
+    pub(super) fn sort_keys(&self, keys: &[Sort]) -> String {
+        let one = |key: &Sort| {
+            let direction = if key.asc { "" } else { " DESC" };
+            let nulls = match (key.asc, key.nulls_first) {
+                (true, true) => " NULLS FIRST",
+                (false, false) => " NULLS LAST",
+                _ => "",
+            };
+            format!("{}{direction}{nulls}", self.text(&key.expr))
         };
-        format!("{}{direction}{nulls}", text(&key.expr))
-    };
-    keys.iter().map(one).collect::<Vec<_>>().join(", ")
-}
+        keys.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
 
-/// A name without `relations` (longest first) in front of columns and without the types of literals.
-pub(crate) fn shorten(name: &str, relations: &[String]) -> String {
-    let mut short = name.to_string();
-    for relation in relations {
-        short = without_qualifier(&short, &format!("{relation}."));
+    /// The name of a column. Only names that are expressions are shortened: a column may be called anything.
+    pub(crate) fn name(&self, name: &str) -> String {
+        if name.contains('(') || name.contains(' ') { self.shorten(name) } else { name.to_string() }
     }
-    for literal in ["Int64", "Float64", "Utf8", "Boolean"] {
-        short = without_type(&short, literal);
+
+    fn shorten(&self, text: &str) -> String {
+        let mut short = text.to_string();
+        for relation in &self.relations {
+            short = without_qualifier(&short, &format!("{relation}."));
+        }
+        for literal in LITERAL_TYPES {
+            short = without_type(&short, literal);
+        }
+        short.replace("count(1)", "count(*)").replace("IN ([", "IN (").replace("])", ")")
     }
-    short
 }
 
 /// Drops `qualifier` wherever it does not continue a longer name.
@@ -98,13 +147,16 @@ mod tests {
 
     #[test]
     fn names_lose_tables_and_literal_types() {
-        let relations = ["data/sales.csv".to_string(), "s".to_string()];
-        let check = |name: &str, short: &str| assert_eq!(shorten(name, &relations), short);
+        let namer = Namer { relations: vec!["data/sales.csv".to_string(), "s".to_string()] };
+        let check = |name: &str, short: &str| assert_eq!(namer.name(name), short);
         check("sum(data/sales.csv.v1)", "sum(v1)");
         check("sum(s.v1 + Int64(1))", "sum(v1 + 1)");
         check("max(s.v1) - min(s.v2)", "max(v1) - min(v2)");
         check("substr(s.a,Int64(1),Utf8(\"x.y\"))", "substr(a,1,'x.y')");
         check("f(xs.v1)", "f(xs.v1)");
         check("Price", "Price");
+        check("a IN ([Int64(1), Int64(2)])", "a IN (1, 2)");
+        check("day > Date32(\"2024-01-01\")", "day > '2024-01-01'");
+        check("s.x", "s.x");
     }
 }

@@ -1,11 +1,14 @@
 //! The rules that run on a logical plan.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use chrono::{DateTime, Utc};
 use datafusion_common::DataFusionError;
+use datafusion_common::alias::AliasGenerator;
 use datafusion_common::config::ConfigOptions;
 use datafusion_expr::LogicalPlan;
-use datafusion_optimizer::{Analyzer, Optimizer, OptimizerContext};
+use datafusion_expr::registry::{FunctionRegistry, MemoryFunctionRegistry};
+use datafusion_optimizer::{Analyzer, Optimizer, OptimizerConfig};
 
 /// Checks types and rewrites the plan into a cheaper one with the same result.
 ///
@@ -13,6 +16,45 @@ use datafusion_optimizer::{Analyzer, Optimizer, OptimizerContext};
 /// When types do not fit, or a constant part of the query fails (such as a division by zero).
 pub fn optimize(plan: LogicalPlan, options: &Arc<ConfigOptions>) -> Result<LogicalPlan, DataFusionError> {
     let plan = Analyzer::new().execute_and_check(plan, options, |_, _| {})?;
-    let context = OptimizerContext::new_with_config_options(options.clone());
-    Optimizer::new().optimize(plan, &context, |_, _| {})
+    let settings = Settings { options: options.clone(), aliases: Arc::default(), started: Utc::now() };
+    Optimizer::new().optimize(plan, &settings, |_, _| {})
+}
+
+/// What rules may ask for.
+#[derive(Debug)]
+struct Settings {
+    options: Arc<ConfigOptions>,
+    aliases: Arc<AliasGenerator>,
+    started: DateTime<Utc>,
+}
+
+impl OptimizerConfig for Settings {
+    fn query_execution_start_time(&self) -> Option<DateTime<Utc>> {
+        Some(self.started)
+    }
+
+    fn alias_generator(&self) -> &Arc<AliasGenerator> {
+        &self.aliases
+    }
+
+    fn options(&self) -> Arc<ConfigOptions> {
+        self.options.clone()
+    }
+
+    fn function_registry(&self) -> Option<&dyn FunctionRegistry> {
+        Some(aggregates())
+    }
+}
+
+/// The functions that rules write into plans: DISTINCT ON becomes an aggregation with `first_value`.
+fn aggregates() -> &'static MemoryFunctionRegistry {
+    static REGISTRY: OnceLock<MemoryFunctionRegistry> = OnceLock::new();
+    REGISTRY.get_or_init(|| {
+        let mut registry = MemoryFunctionRegistry::new();
+        for function in datafusion_functions_aggregate::all_default_aggregate_functions() {
+            // Registering in memory does not fail.
+            let _ = registry.register_udaf(function);
+        }
+        registry
+    })
 }

@@ -1,9 +1,9 @@
 //! Planner errors in our words: what, where in the text, what to try.
 
-use datafusion_common::utils::datafusion_strsim::levenshtein;
 use datafusion_common::{Column, DataFusionError, SchemaError, Span};
 use datafusion_sql::sqlparser::parser::ParserError;
 
+use super::functions::functions;
 use crate::error::Error;
 
 /// A text that is not SQL.
@@ -124,9 +124,37 @@ fn unknown_column(field: &Column, valid: &[Column]) -> Error {
 
 /// The most similar of `names`, if one is similar at all.
 fn closest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let distance = |other: &str| levenshtein(&name.to_lowercase(), &other.to_lowercase());
-    let best = names.map(|other| (distance(other), other)).min_by_key(|(distance, _)| *distance)?;
+    let best = names.map(|other| (distance(name, other), other)).min_by_key(|&(distance, other)| {
+        // Of equally near names one with the same letters wins: a typing error seldom changes the letters.
+        let letters = |text: &str| {
+            let mut letters: Vec<char> = text.to_lowercase().chars().collect();
+            letters.sort_unstable();
+            letters
+        };
+        (distance, letters(name) != letters(other), other)
+    })?;
     (best.0 * 2 <= name.chars().count().max(best.1.chars().count())).then_some(best.1)
+}
+
+/// How many letters must be inserted, deleted, replaced or swapped with their neighbour, whatever their case.
+fn distance(one: &str, other: &str) -> usize {
+    let one: Vec<char> = one.to_lowercase().chars().collect();
+    let other: Vec<char> = other.to_lowercase().chars().collect();
+    let mut before_last: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=other.len()).collect();
+    for i in 0..one.len() {
+        let mut row = vec![i + 1];
+        for j in 0..other.len() {
+            let replaced = last[j] + usize::from(one[i] != other[j]);
+            let mut best = replaced.min(last[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && one[i] == other[j - 1] && one[i - 1] == other[j] {
+                best = best.min(before_last[j - 1] + 1);
+            }
+            row.push(best);
+        }
+        before_last = std::mem::replace(&mut last, row);
+    }
+    last[other.len()]
 }
 
 fn list(names: &[&str]) -> String {
@@ -140,13 +168,17 @@ fn list(names: &[&str]) -> String {
 
 fn plan(message: &str) -> Error {
     if let Some(rest) = message.strip_prefix("Invalid function '") {
-        let mut parts = rest.split('\'');
-        let (name, suggested) = (parts.next().unwrap_or_default(), parts.nth(1));
+        let name = rest.split('\'').next().unwrap_or_default();
         let error = Error::usage(format!("there is no function {name:?}"));
-        return match suggested.and_then(|suggested| closest(name, std::iter::once(suggested))) {
-            Some(suggested) => error.with_hint(format!("did you mean {suggested:?}?")),
+        return match closest(name, functions().names()) {
+            Some(known) => error.with_hint(format!("did you mean {known:?}?")),
             None => error,
         };
+    }
+    if let Some((_, rest)) = message.split_once("While expanding wildcard, column \"") {
+        let column = rest.split_once("\" must appear").map_or(rest, |(column, _)| column);
+        return Error::usage(format!("{column} is neither in GROUP BY nor inside an aggregate function"))
+            .with_hint("add it to GROUP BY, or say which value of the group you mean: min, max, any_value");
     }
     Error::usage(first_line(message).to_string())
 }
@@ -162,4 +194,18 @@ fn split_location(message: &str) -> (&str, Option<String>) {
 
 fn first_line(message: &str) -> &str {
     message.lines().next().unwrap_or_default().trim_end_matches('.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_count_typing_errors() {
+        let check = |one, other, errors| assert_eq!(distance(one, other), errors, "{one} {other}");
+        check("sum", "smu", 1);
+        check("Price", "prce", 1);
+        check("", "abc", 3);
+        check("kitten", "sitting", 3);
+    }
 }

@@ -7,7 +7,6 @@ use datafusion_expr::planner::ExprPlanner;
 use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 use datafusion_functions::core::planner::CoreFunctionPlanner;
 use datafusion_functions::datetime::planner::DatetimeFunctionPlanner;
-use datafusion_functions::planner::UserDefinedFunctionPlanner;
 use datafusion_functions::unicode::planner::UnicodeFunctionPlanner;
 use datafusion_functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion_functions_nested::planner::{FieldAccessPlanner, NestedFunctionPlanner};
@@ -20,6 +19,14 @@ pub(super) struct Functions {
     pub(super) aggregate: HashMap<String, Arc<AggregateUDF>>,
     pub(super) window: HashMap<String, Arc<WindowUDF>>,
     pub(super) planners: Vec<Arc<dyn ExprPlanner>>,
+}
+
+impl Functions {
+    /// All names that may stand in front of parentheses.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let scalar = self.scalar.keys().chain(self.higher_order.keys());
+        scalar.chain(self.aggregate.keys()).chain(self.window.keys()).map(String::as_str)
+    }
 }
 
 /// The functions of the library.
@@ -47,7 +54,6 @@ fn collect() -> Functions {
             Arc::new(UnicodeFunctionPlanner),
             Arc::new(AggregateFunctionPlanner),
             Arc::new(WindowFunctionPlanner),
-            Arc::new(UserDefinedFunctionPlanner),
         ],
     }
 }

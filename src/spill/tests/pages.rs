@@ -220,12 +220,12 @@ fn pages_that_are_pinned_while_they_are_evicted_are_whole() {
     bed.close();
 }
 
-/// Fills three times the pool, then reads everything; returns the first error, and whether what is left is intact.
+/// Fills more than the pool, then reads everything; returns the first error, and whether what is left is intact.
 fn overfill(bed: &Bed) -> Result<(), Error> {
     let owner = bed.owner();
     let mut live: Vec<(u64, Page)> = Vec::new();
     let mut first = None;
-    for seed in 0..150 {
+    for seed in 0..90 {
         match owner.allocate(1000) {
             Ok(mut page) => {
                 fill(&mut page, seed);
@@ -275,7 +275,7 @@ fn a_disk_that_fails_during_eviction_leaves_pages_intact() {
             }
             bed.close();
         }
-        assert!(n_failed > 50, "{fault:?}: {n_failed}");
+        assert!(n_failed > 20, "{fault:?}: {n_failed}");
     }
 }
 
