@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use arrow::array::{ArrayRef, Float64Array, Int32Array, RecordBatch, StringArray};
+use arrow::buffer::{Buffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use brimful::exec::{Batch, CancelToken, QueryContext, Report, Sequence, Sink, Source, TaskContext};
 use brimful::memory::{CountingAllocator, Memory, PagePool};
@@ -66,7 +67,7 @@ fn run(
     let batches = on_threads(threads, |worker| Ok(make_batches(n_rows, worker, threads)))?;
     let batches: Vec<RecordBatch> = batches.into_iter().flatten().collect();
     let next = AtomicUsize::new(0);
-    let began = Instant::now();
+    let (began, cpu_began) = (Instant::now(), cpu_seconds());
     on_threads(threads, |worker| {
         let mut local = sink.local(&task(worker))?;
         loop {
@@ -82,9 +83,9 @@ fn run(
             }
         }
     })?;
-    let collected = began.elapsed();
+    let (collected, cpu_collected) = (began.elapsed(), cpu_seconds());
     sink.finish(&task(0))?;
-    let finished = began.elapsed();
+    let (finished, cpu_finished) = (began.elapsed(), cpu_seconds());
     let n_out = on_threads(threads, |worker| {
         let mut local = source.local(&task(worker))?;
         let mut n_rows = 0;
@@ -94,24 +95,33 @@ fn run(
         Ok(n_rows)
     })?;
     let total = began.elapsed();
-    println!(
-        "{:?} rows out; collect {:.2} s, finish {:.2} s, merge {:.2} s, total {:.2} s: {:.0} ns a row and thread",
-        n_out,
-        collected.as_secs_f64(),
-        (finished - collected).as_secs_f64(),
-        (total - finished).as_secs_f64(),
-        total.as_secs_f64(),
-        total.as_nanos() as f64 * threads as f64 / n_rows as f64
-    );
+    let cpu_total = cpu_seconds();
+    println!("rows out by worker: {n_out:?}");
+    let line = |what: &str, seconds: f64, cpu: f64| {
+        println!("{what:8} {seconds:7.2} s, CPU {cpu:7.2} s, {:6.0} ns a row", cpu * 1e9 / n_rows as f64);
+    };
+    line("collect", collected.as_secs_f64(), cpu_collected - cpu_began);
+    line("finish", (finished - collected).as_secs_f64(), cpu_finished - cpu_collected);
+    line("merge", (total - finished).as_secs_f64(), cpu_total - cpu_finished);
+    line("total", total.as_secs_f64(), cpu_total - cpu_began);
     println!("{:?}", report.report());
     Ok(())
+}
+
+/// CPU time of this process, user and system, as the system reports it in ticks of 10 ms.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
 fn schema() -> SchemaRef {
     let types = [DataType::Utf8, DataType::Utf8, DataType::Utf8];
     let names = ["id1", "id2", "id3", "id4", "id5", "id6", "v1", "v2", "v3"];
     let types = types.into_iter().chain([(); 5].map(|()| DataType::Int32)).chain([DataType::Float64]);
-    Arc::new(Schema::new(names.into_iter().zip(types).map(|(name, kind)| Field::new(name, kind, true)).collect::<Vec<_>>()))
+    Arc::new(Schema::new(
+        names.into_iter().zip(types).map(|(name, kind)| Field::new(name, kind, true)).collect::<Vec<_>>(),
+    ))
 }
 
 /// Every `threads`-th batch, beginning with number `worker`.
@@ -127,10 +137,21 @@ fn make_batches(n_rows: u64, worker: usize, threads: usize) -> Vec<RecordBatch> 
     let n_groups = 1_000_000;
     let mut batches = Vec::new();
     for _ in (worker..n_batches).step_by(threads) {
-        let mut short = || (0..BATCH_ROWS).map(|_| format!("id{:03}", below(100) + 1)).collect::<Vec<_>>();
-        let (id1, id2) = (short(), short());
-        let id3: Vec<String> = (0..BATCH_ROWS).map(|_| format!("id{:010}", below(n_groups) + 1)).collect();
-        let mut columns: Vec<ArrayRef> = [id1, id2, id3].map(|id| Arc::new(StringArray::from(id)) as ArrayRef).into();
+        let mut strings = |n_digits: usize, most: u64| {
+            let mut bytes = Vec::with_capacity(BATCH_ROWS * (n_digits + 2));
+            for _ in 0..BATCH_ROWS {
+                let (mut number, start) = (below(most) + 1, bytes.len() + 2);
+                bytes.extend_from_slice(b"id");
+                bytes.resize(start + n_digits, b'0');
+                for digit in bytes[start..].iter_mut().rev() {
+                    *digit += (number % 10) as u8;
+                    number /= 10;
+                }
+            }
+            let offsets = OffsetBuffer::from_repeated_length(n_digits + 2, BATCH_ROWS);
+            Arc::new(StringArray::new(offsets, Buffer::from_vec(bytes), None)) as ArrayRef
+        };
+        let mut columns = vec![strings(3, 100), strings(3, 100), strings(10, n_groups)];
         for most in [100, 100, n_groups, 5, 15] {
             let numbers = (0..BATCH_ROWS).map(|_| below(most) as i32 + 1);
             columns.push(Arc::new(numbers.collect::<Int32Array>()));
@@ -146,6 +167,9 @@ fn on_threads<R: Send>(threads: usize, work: impl Fn(usize) -> brimful::Result<R
     std::thread::scope(|scope| {
         let work = &work;
         let spawned: Vec<_> = (0..threads).map(|thread| scope.spawn(move || work(thread))).collect();
-        spawned.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        spawned
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
     })
 }

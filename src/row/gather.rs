@@ -19,8 +19,35 @@ use crate::error::{Error, Result};
 /// # Errors
 /// When strings of one batch do not fit 32-bit offsets, or an encoded value does not decode.
 pub fn gather(layout: &Layout, field: usize, rows: Rows<'_>) -> Result<ArrayRef> {
+    gather_with(layout, field, rows, None)
+}
+
+/// Reads several fields; as [`gather`] for each, but rows are looked at once to see where any NULL is.
+///
+/// # Errors
+/// As [`gather`].
+pub fn gather_fields(layout: &Layout, fields: &[usize], rows: Rows<'_>) -> Result<Vec<ArrayRef>> {
+    let mut valid_in_all: Vec<(usize, u8)> = Vec::new();
+    for &field in fields {
+        let byte = layout.fields[field].validity_byte;
+        if valid_in_all.iter().all(|&(known, _)| known != byte) {
+            // SAFETY: the validity byte lies inside every row of the layout.
+            let all = rows.ptrs.iter().fold(u8::MAX, |all, &row| all & unsafe { *row.add(byte) });
+            valid_in_all.push((byte, all));
+        }
+    }
+    let all_valid = |field: &Field| {
+        let in_all = |&(byte, all): &(usize, u8)| byte == field.validity_byte && all & field.validity_mask != 0;
+        valid_in_all.iter().any(in_all)
+    };
+    let gather = |&field: &usize| gather_with(layout, field, rows, Some(all_valid(&layout.fields[field])));
+    fields.iter().map(gather).collect()
+}
+
+/// `all_valid` is whether no row is NULL, where that is known.
+fn gather_with(layout: &Layout, field: usize, rows: Rows<'_>, all_valid: Option<bool>) -> Result<ArrayRef> {
     let field = &layout.fields[field];
-    let nulls = || gather_nulls(field, rows);
+    let nulls = || if all_valid == Some(true) { None } else { gather_nulls(field, rows) };
     match &field.storage {
         Storage::Null => Ok(Arc::new(NullArray::new(rows.len()))),
         Storage::Bool => {

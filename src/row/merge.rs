@@ -14,7 +14,7 @@ use super::layout::Layout;
 use super::order::SortedRows;
 use super::page::{RowPage, row_heap_bytes};
 use super::pointer::{RowPtr, Rows};
-use super::run::Run;
+use super::run::{Run, prefetch_row};
 use crate::error::{Error, Result};
 use crate::memory::{Page, PageOwner, PinnedPage, Reservation};
 
@@ -203,10 +203,8 @@ pub struct RowMerge {
     inputs: Arc<MergeInputs>,
     slice: Slice,
     cursors: Vec<Cursor>,
-    /// `losers[0]` is the cursor with the smallest row; node `n > 0` holds the loser of the match at that node.
-    losers: Vec<u32>,
-    /// Condensed keys of the cursors' rows.
-    heads: Vec<u64>,
+    /// `players[0]` has the smallest row; node `n > 0` holds the loser of the match at that node.
+    players: Vec<Player>,
     /// Pages whose last rows are in the piece handed out last.
     used_up: Vec<Arc<RowPage>>,
     piece: Vec<RowPtr>,
@@ -214,6 +212,13 @@ pub struct RowMerge {
 
 // SAFETY: the pointers point into pages that the merge or its inputs hold.
 unsafe impl Send for RowMerge {}
+
+/// A cursor and the condensed key of its row.
+#[derive(Clone, Copy, Default)]
+struct Player {
+    head: u64,
+    cursor: u32,
+}
 
 struct Cursor {
     run: usize,
@@ -224,12 +229,19 @@ struct Cursor {
     at: usize,
     condensed: Vec<u64>,
     rows: Vec<RowPtr>,
+    /// Whether any of the rows may have heap bytes.
+    has_heap: bool,
 }
 
 /// Rows of a pinned run that a cursor looks at at once.
 const WINDOW_ROWS: usize = 1024;
 
 impl Cursor {
+    fn new(run: usize, range: std::ops::Range<usize>) -> Self {
+        let (condensed, rows) = (Vec::new(), Vec::new());
+        Cursor { run, page: None, next: range.start, end: range.end, at: 0, condensed, rows, has_heap: false }
+    }
+
     /// Bytes that a cursor needs beside its page of `page_bytes`.
     fn window_bytes(layout: &Layout, page_bytes: usize) -> usize {
         (page_bytes / layout.row_bytes + 1) * (size_of::<u64>() + size_of::<RowPtr>())
@@ -260,12 +272,10 @@ impl RowMerge {
                     slice.from.as_ref().map_or(0, below)..slice.to.as_ref().map_or(rows.len(), below)
                 }
             };
-            let (condensed, rows) = (Vec::new(), Vec::new());
-            cursors.push(Cursor { run: idx, page: None, next: range.start, end: range.end, at: 0, condensed, rows });
+            cursors.push(Cursor::new(idx, range));
         }
-        let (losers, heads) = (vec![0; cursors.len()], vec![0; cursors.len()]);
-        let (used_up, piece) = (Vec::new(), Vec::new());
-        let mut merge = RowMerge { inputs, slice, cursors, losers, heads, used_up, piece };
+        let (players, used_up, piece) = (Vec::new(), Vec::new(), Vec::new());
+        let mut merge = RowMerge { inputs, slice, cursors, players, used_up, piece };
         for idx in 0..merge.cursors.len() {
             merge.refill(idx)?;
         }
@@ -281,7 +291,7 @@ impl RowMerge {
 
     /// Whether all rows have been handed out.
     pub fn is_done(&self) -> bool {
-        self.cursors.is_empty() || self.cursors[self.losers[0] as usize].is_exhausted()
+        self.players.first().is_none_or(|winner| self.cursors[winner.cursor as usize].is_exhausted())
     }
 
     /// The next rows in order; none at the end.
@@ -295,34 +305,36 @@ impl RowMerge {
                 self.inputs.bank.put(page.into_memory());
             }
         }
-        let has_heap = self.inputs.layout.has_heap();
         let row_bytes = self.inputs.layout.row_bytes;
         let mut bytes = 0;
-        while !self.is_done() && self.piece.len() < bounds.max_rows && bytes < bounds.max_bytes {
-            let winner = self.losers[0] as usize;
-            let cursor = &mut self.cursors[winner];
-            let row = cursor.rows[cursor.at];
-            cursor.at += 1;
+        while self.piece.len() < bounds.max_rows && bytes < bounds.max_bytes {
+            let Some(&Player { cursor: winner, .. }) = self.players.first() else { break };
+            let cursor = &mut self.cursors[winner as usize];
+            let Some(&row) = cursor.rows.get(cursor.at) else { break };
             self.piece.push(row);
-            // SAFETY: the row is of this layout and its page is held until the next piece.
-            bytes += row_bytes + if has_heap { unsafe { row_heap_bytes(&self.inputs.layout, row) } } else { 0 };
-            if self.cursors[winner].is_exhausted() {
-                self.refill(winner)?;
-                self.replay(winner);
-                if self.used_up.len() >= bounds.max_pages {
-                    break;
-                }
-            } else {
-                self.heads[winner] = self.cursors[winner].condensed[self.cursors[winner].at];
-                self.replay(winner);
+            bytes += row_bytes;
+            if cursor.has_heap {
+                // SAFETY: the row is of this layout and its page is held until the next piece.
+                bytes += unsafe { row_heap_bytes(&self.inputs.layout, row) };
+            }
+            cursor.at += 1;
+            if let Some(&head) = cursor.condensed.get(cursor.at) {
+                self.replay(Player { head, cursor: winner });
+                continue;
+            }
+            let head = self.refill(winner as usize)?;
+            self.replay(Player { head, cursor: winner });
+            if self.used_up.len() >= bounds.max_pages {
+                break;
             }
         }
         // SAFETY: the rows' pages are held by cursors, by `used_up`, or by pinned runs until the next call.
         Ok(unsafe { Rows::new(&self.piece) })
     }
 
-    /// Gives the cursor its next rows, if there are any.
-    fn refill(&mut self, idx: usize) -> Result<()> {
+    /// Gives the cursor its next rows, if there are any; returns the condensed key of the first.
+    #[cold]
+    fn refill(&mut self, idx: usize) -> Result<u64> {
         let cursor = &mut self.cursors[idx];
         cursor.at = 0;
         cursor.condensed.clear();
@@ -340,56 +352,58 @@ impl RowMerge {
                     cursor.next = window.end;
                     let entries = &rows.entries()[window];
                     cursor.rows.extend(entries.iter().map(|entry| entry.row));
+                    // These rows lie anywhere; all of them will be needed soon.
+                    cursor.rows.iter().for_each(|&row| prefetch_row(row, self.inputs.layout.row_bytes));
+                    cursor.has_heap = rows.has_heap();
                     cursor.condensed.extend(entries.iter().map(|entry| entry.condensed));
                 }
             }
         }
-        self.heads[idx] = cursor.condensed.first().copied().unwrap_or(u64::MAX);
-        Ok(())
+        Ok(cursor.condensed.first().copied().unwrap_or(u64::MAX))
     }
 
     /// Plays all matches.
     fn start_matches(&mut self) {
         let n = self.cursors.len();
-        self.heads.clear();
-        self.heads.extend(self.cursors.iter().map(|cursor| cursor.condensed[0]));
-        self.losers.clear();
-        self.losers.resize(n, 0);
-        let mut winners = vec![0; 2 * n];
-        for (idx, winner) in winners[n..].iter_mut().enumerate() {
-            *winner = idx as u32;
+        let mut winners = vec![Player::default(); 2 * n];
+        for (idx, cursor) in self.cursors.iter().enumerate() {
+            winners[n + idx] = Player { head: cursor.condensed[0], cursor: idx as u32 };
         }
+        self.players.clear();
+        self.players.resize(n, Player::default());
         for node in (1..n).rev() {
             let (a, b) = (winners[2 * node], winners[2 * node + 1]);
             let (winner, loser) = if self.comes_before(a, b) { (a, b) } else { (b, a) };
             winners[node] = winner;
-            self.losers[node] = loser;
+            self.players[node] = loser;
         }
-        if n > 0 {
-            self.losers[0] = if n == 1 { 0 } else { winners[1] };
+        if let Some(first) = self.players.first_mut() {
+            *first = winners[1];
         }
     }
 
-    /// Plays the matches of `cursor`, whose row has changed, up to the root.
-    #[inline]
-    fn replay(&mut self, cursor: usize) {
-        let mut winner = cursor as u32;
-        let mut node = (cursor + self.cursors.len()) / 2;
+    /// Plays the matches of `player`, whose row has changed, up to the root.
+    #[inline(always)]
+    fn replay(&mut self, player: Player) {
+        let mut winner = player;
+        let mut node = (player.cursor as usize + self.players.len()) / 2;
         while node > 0 {
-            let other = self.losers[node];
-            if self.comes_before(other, winner) {
-                self.losers[node] = winner;
-                winner = other;
-            }
+            let other = self.players[node];
+            let other_wins = if other.head != winner.head {
+                other.head < winner.head
+            } else {
+                self.comes_before_by_key(other.cursor, winner.cursor)
+            };
+            let (won, lost) = if other_wins { (other, winner) } else { (winner, other) };
+            self.players[node] = lost;
+            winner = won;
             node /= 2;
         }
-        self.losers[0] = winner;
+        self.players[0] = winner;
     }
 
-    #[inline(always)]
-    fn comes_before(&self, a: u32, b: u32) -> bool {
-        let (head_a, head_b) = (self.heads[a as usize], self.heads[b as usize]);
-        if head_a != head_b { head_a < head_b } else { self.comes_before_by_key(a, b) }
+    fn comes_before(&self, a: Player, b: Player) -> bool {
+        if a.head != b.head { a.head < b.head } else { self.comes_before_by_key(a.cursor, b.cursor) }
     }
 
     #[cold]
@@ -430,11 +444,11 @@ impl Cursor {
             }
             return;
         }
-        let rows: Vec<RowPtr> = (from..to).map(|idx| page.row(idx)).collect();
-        self.condensed.reserve(rows.len());
+        self.rows.extend((from..to).map(|idx| page.row(idx)));
+        self.condensed.reserve(self.rows.len());
         // SAFETY: as above.
-        unsafe { inputs.condenser.condense(key, &rows, |condensed, _| self.condensed.push(condensed)) };
-        self.rows = rows;
+        unsafe { inputs.condenser.condense(key, &self.rows, |condensed, _| self.condensed.push(condensed)) };
+        self.has_heap = page.has_heap();
         self.page = Some(page);
     }
 }

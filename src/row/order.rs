@@ -24,6 +24,7 @@ pub struct SortedRows {
     pages: Vec<RowPage>,
     key: KeyField,
     entries: Vec<Entry>,
+    has_heap: bool,
 }
 
 // SAFETY: the pointers point into the pages, which move with them; rows are only read.
@@ -48,7 +49,8 @@ impl SortedRows {
         }
         // SAFETY: as above; the pages are held.
         unsafe { sort_entries(key, &mut entries) };
-        SortedRows { pages, key, entries }
+        let has_heap = pages.iter().any(RowPage::has_heap);
+        SortedRows { pages, key, entries, has_heap }
     }
 
     /// Number of rows.
@@ -59,6 +61,11 @@ impl SortedRows {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Whether any row may have heap bytes.
+    pub(super) fn has_heap(&self) -> bool {
+        self.has_heap
     }
 
     /// Forgets all rows from `n_rows` on.

@@ -95,6 +95,37 @@ impl RowPage {
         }
     }
 
+    /// Makes room for rows with so many heap bytes each, as many as fit, and zeroes them. Their places go to `ptrs`; what
+    /// `heap` says of each becomes the distance from the row to its heap. Returns how many fit.
+    pub(super) fn claim_rows(&mut self, heap: &mut [usize], ptrs: &mut Vec<RowPtr>) -> usize {
+        let first = HEADER_BYTES + self.n_rows * self.row_bytes;
+        ptrs.clear();
+        for heap in heap.iter_mut() {
+            if !self.has_room(*heap) {
+                break;
+            }
+            let at = HEADER_BYTES + self.n_rows * self.row_bytes;
+            self.heap_at -= *heap;
+            *heap = self.heap_at - at;
+            // SAFETY: there is room for the row, as was just checked.
+            ptrs.push(unsafe { self.page.start().add(at) });
+            self.n_rows += 1;
+        }
+        let end = HEADER_BYTES + self.n_rows * self.row_bytes;
+        self.page.bytes_mut()[first..end].fill(0);
+        ptrs.len()
+    }
+
+    /// Rows without heap bytes that still fit.
+    pub(super) fn room(&self) -> usize {
+        (self.heap_at - HEADER_BYTES) / self.row_bytes - self.n_rows
+    }
+
+    /// Whether any row has heap bytes.
+    pub(super) fn has_heap(&self) -> bool {
+        self.heap_at < self.page.len() & !7
+    }
+
     /// Appends the places of all rows to `ptrs`.
     pub(super) fn add_rows(&self, ptrs: &mut Vec<RowPtr>) {
         let first = self.page.start();

@@ -4,11 +4,17 @@
 
 use std::sync::Arc;
 
+use super::columns::Columns;
 use super::layout::Layout;
 use super::page::{RowPage, RowPointers, row_heap_bytes};
 use super::pointer::{RowPtr, Rows};
+use super::scatter::{add_heap_bytes, scatter};
 use crate::error::Result;
 use crate::memory::{OverBudget, Page, PageOwner};
+
+/// Rows of a batch that are written at once: few enough that they stay in the first-level cache while their columns are
+/// written one after the other.
+const PIECE_ROWS: usize = 512;
 
 /// Appends rows to pages of one owner.
 pub struct PagesWriter {
@@ -17,6 +23,9 @@ pub struct PagesWriter {
     full: Vec<RowPage>,
     current: Option<RowPage>,
     n_rows: usize,
+    /// Places and heap bytes of the rows being written.
+    ptrs: RowPointers,
+    heap: Vec<usize>,
 }
 
 /// Unpinned pages of rows of one layout.
@@ -29,7 +38,8 @@ pub struct SealedPages {
 impl PagesWriter {
     /// A writer without pages.
     pub fn new(layout: Arc<Layout>, owner: Arc<PageOwner>) -> Self {
-        PagesWriter { layout, owner, full: Vec::new(), current: None, n_rows: 0 }
+        let (ptrs, heap) = (RowPointers::default(), Vec::new());
+        PagesWriter { layout, owner, full: Vec::new(), current: None, n_rows: 0, ptrs, heap }
     }
 
     /// Rows written and not yet sealed.
@@ -51,6 +61,33 @@ impl PagesWriter {
         for (idx, &row) in rows.ptrs.iter().enumerate() {
             // SAFETY: `Rows` are live rows; the caller made them with this layout.
             unsafe { self.push(row) }.map_err(|refused| (idx, refused))?;
+        }
+        Ok(())
+    }
+
+    /// Writes rows `start..start + len` of a batch, at once to their pages.
+    ///
+    /// # Errors
+    /// As [`PagesWriter::append`].
+    pub fn append_columns(&mut self, columns: &Columns, start: usize, len: usize) -> Result<(), (usize, OverBudget)> {
+        let mut n_done = 0;
+        while n_done < len {
+            let room = self.current.as_ref().map_or(0, RowPage::room);
+            let piece = room.clamp(1, PIECE_ROWS).min(len - n_done);
+            self.heap.clear();
+            self.heap.resize(piece, 0);
+            if self.layout.has_heap() {
+                add_heap_bytes(columns, start + n_done, &mut self.heap);
+            }
+            if !self.current.as_ref().is_some_and(|page| page.has_room(self.heap[0])) {
+                self.next_page(self.heap[0]).map_err(|refused| (n_done, refused))?;
+            }
+            let Some(page) = &mut self.current else { unreachable!("next_page leaves a page") };
+            let n_rows = page.claim_rows(&mut self.heap, &mut self.ptrs.ptrs);
+            // SAFETY: the rows were just claimed and zeroed, with room for their heap bytes where `heap` says.
+            unsafe { scatter(&self.layout, columns, start + n_done, &self.ptrs.ptrs, &mut self.heap[..n_rows]) };
+            self.n_rows += n_rows;
+            n_done += n_rows;
         }
         Ok(())
     }

@@ -17,8 +17,8 @@ use crate::memory::{Page, PageOwner, PinnedPage, Reservation};
 /// pool keeps of it.
 const INDEX_BYTES: u64 = (size_of::<RunPage>() + 72) as u64;
 
-/// How far ahead of its copying a row is fetched into the cache. 8 rows take about as long as a memory access.
-const PREFETCH_ROWS: usize = 8;
+/// How far ahead of its copying a row is fetched into the cache. So many rows take longer than a memory access.
+const PREFETCH_ROWS: usize = 16;
 
 /// Pages later in a run are evicted first; of two runs, those with the higher keys, as far as that is known.
 const PRIORITIES: usize = 1000;
@@ -205,8 +205,9 @@ impl RunWriter {
     }
 }
 
+/// Starts loading a row into the cache.
 #[inline(always)]
-fn prefetch_row(row: RowPtr, bytes: usize) {
+pub(super) fn prefetch_row(row: RowPtr, bytes: usize) {
     #[cfg(target_arch = "x86_64")]
     for line in (0..bytes).step_by(64).take(4) {
         // SAFETY: a prefetch is a hint; any address is allowed, mapped or not.

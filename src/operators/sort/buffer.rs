@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::shape::RowShape;
 use crate::error::Result;
 use crate::memory::{Memory, OverBudget, PageOwner, PinnedPage, Reservation};
-use crate::row::{Columns, Condenser, KeyField, KeySpread, PagesWriter, RowPage, RowScratch, SortedRows};
+use crate::row::{Columns, Condenser, KeyField, KeySpread, PagesWriter, RowPage, SortedRows};
 
 /// A page that may be refused by a test setting or for the moment is asked for so many times.
 const ATTEMPTS: usize = 4;
@@ -18,8 +18,6 @@ pub(crate) struct RowBuffer {
     pub(super) shape: Arc<RowShape>,
     owner: Arc<PageOwner>,
     writer: PagesWriter,
-    scratch: RowScratch,
-    scratch_memory: Reservation,
     entries: Reservation,
     spread: KeySpread,
 }
@@ -37,8 +35,6 @@ impl RowBuffer {
     pub(crate) fn new(shape: Arc<RowShape>, owner: Arc<PageOwner>, memory: &Memory) -> Self {
         RowBuffer {
             writer: PagesWriter::new(shape.layout.clone(), owner.clone()),
-            scratch: RowScratch::new(shape.layout.clone()),
-            scratch_memory: memory.reserve(owner.name()),
             entries: memory.reserve(owner.name()),
             spread: KeySpread::default(),
             shape,
@@ -61,30 +57,16 @@ impl RowBuffer {
         &mut self.spread
     }
 
-    /// Appends rows `start..start + len` of a batch, at most [`RowScratch::MAX_ROWS`]; returns how many were appended
-    /// before memory was refused.
-    pub(super) fn append(
-        &mut self,
-        columns: &Columns,
-        start: usize,
-        len: usize,
-    ) -> Result<(usize, Option<OverBudget>)> {
+    /// Appends rows `start..start + len` of a batch; returns how many were appended before memory was refused.
+    pub(super) fn append(&mut self, columns: &Columns, start: usize, len: usize) -> (usize, Option<OverBudget>) {
         if let Err(refused) = self.entries.try_grow(len as u64 * SortedRows::ENTRY_BYTES) {
-            return Ok((0, Some(refused)));
+            return (0, Some(refused));
         }
-        self.scratch.fill(columns, start, len)?;
-        let bytes = self.scratch.bytes() as u64;
-        if bytes > self.scratch_memory.bytes()
-            && let Err(refused) = self.scratch_memory.try_resize(bytes)
-        {
-            self.entries.shrink(len as u64 * SortedRows::ENTRY_BYTES);
-            return Ok((0, Some(refused)));
-        }
-        match self.writer.append(self.scratch.rows()) {
-            Ok(()) => Ok((len, None)),
+        match self.writer.append_columns(columns, start, len) {
+            Ok(()) => (len, None),
             Err((n_rows, refused)) => {
                 self.entries.shrink((len - n_rows) as u64 * SortedRows::ENTRY_BYTES);
-                Ok((n_rows, Some(refused)))
+                (n_rows, Some(refused))
             }
         }
     }

@@ -27,16 +27,15 @@ pub(super) fn decode_keys(
     if !is_wanted.contains(&true) {
         return Ok(vec![None; is_wanted.len()]);
     }
-    let mut long = Vec::new();
-    let keys = whole_keys(field, rows, &mut long);
+    let keys = FlatKeys::copy(field, rows);
     let mut at = vec![0usize; rows.len()];
     let mut columns = Vec::with_capacity(is_wanted.len());
     for (column, &wanted) in encoder.columns.iter().zip(is_wanted) {
-        let reader = KeyReader { column, keys: &keys };
+        let reader = KeyReader { column, keys: &keys, n_rows: rows.len() };
         columns.push(if wanted { Some(reader.read(&mut at)?) } else { reader.skip(&mut at)? });
     }
     if encoder.flag_bytes > 0 {
-        let flags = |row: usize| keys[row].get(at[row] + PLACE_BYTES..).unwrap_or(&[]);
+        let flags = |row: usize| keys.key(row).get(at[row] + PLACE_BYTES..).unwrap_or(&[]);
         for (column, array) in encoder.columns.iter().zip(&mut columns) {
             if let (Some(float), Some(array)) = (column.float, array) {
                 let is_set = |row: usize| flags(row).get(float / 8).is_some_and(|&byte| byte >> (float % 8) & 1 == 1);
@@ -62,30 +61,51 @@ fn restore_negative_zeros(array: &mut ArrayRef, is_set: impl Fn(usize) -> bool) 
     Ok(())
 }
 
-/// The keys of all rows; those with a part that is not inline are put together in `long`.
-fn whole_keys<'a>(field: KeyField, rows: Rows<'a>, long: &'a mut Vec<u8>) -> Vec<&'a [u8]> {
-    let parts = |idx: usize| field.bytes(rows.get(idx));
-    let long_bytes = |idx: usize| {
-        let (inline, rest) = parts(idx);
-        if rest.is_empty() { 0 } else { inline.len() + rest.len() }
-    };
-    for idx in (0..rows.len()).filter(|&idx| long_bytes(idx) > 0) {
-        let (inline, rest) = parts(idx);
-        long.extend_from_slice(inline);
-        long.extend_from_slice(rest);
+/// The keys of some rows, copied together.
+struct FlatKeys {
+    bytes: Vec<u8>,
+    /// Bytes of every key, when none has a part that is not inline.
+    stride: usize,
+    /// Where the keys start otherwise, and where the last ends.
+    starts: Vec<usize>,
+}
+
+impl FlatKeys {
+    fn copy(field: KeyField, rows: Rows<'_>) -> Self {
+        let stride = field.n_words() * 8;
+        let mut keys = FlatKeys { bytes: Vec::with_capacity(rows.len() * stride), stride, starts: Vec::new() };
+        let mut is_long = false;
+        for idx in 0..rows.len() {
+            let (inline, rest) = field.bytes(rows.get(idx));
+            is_long |= !rest.is_empty();
+            keys.bytes.extend_from_slice(inline);
+        }
+        if is_long {
+            keys.bytes.clear();
+            for idx in 0..rows.len() {
+                let (inline, rest) = field.bytes(rows.get(idx));
+                keys.starts.push(keys.bytes.len());
+                keys.bytes.extend_from_slice(inline);
+                keys.bytes.extend_from_slice(rest);
+            }
+            keys.starts.push(keys.bytes.len());
+        }
+        keys
     }
-    let mut long = &long[..];
-    let key = |idx: usize| {
-        let (head, tail) = long.split_at(long_bytes(idx));
-        long = tail;
-        if head.is_empty() { parts(idx).0 } else { head }
-    };
-    (0..rows.len()).map(key).collect()
+
+    #[inline(always)]
+    fn key(&self, idx: usize) -> &[u8] {
+        match self.starts.is_empty() {
+            true => &self.bytes[idx * self.stride..(idx + 1) * self.stride],
+            false => &self.bytes[self.starts[idx]..self.starts[idx + 1]],
+        }
+    }
 }
 
 struct KeyReader<'a> {
     column: &'a KeyColumn,
-    keys: &'a [&'a [u8]],
+    keys: &'a FlatKeys,
+    n_rows: usize,
 }
 
 fn damaged() -> Error {
@@ -96,7 +116,7 @@ impl KeyReader<'_> {
     /// Reads the values that start `at` and moves on behind them.
     fn read(&self, at: &mut [usize]) -> Result<ArrayRef> {
         match &self.column.kind {
-            KeyKind::Null => Ok(Arc::new(NullArray::new(self.keys.len()))),
+            KeyKind::Null => Ok(Arc::new(NullArray::new(self.n_rows))),
             KeyKind::Bool => {
                 let (values, nulls) = self.read_fixed::<1>(at, |value| value)?;
                 let values = BooleanBuffer::collect_bool(values.len(), |idx| values[idx] != [0]);
@@ -156,10 +176,10 @@ impl KeyReader<'_> {
         decode: impl Fn([u8; W]) -> [u8; W],
     ) -> Result<(Vec<[u8; W]>, Option<NullBuffer>)> {
         let (null, inversion) = (self.column.null_byte(), self.column.inversion());
-        let mut values = Vec::with_capacity(self.keys.len());
+        let mut values = Vec::with_capacity(self.n_rows);
         let mut n_nulls = 0;
-        for (key, at) in self.keys.iter().zip(at.iter_mut()) {
-            let place: &[u8] = key.get(*at..*at + 1 + W).ok_or_else(damaged)?;
+        for (row, at) in at.iter_mut().enumerate() {
+            let place: &[u8] = self.keys.key(row).get(*at..*at + 1 + W).ok_or_else(damaged)?;
             let mut value = [0; W];
             value.copy_from_slice(&place[1..]);
             let is_null = place[0] == null;
@@ -168,7 +188,7 @@ impl KeyReader<'_> {
             *at += 1 + W;
         }
         let nulls = (n_nulls > 0).then(|| {
-            let is_valid = |idx: usize| self.keys[idx][at[idx] - 1 - W] != null;
+            let is_valid = |idx: usize| self.keys.key(idx)[at[idx] - 1 - W] != null;
             NullBuffer::new(BooleanBuffer::collect_bool(values.len(), is_valid))
         });
         Ok((values, nulls))
@@ -176,11 +196,12 @@ impl KeyReader<'_> {
 
     fn read_strings(&self, at: &mut [usize]) -> Result<ArrayRef> {
         let (null, inversion) = (self.column.null_byte(), self.column.inversion());
-        let mut offsets = Vec::with_capacity(self.keys.len() + 1);
+        let mut offsets = Vec::with_capacity(self.n_rows + 1);
         offsets.push(0i32);
         let mut data = Vec::new();
         let mut validity = Vec::new();
-        for (row, (key, at)) in self.keys.iter().zip(at).enumerate() {
+        for (row, at) in at.iter_mut().enumerate() {
+            let key = self.keys.key(row);
             let value = key.get(*at + 1..).ok_or_else(damaged)?;
             if key[*at] == null {
                 validity.resize(row, true);
@@ -192,7 +213,7 @@ impl KeyReader<'_> {
             offsets.push(i32::try_from(data.len()).map_err(|_| Error::query("one batch of strings exceeds 2 GiB"))?);
         }
         let nulls = (!validity.is_empty()).then(|| {
-            validity.resize(self.keys.len(), true);
+            validity.resize(self.n_rows, true);
             NullBuffer::from(validity)
         });
         if inversion != 0 {

@@ -158,11 +158,6 @@ impl KeyEncoder {
         self.fixed_bytes.map(|bytes| bytes + PLACE_BYTES + self.flag_bytes)
     }
 
-    /// Whether keys may be of different lengths.
-    pub(super) fn is_variable(&self) -> bool {
-        self.fixed_bytes.is_none()
-    }
-
     /// Encodes the keys of a batch with these columns. `rows` are the numbers of the rows in the batch, when the columns
     /// hold a selection of them. Keys are padded to `stride` bytes if none is longer.
     pub(super) fn encode(

@@ -9,17 +9,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, BinaryArray, FixedSizeBinaryArray, RecordBatch, RecordBatchOptions, new_null_array,
-};
+use arrow::array::{ArrayRef, BinaryArray, FixedSizeBinaryArray, RecordBatch, RecordBatchOptions};
 use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, SchemaRef};
 
 use super::SortSpec;
 use super::decode::decode_keys;
 use super::encode::{KeyEncoder, Keys};
-use crate::error::Result;
-use crate::row::{Columns, KeyField, KeySpread, Layout, LayoutBuilder, MAX_KEY_WORDS, Rows, gather};
+use crate::error::{Error, Result};
+use crate::row::{Columns, KeyField, KeySpread, Layout, LayoutBuilder, MAX_KEY_WORDS, Rows, gather_fields};
 
 /// The most bytes of a key that are kept inline; what is longer is looked at only when all of these are the same.
 const MAX_INLINE_BYTES: usize = MAX_KEY_WORDS * 8;
@@ -32,14 +30,16 @@ pub(crate) struct RowShape {
     has_rest: bool,
     schema: SchemaRef,
     columns: Vec<Column>,
+    /// The fields that columns come from.
+    fields: Vec<usize>,
     /// Which key columns are read back from the key.
     is_decoded: Vec<bool>,
 }
 
 /// Where a column of the output comes from.
 enum Column {
-    /// A field of the layout.
-    Field(usize),
+    /// The next field of the layout.
+    Field,
     /// A key column.
     Key(usize),
 }
@@ -62,6 +62,7 @@ impl RowShape {
         let decodable = encoder.columns.iter().all(|column| column.kind.is_decodable());
         let mut is_decoded = vec![false; encoder.columns.len()];
         let mut columns = Vec::with_capacity(spec.schema.fields().len());
+        let mut fields = Vec::new();
         for (column, field) in spec.schema.fields().iter().enumerate() {
             let key = encoder.columns.iter().position(|key| key.column == column);
             columns.push(match key.filter(|_| decodable) {
@@ -71,14 +72,15 @@ impl RowShape {
                 }
                 None => {
                     builder = builder.payload(field.data_type().clone());
+                    fields.push(n_fields);
                     n_fields += 1;
-                    Column::Field(n_fields - 1)
+                    Column::Field
                 }
             });
         }
         let layout = builder.build()?;
         let key = KeyField::new(&layout, 0, has_rest.then_some(1));
-        Ok(RowShape { layout, key, key_bytes, has_rest, schema: spec.schema.clone(), columns, is_decoded })
+        Ok(RowShape { layout, key, key_bytes, has_rest, schema: spec.schema.clone(), columns, fields, is_decoded })
     }
 
     /// Prepares a batch for being written into rows, and adds its keys to `spread`.
@@ -95,23 +97,22 @@ impl RowShape {
                 None => Arc::new(BinaryArray::new_null(n_rows)),
             });
         }
-        let stored = self.columns.iter().zip(batch).filter(|(column, _)| matches!(column, Column::Field(_)));
+        let stored = self.columns.iter().zip(batch).filter(|(column, _)| matches!(column, Column::Field));
         arrays.extend(stored.map(|(_, array)| array.clone()));
         Columns::new(&self.layout, &arrays)
     }
 
     /// The output batch of some rows.
     pub(super) fn batch(&self, encoder: &KeyEncoder, rows: Rows<'_>) -> Result<RecordBatch> {
-        let decoded = decode_keys(encoder, self.key, rows, &self.is_decoded)?;
+        let mut decoded = decode_keys(encoder, self.key, rows, &self.is_decoded)?;
+        let mut gathered = gather_fields(&self.layout, &self.fields, rows)?.into_iter();
         let mut arrays = Vec::with_capacity(self.columns.len());
-        for (column, field) in self.columns.iter().zip(self.schema.fields()) {
-            arrays.push(match column {
-                Column::Field(idx) => gather(&self.layout, *idx, rows)?,
-                Column::Key(key) => match &decoded[*key] {
-                    Some(array) => array.clone(),
-                    None => new_null_array(field.data_type(), rows.len()),
-                },
-            });
+        for column in &self.columns {
+            let array = match column {
+                Column::Field => gathered.next(),
+                Column::Key(key) => decoded[*key].take(),
+            };
+            arrays.push(array.ok_or_else(|| Error::query("a column of a sort is missing"))?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?)

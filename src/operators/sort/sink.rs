@@ -14,7 +14,7 @@ use super::encode::Keys;
 use crate::error::Result;
 use crate::exec::{Batch, Flow, LocalSink, Sink, TaskContext};
 use crate::memory::PinnedPage;
-use crate::row::{Condenser, RowScratch};
+use crate::row::Condenser;
 
 pub(super) struct SortSink {
     pub(super) state: Arc<SortState>,
@@ -39,6 +39,9 @@ struct Collecting {
 
 /// Refusals in a row, with nothing to write away, that a worker takes for passing.
 const REFUSALS: usize = 4;
+
+/// Rows after which a worker looks whether its share is used up.
+const ROWS_AT_ONCE: usize = 2048;
 
 /// With a small limit, rows that are collected before some are forgotten; as many as are cheap to sort at once.
 const FORGET_BESIDE: usize = 1024;
@@ -122,9 +125,9 @@ impl LocalSort {
         let columns = rows.shape.columns(columns, keys, collecting.buffer.spread_mut())?;
         let (mut start, mut refusals) = (0, 0);
         while start < n_rows {
-            let len = RowScratch::MAX_ROWS.min(n_rows - start);
+            let len = ROWS_AT_ONCE.min(n_rows - start);
             let Some(collecting) = &mut self.collecting else { break };
-            let (n_appended, refused) = collecting.buffer.append(&columns, start, len)?;
+            let (n_appended, refused) = collecting.buffer.append(&columns, start, len);
             start += n_appended;
             refusals = if n_appended > 0 { 0 } else { refusals + 1 };
             match refused {

@@ -9,6 +9,10 @@ use crate::error::{Error, Result};
 use crate::exec::{Batch, LocalSource, Sequence, Source, TaskContext};
 use crate::row::{PieceBounds, RowMerge};
 
+/// Rows of a batch: so many that a usual row's columns can be read one after the other while the rows stay in the
+/// second-level cache.
+const BATCH_ROWS: usize = 8192;
+
 pub(super) struct SortSource {
     pub(super) state: Arc<SortState>,
 }
@@ -26,7 +30,8 @@ impl Source for SortSource {
     fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalSource>> {
         let sizes = cx.sizes();
         let max_pages = (sizes.batch_bytes / sizes.page_bytes).max(2);
-        let bounds = PieceBounds { max_rows: sizes.batch_rows, max_bytes: sizes.batch_bytes, max_pages };
+        let max_rows = sizes.batch_rows.min(BATCH_ROWS);
+        let bounds = PieceBounds { max_rows, max_bytes: sizes.batch_bytes, max_pages };
         let left = self.state.spec.limit.unwrap_or(u64::MAX);
         Ok(Box::new(LocalRows { state: self.state.clone(), merge: None, sequence: Sequence::default(), bounds, left }))
     }

@@ -6,8 +6,9 @@ mod rows;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
+use arrow::array::{Int64Array, RecordBatch, StringArray};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{DataType, Field, Schema};
 use proptest::prelude::*;
 
 use self::oracle::sorted;
@@ -69,6 +70,17 @@ impl Bed {
         sink: &dyn Sink,
         source: impl Fn() -> Arc<dyn Source>,
     ) -> Result<RecordBatch> {
+        let batches = self.run_batches(rows, batch_rows, sink, source)?;
+        Ok(concat_batches(&rows.schema(), batches.iter().map(|batch| &batch.data))?)
+    }
+
+    fn run_batches(
+        &self,
+        rows: &RecordBatch,
+        batch_rows: usize,
+        sink: &dyn Sink,
+        source: impl Fn() -> Arc<dyn Source>,
+    ) -> Result<Vec<Batch>> {
         let n_batches = rows.num_rows().div_ceil(batch_rows);
         let next = AtomicUsize::new(0);
         self.on_workers(|task| {
@@ -103,7 +115,7 @@ impl Bed {
             .collect();
         batches.sort_by_key(|batch| batch.sequence);
         check_sequences(&batches);
-        Ok(concat_batches(&rows.schema(), batches.iter().map(|batch| &batch.data))?)
+        Ok(batches)
     }
 
     /// Checks that nothing is left of what ran here.
@@ -256,6 +268,52 @@ fn what_fits_is_not_written() {
     assert_eq!((report.spilled_raw_bytes, report.restored_bytes), (0, 0));
     assert_eq!(found, sorted(&rows, &spec));
     bed.close();
+}
+
+#[test]
+fn rows_longer_than_a_page_are_sorted_too() {
+    let fields = vec![Field::new("text", DataType::Utf8, true), Field::new("number", DataType::Int64, false)];
+    let schema = Arc::new(Schema::new(fields));
+    let text =
+        |n: usize| if n % 7 == 0 { "long ".repeat(4000 + n % 11 * 1500) } else { format!("short {}", n * 31 % 97) };
+    let texts = (0..600).map(text).collect::<Vec<_>>();
+    let numbers = Int64Array::from_iter_values((0..600).map(|n| n * 17 % 101));
+    let rows =
+        RecordBatch::try_new(schema.clone(), vec![Arc::new(StringArray::from(texts)), Arc::new(numbers)]).unwrap();
+    for (column, descending) in [(0, false), (0, true), (1, true)] {
+        for evict_always in [false, true] {
+            let keys = vec![SortKey { column, descending, nulls_first: false }];
+            let spec = SortSpec { schema: schema.clone(), keys, limit: None };
+            let bed = Bed::new(3 * MIB, 1, Disk::real()).unwrap();
+            bed.cx.pages.evict_always(evict_always);
+            let (found, report) = run_sort(&bed, &rows, 4, &spec).unwrap();
+            assert!(report.spilled_raw_bytes > MIB, "{report:?}");
+            assert_eq!(found, sorted(&rows, &spec));
+            bed.close();
+        }
+    }
+}
+
+#[test]
+fn dictionaries_are_sorted_by_their_values() {
+    let rows = random_rows(3000, 12);
+    let spec = spec(vec![key("short", true, true), key("int", false, false)], None);
+    let column = key("short", false, false).column;
+    let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    let mut columns = rows.columns().to_vec();
+    columns[column] = cast(&columns[column], &dictionary).unwrap();
+    let mut fields: Vec<Arc<Field>> = rows.schema().fields().iter().cloned().collect();
+    fields[column] = Arc::new(Field::new("short", dictionary, true));
+    let coded = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+    for governed in [2 * MIB, 64 * MIB] {
+        let bed = Bed::new(governed, 2, Disk::real()).unwrap();
+        let sort = Sort::new(spec.clone(), &bed.cx).unwrap();
+        let batches = bed.run_batches(&coded, 100, &*sort.sink(), || sort.source()).unwrap();
+        let found = concat_batches(&rows.schema(), batches.iter().map(|batch| &batch.data)).unwrap();
+        assert_eq!(found, sorted(&rows, &spec));
+        drop(sort);
+        bed.close();
+    }
 }
 
 /// A disk that fails at any call makes the query fail with a disk error, and nothing is left behind.

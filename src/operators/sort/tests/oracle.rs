@@ -27,6 +27,7 @@ fn value(array: &dyn Array, row: usize) -> Value {
     match array.data_type() {
         DataType::Int8 => Value::Integer(array.as_primitive::<Int8Type>().value(row).into()),
         DataType::Int32 => Value::Integer(array.as_primitive::<Int32Type>().value(row).into()),
+        DataType::Int64 => Value::Integer(array.as_primitive::<Int64Type>().value(row).into()),
         DataType::UInt64 => Value::Integer(array.as_primitive::<UInt64Type>().value(row).into()),
         DataType::Float64 => Value::Float(array.as_primitive::<Float64Type>().value(row)),
         DataType::Float32 => Value::Float(array.as_primitive::<Float32Type>().value(row).into()),
