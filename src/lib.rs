@@ -3,6 +3,9 @@
 //! Group, filter and sort files many times larger than memory while the process never grows past one number, the memory
 //! budget. What does not fit spills, compressed, to temporary files.
 
+// Module docs speak to those who change the code, too.
+#![allow(rustdoc::private_intra_doc_links)]
+
 pub mod cli;
 pub mod error;
 pub mod exec;

@@ -13,8 +13,8 @@
 //! # }
 //! ```
 //!
-//! Memory: what the process holds when the session begins counts against the budget, so everything that start-up costs
-//! (threads, planner code and tables) is touched before it is measured.
+//! Memory: what the process holds when the session begins counts against the budget, so what start-up costs for good
+//! (threads, function tables) is touched before it is measured. Code that only planning needs is let go again.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use rayon::ThreadPool;
 use crate::error::{Error, Result};
 use crate::exec::{self, CancelToken, Monitor, Query, QueryContext, RunMetrics};
 use crate::io::{FileTables, Output};
-use crate::memory::{Budget, Memory, PagePool, ResidentGuard, release_freed_memory};
+use crate::memory::{Budget, Memory, PagePool, ResidentGuard, release_freed_memory, release_program_pages};
 use crate::spill::{Disk, SpillConfig, SpillStore};
 use crate::sql::{self, Explain, PlannedQuery};
 use crate::{physical, plan};
@@ -86,6 +86,7 @@ impl Session {
         threads.broadcast(|_| ());
         warm_up(n_threads);
         release_freed_memory();
+        release_program_pages();
         let memory = Memory::for_process(budget, n_threads)?;
         let spill = SpillStore::new(&options.spill, &memory, Disk::from_environment()?)?;
         let pages = PagePool::new(memory.clone(), spill.clone())?;
@@ -166,6 +167,9 @@ impl QueryRun<'_> {
     /// # Errors
     /// The first error of any operator. The output is then what it was before, and the session can go on.
     pub fn execute(self) -> Result<RunMetrics> {
+        // What planning used and running does not.
+        release_freed_memory();
+        release_program_pages();
         exec::run(&self.query, &self.cx, &self.session.threads, &self.monitor)
     }
 }

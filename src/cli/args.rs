@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::types::parse_columns;
 use crate::io::csv::{CsvOptions, OnBadRow};
+use crate::io::parquet::ParquetOptions;
 use crate::io::{FileTables, OutputFormat};
 use crate::memory::{Budget, parse_bytes};
 use crate::session::SessionOptions;
@@ -28,7 +29,7 @@ Examples:
     brimful sql \"SELECT * FROM 'trips.csv' LIMIT 10\"
 
   Group 120 GB of Parquet within 1 GiB of memory:
-    brimful sql --memory-budget 1GiB \"SELECT city, count(*), avg(price) FROM 'trips/*.parquet' GROUP BY city\"
+    brimful sql --memory-budget 1GiB \"SELECT city, count(*) FROM 'trips/*.parquet' GROUP BY city\"
 
   Sort a CSV file into a Parquet file:
     brimful sql \"SELECT * FROM 'trips.csv' ORDER BY start_time\" -o sorted.parquet
@@ -40,8 +41,9 @@ Examples:
     brimful explain \"SELECT DISTINCT city FROM 'trips.csv'\"
     brimful explain --analyze \"SELECT DISTINCT city FROM 'trips.csv'\"
 
-Exit codes: 0 done, 1 the query failed, 2 wrong usage or SQL, 3 bad input data, 4 memory budget too small,
-            5 disk full or failing, 130 and 143 interrupted.";
+Exit codes:
+  0 done  1 the query failed  2 wrong usage or SQL  3 bad input data  4 memory budget too small
+  5 disk full or failing  130, 143 interrupted";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -170,9 +172,21 @@ pub(super) struct ReadingArgs {
     #[arg(long, value_name = "CHAR", value_parser = parse_delimiter)]
     delimiter: Option<u8>,
 
+    /// The character around CSV fields that hold delimiters or newlines [default: "]
+    #[arg(long, value_name = "CHAR", value_parser = parse_quote)]
+    quote: Option<u8>,
+
+    /// Whether the first row of a CSV file names the columns [default: found out]
+    #[arg(long, value_name = "yes|no", value_parser = parse_yes_no)]
+    header: Option<bool>,
+
     /// A text that means NULL in CSV files; may be given several times. An empty field always does
     #[arg(long, value_name = "TEXT")]
     null_value: Vec<String>,
+
+    /// The largest page of a Parquet file that is accepted [default: 1GiB]
+    #[arg(long, value_name = "BYTES", value_parser = parse_size, help_heading = "Reading Parquet")]
+    max_page_bytes: Option<u64>,
 }
 
 /// One `--schema`.
@@ -219,6 +233,8 @@ impl From<FormatArg> for OutputFormat {
 pub(super) fn session_options(session: &SessionArgs, reading: &ReadingArgs) -> SessionOptions {
     let csv = CsvOptions {
         delimiter: reading.delimiter,
+        quote: reading.quote.unwrap_or(b'"'),
+        header: reading.header,
         null_values: reading.null_value.clone(),
         infer_rows: reading.infer_rows,
         schema_overrides: reading.schema.iter().flat_map(|types| types.0.clone()).collect(),
@@ -226,11 +242,15 @@ pub(super) fn session_options(session: &SessionArgs, reading: &ReadingArgs) -> S
         max_row_bytes: reading.max_row_bytes,
         ..CsvOptions::default()
     };
+    let mut parquet = ParquetOptions::default();
+    if let Some(bytes) = reading.max_page_bytes {
+        parquet.max_page_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    }
     SessionOptions {
         budget: session.memory_budget,
         threads: session.threads.map(usize::from),
         spill: SpillConfig { dirs: session.spill_dir.clone(), limit_bytes: session.spill_limit },
-        files: FileTables { csv, ..FileTables::default() },
+        files: FileTables { csv, parquet },
     }
 }
 
@@ -252,6 +272,21 @@ fn parse_on_bad_row(text: &str) -> Result<OnBadRow, String> {
         ("skip", _) => Ok(OnBadRow::Skip),
         (_, Some(file)) if !file.is_empty() => Ok(OnBadRow::Reject(file.into())),
         _ => Err("give fail, skip or reject=FILE".into()),
+    }
+}
+
+fn parse_quote(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        [byte] if byte.is_ascii_punctuation() && *byte != b',' => Ok(*byte),
+        _ => Err("give one ASCII punctuation character".into()),
+    }
+}
+
+fn parse_yes_no(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" | "true" => Ok(true),
+        "no" | "false" => Ok(false),
+        _ => Err("give yes or no".into()),
     }
 }
 

@@ -193,9 +193,12 @@ impl OperatorMetrics {
 
     /// `rows in -> out, time` and whatever else is not zero.
     fn figures_text(&self) -> String {
-        let rows = match self.inputs.is_empty() {
-            true => group_digits(self.rows_out),
-            false => format!("{} -> {}", group_digits(self.rows_in), group_digits(self.rows_out)),
+        let (rows_in, rows_out) = (group_digits(self.rows_in), group_digits(self.rows_out));
+        let rows = match (self.inputs.is_empty(), self.batches_out) {
+            (true, _) => rows_out,
+            // The output of a query, or nothing came out.
+            (false, 0) if self.name == "Output" => rows_in,
+            _ => format!("{rows_in} -> {rows_out}"),
         };
         let mut text = format!("rows {rows}, {:.3} s", self.seconds);
         let mut add_bytes = |label: &str, bytes: u64| {

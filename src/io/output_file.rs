@@ -133,10 +133,12 @@ pub fn write_error(target: &Path, error: &io::Error) -> Error {
 }
 
 fn cannot_create(target: &Path, error: &io::Error) -> Error {
-    let failed = Error::disk(format!("cannot create {}: {error}", target.display()));
     match error.kind() {
-        io::ErrorKind::NotFound => failed.with_hint("the folder does not exist: make it first"),
-        _ => failed,
+        io::ErrorKind::NotFound => {
+            Error::disk(format!("cannot create {}: its folder does not exist", target.display()))
+                .with_hint("make the folder first")
+        }
+        _ => Error::disk(format!("cannot create {}: {error}", target.display())),
     }
 }
 

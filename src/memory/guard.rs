@@ -1,6 +1,6 @@
 //! The resident-set guard: a thread that compares what the system reports with the budget.
 //!
-//! Near the budget it first makes the allocator give freed memory back, then lowers the limit so that operators spill.
+//! Near the budget it first gives back freed memory and code that is not in use, then lowers the limit so that operators spill.
 //! It never refuses the buffers that a spill itself needs: those exist from the start.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::resident::resident_bytes_now;
-use super::{Memory, live_bytes, release_freed_memory};
+use super::{Memory, live_bytes, release_freed_memory, release_program_pages};
 
 /// How often resident memory is looked at. 10 ms at 1 GB/s of fresh memory is 10 MB, about the safety margin.
 const SAMPLE_EVERY: Duration = Duration::from_millis(10);
@@ -54,9 +54,11 @@ fn sample(memory: &Memory, known_bytes: u64) {
         return;
     }
     release_freed_memory();
-    let Some(resident) = resident_bytes_now() else { return };
-    let excess = (resident + safety / 2).saturating_sub(budget);
-    if excess > 0 {
+    let excess = || Some((resident_bytes_now()? + safety / 2).saturating_sub(budget));
+    if excess().is_some_and(|excess| excess > 0) {
+        release_program_pages();
+    }
+    if let Some(excess @ 1..) = excess() {
         // What may stay charged for the rest to fit, whatever the limit was: growing further has to stop now.
         let target = memory.charged_bytes().saturating_sub(excess);
         memory.set_limit(memory.limit_bytes().min(target));

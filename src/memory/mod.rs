@@ -26,6 +26,6 @@ pub use budget::{Budget, parse_bytes};
 pub use guard::ResidentGuard;
 pub use ledger::{Memory, OverBudget, Reservation};
 pub use pool::{OwnerCounters, Page, PageOwner, PagePool, PinnedPage};
-pub use resident::{ResidentSet, process_cpu_time, release_freed_memory};
+pub use resident::{ResidentSet, process_cpu_time, release_freed_memory, release_program_pages};
 pub use sizes::Sizes;
 pub use store::{BlockId, PageFormat, PageStore, RawPages, StoreCounters};

@@ -56,3 +56,51 @@ pub fn release_freed_memory() {
         tikv_jemalloc_sys::mallctl(PURGE_ALL_ARENAS.as_ptr().cast(), null_mut(), null_mut(), null_mut(), 0);
     }
 }
+
+/// Makes the system forget which pages of the program's code this process has touched. They stay in the page cache, and
+/// those in use come back at about a microsecond per 64 KiB; but planning alone touches 25 MiB of code that running a
+/// query does not need, and resident memory counts it.
+pub fn release_program_pages() {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    for (start, bytes) in maps.lines().filter_map(code_of_file) {
+        // SAFETY: the range is a mapping of a file for reading and executing that was never writable, so what is dropped
+        // is read from the same file again when it is next used. Should the mapping have gone meanwhile, the call fails.
+        unsafe { libc::madvise(start as *mut libc::c_void, bytes, libc::MADV_DONTNEED) };
+    }
+}
+
+/// Start and length of a mapping in `/proc/self/maps` (`start-end r-xp offset device inode path`) if it is the code of a file.
+fn code_of_file(line: &str) -> Option<(usize, usize)> {
+    let mut fields = line.split_whitespace();
+    let (start, end) = fields.next()?.split_once('-')?;
+    let (start, end) = (usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?);
+    let is_code = fields.next()? == "r-xp" && fields.nth(2)? != "0";
+    is_code.then_some((start, end - start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_of_files_is_found_and_nothing_else() {
+        let line = "55d0c8a00000-55d0c8a10000 r-xp 00100000 fe:00 1234     /usr/bin/brimful";
+        assert_eq!(code_of_file(line), Some((0x55d0_c8a0_0000, 0x10000)));
+        for other in [
+            "55d0c8a00000-55d0c8a10000 r--p 00100000 fe:00 1234     /usr/bin/brimful",
+            "55d0c8a00000-55d0c8a10000 rw-p 00100000 fe:00 1234     /usr/bin/brimful",
+            "7ffc1a1f0000-7ffc1a1f2000 r-xp 00000000 00:00 0        [vdso]",
+            "",
+        ] {
+            assert_eq!(code_of_file(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_program_runs_on_without_its_pages() {
+        for n in 0..100 {
+            release_program_pages();
+            assert_eq!(format!("{n}").parse::<i32>(), Ok(n));
+        }
+    }
+}

@@ -15,5 +15,6 @@ pub mod values;
 
 #[cfg(test)]
 pub(crate) mod testing;
+
 #[cfg(test)]
 pub(crate) mod trial;

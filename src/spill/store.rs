@@ -134,7 +134,7 @@ impl SpillStore {
 
     /// Streams that still have an open extent.
     #[cfg(test)]
-    pub(super) fn n_streams(&self) -> usize {
+    pub(crate) fn n_streams(&self) -> usize {
         self.extents.n_streams()
     }
 

@@ -47,8 +47,8 @@ pub fn text_sink(
     cx: &QueryContext,
 ) -> Result<Arc<dyn Sink>> {
     Ok(match format {
-        TextFormat::Csv => RowSink::new(CsvFormat::new(schema), destination, ordered, cx),
-        TextFormat::JsonLines => RowSink::new(JsonLinesFormat::new(schema), destination, ordered, cx),
-        TextFormat::Table => TableSink::new(schema, destination, ordered, cx),
+        TextFormat::Csv => Arc::new(RowSink::new(CsvFormat::new(schema), destination, ordered, cx)),
+        TextFormat::JsonLines => Arc::new(RowSink::new(JsonLinesFormat::new(schema), destination, ordered, cx)),
+        TextFormat::Table => Arc::new(TableSink::new(schema, destination, ordered, cx)),
     })
 }

@@ -59,12 +59,12 @@ struct LocalRows<F> {
 
 impl<F: RowFormat> RowSink<F> {
     /// A sink for one query.
-    pub fn new(format: F, destination: Destination, ordered: bool, cx: &QueryContext) -> Arc<dyn Sink> {
+    pub fn new(format: F, destination: Destination, ordered: bool, cx: &QueryContext) -> Self {
         let sizes = cx.memory.sizes();
         let limit_bytes = BLOCKS_AHEAD * (sizes.threads * sizes.io_block_bytes) as u64;
         let window = ordered.then(|| ReorderWindow::new(&cx.memory, "Output", limit_bytes, cx.cancel.clone()));
         let header = OnceHeader { written: AtomicBool::new(false), lock: Default::default() };
-        Arc::new(RowSink { format, output: Arc::new(Output { destination, header }), window })
+        RowSink { format, output: Arc::new(Output { destination, header }), window }
     }
 }
 
@@ -172,3 +172,6 @@ impl<F: RowFormat> LocalRows<F> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

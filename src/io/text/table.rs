@@ -55,10 +55,10 @@ struct LocalTable {
 
 impl TableSink {
     /// A sink for one query.
-    pub fn new(schema: SchemaRef, destination: Destination, ordered: bool, cx: &QueryContext) -> Arc<dyn Sink> {
+    pub fn new(schema: SchemaRef, destination: Destination, ordered: bool, cx: &QueryContext) -> Self {
         let limit_bytes = cx.memory.sizes().io_block_bytes as u64;
         let window = ordered.then(|| ReorderWindow::new(&cx.memory, "Output", limit_bytes, cx.cancel.clone()));
-        Arc::new(TableSink { schema, destination, shown: Arc::default(), window })
+        TableSink { schema, destination, shown: Arc::default(), window }
     }
 }
 

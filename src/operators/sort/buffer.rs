@@ -8,9 +8,7 @@ use std::sync::Arc;
 use super::shape::RowShape;
 use crate::error::Result;
 use crate::memory::{Memory, OverBudget, PageOwner, PinnedPage, Reservation};
-use crate::row::{
-    Columns, Condenser, KeyField, KeySpread, PagesWriter, RowPage, RowScratch, Run, RunWriter, SortedRows,
-};
+use crate::row::{Columns, Condenser, KeyField, KeySpread, PagesWriter, RowPage, RowScratch, SortedRows};
 
 /// A page that may be refused by a test setting or for the moment is asked for so many times.
 const ATTEMPTS: usize = 4;
@@ -91,6 +89,12 @@ impl RowBuffer {
         }
     }
 
+    /// Copies rows in that came out of here; returns whether there was room for all.
+    pub(super) fn append_rows(&mut self, rows: &SortedRows) -> bool {
+        let n_bytes = rows.len() as u64 * SortedRows::ENTRY_BYTES;
+        self.entries.try_grow(n_bytes).is_ok() && rows.for_each_piece(|piece| self.writer.append(piece)).is_ok()
+    }
+
     /// Takes the rows out. What is known of the keys stays: the rest of the batch that was refused is yet to come.
     pub(crate) fn take(&mut self) -> Unsorted {
         let empty = self.entries.memory().reserve(self.owner.name());
@@ -105,33 +109,14 @@ impl Unsorted {
     pub(crate) fn sort(self, key: KeyField, condenser: &Condenser) -> (SortedRows, Reservation) {
         (SortedRows::sort(self.pages, key, condenser), self.entries)
     }
+}
 
-    /// Writes the first `limit` rows in order as a run, and gives the rest up. Returns the key of row number `limit`, if
-    /// there are so many rows, and the page that was lent.
-    pub(crate) fn write_run(
-        self,
-        shape: &RowShape,
-        key: KeyField,
-        owner: &Arc<PageOwner>,
-        spare: PinnedPage,
-        stream: u32,
-        limit: Option<u64>,
-    ) -> Result<(Run, Option<Vec<u8>>, PinnedPage)> {
-        let index = self.entries.memory().reserve(owner.name());
-        let condenser = Condenser::new(&self.spread);
-        let (mut rows, _entries) = self.sort(key, &condenser);
-        let limit = limit.and_then(|limit| usize::try_from(limit).ok()).filter(|&limit| limit <= rows.len());
-        let last_key = limit.map(|limit| {
-            rows.truncate(limit);
-            let last = limit.checked_sub(1).map(|last| key.bytes(rows.row(last)));
-            last.map_or(Vec::new(), |(inline, rest)| [inline, rest].concat())
-        });
-        let (layout, owner) = (shape.layout.clone(), owner.clone());
-        let mut writer = RunWriter::new(layout, key, owner, spare, stream, rows.len(), index);
-        rows.for_each_piece(|piece| writer.append(piece))?;
-        let (run, spare) = writer.finish()?;
-        Ok((run, last_key, spare))
-    }
+/// Forgets the rows beyond the first `limit`; returns the key of the last of those, if there are so many.
+pub(super) fn keep_first(rows: &mut SortedRows, key: KeyField, limit: Option<u64>) -> Option<Vec<u8>> {
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok()).filter(|&limit| limit <= rows.len())?;
+    rows.truncate(limit);
+    let last = limit.checked_sub(1).map(|last| key.bytes(rows.row(last)));
+    Some(last.map_or(Vec::new(), |(inline, rest)| [inline, rest].concat()))
 }
 
 /// A page held back from the start.

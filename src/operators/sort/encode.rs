@@ -23,7 +23,7 @@ use crate::exec::Sequence;
 /// Bytes of the place in the input.
 pub(super) const PLACE_BYTES: usize = 8;
 
-const VALUE: u8 = 2;
+pub(super) const VALUE: u8 = 2;
 const NULL_FIRST: u8 = 1;
 const NULL_LAST: u8 = 3;
 
@@ -267,7 +267,7 @@ impl KeyKind {
 }
 
 /// A key column of one batch, by how it is read.
-enum Input {
+pub(super) enum Input {
     Null,
     Bool(arrow::array::BooleanArray),
     Fixed { values: Buffer, nulls: Option<NullBuffer> },
@@ -275,7 +275,7 @@ enum Input {
 }
 
 /// Where each row's string is.
-enum Offsets {
+pub(super) enum Offsets {
     Small(OffsetBuffer<i32>),
     Large(OffsetBuffer<i64>),
     Coded { codes: arrow::buffer::ScalarBuffer<i32>, offsets: OffsetBuffer<i32> },
@@ -283,7 +283,7 @@ enum Offsets {
 
 impl Offsets {
     #[inline(always)]
-    fn range(&self, row: usize) -> std::ops::Range<usize> {
+    pub(super) fn range(&self, row: usize) -> std::ops::Range<usize> {
         match self {
             Offsets::Small(offsets) => offsets[row] as usize..offsets[row + 1] as usize,
             Offsets::Large(offsets) => offsets[row] as usize..offsets[row + 1] as usize,
@@ -316,7 +316,7 @@ impl KeyColumn {
         if self.descending { 0xFF } else { 0 }
     }
 
-    fn input(&self, array: &ArrayRef) -> Result<Input> {
+    pub(super) fn input(&self, array: &ArrayRef) -> Result<Input> {
         if let (DataType::Dictionary(_, values), KeyKind::Bytes) = (array.data_type(), &self.kind)
             && matches!(**values, DataType::Utf8 | DataType::Binary)
             && let Some(coded) = array.as_dictionary_opt::<Int32Type>()
@@ -400,16 +400,13 @@ impl KeyColumn {
             },
             (Input::Fixed { values, nulls }, _) => match values.len() / keys.len().max(1) {
                 2 => self.write_numbers(keys, values, nulls.as_ref(), |value| {
-                    ordered(u64::from(u16::from_le_bytes(value)), 16, 0x7C00, 0x7E00).to_be_bytes()[6..]
-                        .try_into()
-                        .unwrap_or([0; 2])
+                    (ordered(u64::from(u16::from_le_bytes(value)), 16, 0x7C00, 0x7E00) as u16).to_be_bytes()
                 }),
                 4 => self.write_numbers(keys, values, nulls.as_ref(), |value| {
-                    let bits = ordered(u64::from(u32::from_le_bytes(value)), 32, 0x7F80_0000, 0x7FC0_0000);
-                    (bits as u32).to_be_bytes()
+                    ordered_f32(u32::from_le_bytes(value)).to_be_bytes()
                 }),
                 _ => self.write_numbers(keys, values, nulls.as_ref(), |value| {
-                    ordered(u64::from_le_bytes(value), 64, 0x7FF0 << 48, 0x7FF8 << 48).to_be_bytes()
+                    ordered_f64(u64::from_le_bytes(value)).to_be_bytes()
                 }),
             },
             (Input::Strings { offsets, data, nulls }, KeyKind::Encoded(_)) => {
@@ -541,6 +538,16 @@ fn signed<const W: usize>(value: [u8; W]) -> [u8; W] {
     let mut value = reversed(value);
     value[0] ^= 0x80;
     value
+}
+
+#[inline(always)]
+pub(super) fn ordered_f32(bits: u32) -> u32 {
+    ordered(u64::from(bits), 32, 0x7F80_0000, 0x7FC0_0000) as u32
+}
+
+#[inline(always)]
+pub(super) fn ordered_f64(bits: u64) -> u64 {
+    ordered(bits, 64, 0x7FF0 << 48, 0x7FF8 << 48)
 }
 
 /// The bits of a float of `n_bits` as an unsigned number of the same order: -0.0 is 0.0, and NaN (anything beyond

@@ -6,14 +6,14 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use super::buffer::Unsorted;
+use super::buffer::{Unsorted, keep_first};
 use super::slices::{SlicedMerge, Sources};
 use super::{Phase, RowsOf, SortState};
 use crate::error::{Error, Result};
 use crate::memory::PinnedPage;
 use crate::row::{
     Condenser, KeyField, KeySpread, MergeInputs, MergeRun, PageBank, PieceBounds, RowMerge, Run, RunWriter, SharedRun,
-    Slice,
+    Slice, SortedRows,
 };
 
 /// Pages beside those of its runs that a merge needs: those whose rows are being handed on, and the one being written.
@@ -33,18 +33,22 @@ impl SortState {
     /// Writes rows as a run; the page that was lent comes back.
     pub(super) fn write_run(&self, rows: Unsorted, spare: PinnedPage) -> Result<PinnedPage> {
         let Some(of) = self.rows.get() else { return Ok(spare) };
-        let spread = rows.spread;
-        let (run, last_key, spare) = rows.write_run(
-            &of.shape,
-            self.index_key(&spread, of),
-            &of.owner,
-            spare,
-            self.take_stream(),
-            self.spec.limit,
-        )?;
-        if let Some(last_key) = last_key {
+        let (key, spread) = (self.index_key(&rows.spread, of), rows.spread);
+        let (mut rows, _entries) = rows.sort(key, &Condenser::new(&spread));
+        if let Some(last_key) = keep_first(&mut rows, key, self.spec.limit) {
             self.cutoff.lower(&last_key);
         }
+        self.write_sorted(rows, spare, spread)
+    }
+
+    /// Writes rows that are in order as a run; the page that was lent comes back.
+    pub(super) fn write_sorted(&self, rows: SortedRows, spare: PinnedPage, spread: KeySpread) -> Result<PinnedPage> {
+        let Some(of) = self.rows.get() else { return Ok(spare) };
+        let index = self.cx.memory.reserve(self.name);
+        let (layout, owner, key) = (of.shape.layout.clone(), of.owner.clone(), self.index_key(&spread, of));
+        let mut writer = RunWriter::new(layout, key, owner, spare, self.take_stream(), rows.len(), index);
+        rows.for_each_piece(|piece| writer.append(piece))?;
+        let (run, spare) = writer.finish()?;
         if let Phase::Collecting(collected) = &mut *self.lock_phase() {
             collected.runs.push(run);
             collected.spread.merge(&spread);

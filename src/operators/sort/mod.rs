@@ -15,6 +15,7 @@ mod cutoff;
 mod decode;
 mod encode;
 mod levels;
+mod prefix;
 mod shape;
 mod sink;
 mod slices;
@@ -47,6 +48,8 @@ pub struct Sort {
 pub(crate) struct SortState {
     name: &'static str,
     spec: SortSpec,
+    /// Whether workers drop rows beyond the limit as they go.
+    forgets: bool,
     encoder: KeyEncoder,
     cx: QueryContext,
     /// Known with the first row.
@@ -77,7 +80,12 @@ impl Sort {
     /// # Errors
     /// A key of a type that has no order.
     pub fn new(spec: SortSpec, cx: &QueryContext) -> Result<Arc<Self>> {
-        Ok(Arc::new(Sort { state: SortState::new("Sort", spec, cx)? }))
+        Ok(Arc::new(Sort { state: SortState::new("Sort", spec, false, cx)? }))
+    }
+
+    /// A sort with a limit whose workers drop rows beyond it as they go.
+    pub(super) fn forgetting(name: &'static str, spec: SortSpec, cx: &QueryContext) -> Result<Arc<Self>> {
+        Ok(Arc::new(Sort { state: SortState::new(name, spec, true, cx)? }))
     }
 
     /// Where the input goes.
@@ -98,10 +106,11 @@ impl Report for Sort {
 }
 
 impl SortState {
-    pub(crate) fn new(name: &'static str, spec: SortSpec, cx: &QueryContext) -> Result<Arc<Self>> {
+    fn new(name: &'static str, spec: SortSpec, forgets: bool, cx: &QueryContext) -> Result<Arc<Self>> {
         let encoder = KeyEncoder::new(&spec)?;
         Ok(Arc::new(SortState {
             name,
+            forgets,
             encoder,
             spec,
             cx: cx.clone(),

@@ -8,13 +8,13 @@ use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
 
 use super::SortState;
-use super::buffer::{RowBuffer, spare_page};
+use super::buffer::{RowBuffer, keep_first, spare_page};
 use super::cutoff::Bound;
 use super::encode::Keys;
 use crate::error::Result;
 use crate::exec::{Batch, Flow, LocalSink, Sink, TaskContext};
 use crate::memory::PinnedPage;
-use crate::row::RowScratch;
+use crate::row::{Condenser, RowScratch};
 
 pub(super) struct SortSink {
     pub(super) state: Arc<SortState>,
@@ -26,6 +26,8 @@ struct LocalSort {
     collecting: Option<Collecting>,
     bound: Option<Bound>,
     share_bytes: u64,
+    /// Rows from which on it pays to forget those beyond the limit.
+    forget_from: usize,
     n_workers: usize,
 }
 
@@ -38,11 +40,19 @@ struct Collecting {
 /// Refusals in a row, with nothing to write away, that a worker takes for passing.
 const REFUSALS: usize = 4;
 
+/// With a small limit, rows that are collected before some are forgotten; as many as are cheap to sort at once.
+const FORGET_BESIDE: usize = 1024;
+
 impl Sink for SortSink {
     fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalSink>> {
         let state = self.state.clone();
         let share_bytes = state.share() / cx.n_workers.max(1) as u64;
-        Ok(Box::new(LocalSort { state, collecting: None, bound: None, share_bytes, n_workers: cx.n_workers.max(1) }))
+        let forget_from = match state.spec.limit.filter(|_| state.forgets) {
+            Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX).saturating_mul(2).saturating_add(FORGET_BESIDE),
+            None => usize::MAX,
+        };
+        let n_workers = cx.n_workers.max(1);
+        Ok(Box::new(LocalSort { state, collecting: None, bound: None, share_bytes, forget_from, n_workers }))
     }
 
     fn finish(&self, cx: &TaskContext) -> Result<()> {
@@ -61,10 +71,19 @@ impl LocalSink for LocalSort {
             None => state.encoder.fixed_bytes().map_or(0, super::shape::RowShape::inline_bytes),
         };
         let mut columns = batch.data.columns().to_vec();
-        let mut keys = state.encoder.encode(&columns, batch.sequence, None, stride)?;
-        if state.spec.limit.is_some() {
-            (columns, keys) = self.keep_admitted(columns, keys)?;
+        if state.spec.limit.is_none() {
+            let keys = state.encoder.encode(&columns, batch.sequence, None, stride)?;
+            return self.append(&columns, keys);
         }
+        let candidates = state.encoder.rows_up_to(state.cutoff.prefix(), &columns)?;
+        if let Some(rows) = &candidates {
+            if rows.is_empty() {
+                return Ok(Flow::More);
+            }
+            columns = take_rows(&columns, rows.clone())?;
+        }
+        let keys = state.encoder.encode(&columns, batch.sequence, candidates.as_deref(), stride)?;
+        let (columns, keys) = self.keep_admitted(columns, keys)?;
         if keys.len() > 0 { self.append(&columns, keys) } else { Ok(Flow::More) }
     }
 
@@ -86,9 +105,7 @@ impl LocalSort {
             return Ok((columns, keys));
         }
         let keys = keys.select(&admitted);
-        let admitted = UInt32Array::from(admitted);
-        let columns = columns.iter().map(|column| take(column, &admitted, None)).collect::<Result<_, _>>()?;
-        Ok((columns, keys))
+        Ok((take_rows(&columns, admitted)?, keys))
     }
 
     fn append(&mut self, columns: &[ArrayRef], keys: Keys) -> Result<Flow> {
@@ -112,12 +129,43 @@ impl LocalSort {
             refusals = if n_appended > 0 { 0 } else { refusals + 1 };
             match refused {
                 Some(refused) if collecting.buffer.n_rows() == 0 && refusals >= REFUSALS => return Err(refused.into()),
-                Some(_) if collecting.buffer.n_rows() > 0 => self.write_run()?,
-                None if self.is_share_used_up() => self.write_run()?,
+                Some(_) if collecting.buffer.n_rows() > 0 => self.make_room()?,
+                None if self.has_collected_enough() => self.make_room()?,
                 _ => {}
             }
         }
         Ok(Flow::More)
+    }
+
+    fn has_collected_enough(&self) -> bool {
+        self.is_share_used_up() || self.collecting.as_ref().is_some_and(|held| held.buffer.n_rows() >= self.forget_from)
+    }
+
+    /// Forgets what is beyond the limit if that is much, else writes a run.
+    fn make_room(&mut self) -> Result<()> {
+        let n_rows = self.collecting.as_ref().map_or(0, |collecting| collecting.buffer.n_rows() as u64);
+        match self.state.spec.limit {
+            Some(limit) if self.state.forgets && n_rows / 3 * 2 >= limit => self.forget(limit),
+            _ => self.write_run(),
+        }
+    }
+
+    /// Keeps the first `limit` rows. They are copied together; when there is no room for that, they become a run.
+    fn forget(&mut self, limit: u64) -> Result<()> {
+        let Some(Collecting { buffer, .. }) = &mut self.collecting else { return Ok(()) };
+        let rows = buffer.take();
+        let (key, spread) = (buffer.shape.key, rows.spread);
+        let condenser = Condenser::new(&spread);
+        let (mut rows, _entries) = rows.sort(key, &condenser);
+        if let Some(last_key) = keep_first(&mut rows, key, Some(limit)) {
+            self.state.cutoff.lower(&last_key);
+        }
+        if buffer.append_rows(&rows) {
+            return Ok(());
+        }
+        // A part may have been copied; the rows themselves are still all there.
+        drop(buffer.take());
+        self.lend_spare(|state, spare| state.write_sorted(rows, spare, spread))
     }
 
     fn is_share_used_up(&self) -> bool {
@@ -127,12 +175,24 @@ impl LocalSort {
     }
 
     fn write_run(&mut self) -> Result<()> {
+        let Some(collecting) = &mut self.collecting else { return Ok(()) };
+        let rows = collecting.buffer.take();
+        self.lend_spare(|state, spare| state.write_run(rows, spare))
+    }
+
+    /// Lends the spare page to whoever writes a run.
+    fn lend_spare(&mut self, write: impl FnOnce(&SortState, PinnedPage) -> Result<PinnedPage>) -> Result<()> {
         self.state.cx.cancel.check()?;
         if let Some(collecting) = &mut self.collecting
             && let Some(spare) = collecting.spare.take()
         {
-            collecting.spare = Some(self.state.write_run(collecting.buffer.take(), spare)?);
+            collecting.spare = Some(write(&self.state, spare)?);
         }
         Ok(())
     }
+}
+
+fn take_rows(columns: &[ArrayRef], rows: Vec<u32>) -> Result<Vec<ArrayRef>> {
+    let rows = UInt32Array::from(rows);
+    Ok(columns.iter().map(|column| take(column, &rows, None)).collect::<Result<_, _>>()?)
 }

@@ -17,6 +17,7 @@ use crate::ErrorKind;
 use crate::error::Result;
 use crate::exec::{Batch, CancelToken, OperatorReport, QueryContext, Report, Sequence, Sink, Source, TaskContext};
 use crate::memory::{Memory, PagePool};
+use crate::operators::top_n::TopN;
 use crate::spill::{Disk, Fault, SpillConfig, SpillStore};
 
 pub(crate) const MIB: u64 = 1 << 20;
@@ -31,19 +32,14 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
-    pub(crate) fn new(governed: u64, threads: usize, disk: Arc<Disk>) -> Self {
+    pub(crate) fn new(governed: u64, threads: usize, disk: Arc<Disk>) -> Result<Self> {
         let dir = tempfile::tempdir().unwrap();
         let memory = Memory::with_governed(governed, threads);
-        let store = SpillStore::new(&SpillConfig::in_dir(dir.path()), &memory, disk).unwrap();
-        let pages = PagePool::new(memory.clone(), store.clone()).unwrap();
+        let store = SpillStore::new(&SpillConfig::in_dir(dir.path()), &memory, disk)?;
+        let pages = PagePool::new(memory.clone(), store.clone())?;
         let idle_bytes = memory.reserved_bytes();
-        Bed {
-            cx: QueryContext { memory, pages, cancel: CancelToken::default() },
-            store,
-            idle_bytes,
-            threads,
-            _dir: dir,
-        }
+        let cx = QueryContext { memory, pages, cancel: CancelToken::default() };
+        Ok(Bed { cx, store, idle_bytes, threads, _dir: dir })
     }
 
     fn task(&self, worker_idx: usize) -> TaskContext {
@@ -115,7 +111,7 @@ impl Bed {
         let Bed { cx: QueryContext { memory, pages, .. }, store, idle_bytes, .. } = self;
         assert_eq!(Arc::strong_count(&pages), 1, "no page, no owner");
         assert_eq!(memory.available_bytes(), memory.governed_bytes() - idle_bytes);
-        assert_eq!(store.counters().on_disk_bytes, 0);
+        assert_eq!(store.n_streams(), 0, "no live block");
         drop(pages);
         drop(store);
         assert_eq!(memory.reserved_bytes(), 0);
@@ -178,7 +174,7 @@ proptest! {
         let n_rows = if batch_rows == 1 { n_rows / 10 } else { n_rows };
         let rows = random_rows(n_rows, seed);
         let spec = spec(keys, limit);
-        let bed = Bed::new(governed, threads, Disk::real());
+        let bed = Bed::new(governed, threads, Disk::real()).unwrap();
         bed.cx.memory.refuse_every(refuse_every);
         bed.cx.pages.evict_always(evict_always);
         match run_sort(&bed, &rows, batch_rows, &spec) {
@@ -190,11 +186,59 @@ proptest! {
     }
 }
 
+fn run_top_n(
+    bed: &Bed,
+    rows: &RecordBatch,
+    batch_rows: usize,
+    spec: &SortSpec,
+) -> Result<(RecordBatch, OperatorReport)> {
+    let top_n = TopN::new(spec.clone(), &bed.cx)?;
+    let first = bed.run(rows, batch_rows, &*top_n.sink(), || top_n.source())?;
+    Ok((first, top_n.report()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn the_first_rows_come_in_order(
+        (n_rows, seed) in (0..6000usize, any::<u64>()),
+        keys in prop::collection::vec(any_key(), 1..4),
+        limit in prop_oneof![Just(0u64), 1..100u64, 1..4000u64],
+        batch_rows in prop_oneof![2..100usize, Just(1024), Just(8192)],
+        threads in prop_oneof![Just(1usize), Just(2), Just(8)],
+        governed in prop_oneof![Just(2 * MIB), Just(8 * MIB), Just(256 * MIB)],
+        refuse_every in prop_oneof![3 => Just(0u64), 1 => 20..50u64],
+        evict_always in any::<bool>(),
+    ) {
+        let rows = random_rows(n_rows, seed);
+        let spec = spec(keys, Some(limit));
+        let bed = Bed::new(governed, threads, Disk::real()).unwrap();
+        bed.cx.memory.refuse_every(refuse_every);
+        bed.cx.pages.evict_always(evict_always);
+        match run_top_n(&bed, &rows, batch_rows, &spec) {
+            Ok((found, _)) => prop_assert_eq!(found, sorted(&rows, &spec)),
+            Err(error) => prop_assert!(error.kind() == ErrorKind::Budget && (refuse_every > 0 || threads == 8), "{}", error),
+        }
+        bed.close();
+    }
+}
+
+#[test]
+fn a_small_top_n_holds_few_rows() {
+    let rows = random_rows(40_000, 11);
+    let spec = spec(vec![key("float", true, false), key("long", false, false)], Some(10));
+    let bed = Bed::new(256 * MIB, 2, Disk::real()).unwrap();
+    let (found, report) = run_top_n(&bed, &rows, 1000, &spec).unwrap();
+    assert!(report.peak_bytes < 6 * MIB && report.spilled_raw_bytes == 0, "{report:?}");
+    assert_eq!(found, sorted(&rows, &spec));
+    bed.close();
+}
+
 #[test]
 fn little_memory_makes_levels_of_merges() {
     let rows = random_rows(50_000, 7);
     let spec = spec(vec![key("short", false, false), key("float", true, true)], None);
-    let bed = Bed::new(2 * MIB, 2, Disk::real());
+    let bed = Bed::new(2 * MIB, 2, Disk::real()).unwrap();
     let (found, report) = run_sort(&bed, &rows, 500, &spec).unwrap();
     assert!(report.n_runs > 8 && report.depth > 1, "{report:?}");
     assert!(report.spilled_raw_bytes > 8 * MIB && report.spilled_stored_bytes < report.spilled_raw_bytes, "{report:?}");
@@ -207,7 +251,7 @@ fn little_memory_makes_levels_of_merges() {
 fn what_fits_is_not_written() {
     let rows = random_rows(20_000, 8);
     let spec = spec(vec![key("long", false, true)], None);
-    let bed = Bed::new(256 * MIB, 2, Disk::real());
+    let bed = Bed::new(256 * MIB, 2, Disk::real()).unwrap();
     let (found, report) = run_sort(&bed, &rows, 1000, &spec).unwrap();
     assert_eq!((report.spilled_raw_bytes, report.restored_bytes), (0, 0));
     assert_eq!(found, sorted(&rows, &spec));
@@ -222,9 +266,11 @@ fn a_failing_disk_is_an_error_wherever_it_fails() {
     let (mut step, mut call) = (1, 1);
     loop {
         let disk = Disk::faulty(call, Fault::NoSpace);
-        let bed = Bed::new(2 * MIB, 1, disk.clone());
-        let outcome = run_sort(&bed, &rows, 300, &spec);
-        bed.close();
+        let outcome = Bed::new(2 * MIB, 1, disk.clone()).and_then(|bed| {
+            let outcome = run_sort(&bed, &rows, 300, &spec);
+            bed.close();
+            outcome
+        });
         match outcome {
             Ok((found, _)) if disk.calls() < call => {
                 assert_eq!(found, sorted(&rows, &spec));
@@ -242,7 +288,7 @@ fn a_failing_disk_is_an_error_wherever_it_fails() {
 #[test]
 fn a_cancelled_sort_stops() {
     let rows = random_rows(10, 10);
-    let bed = Bed::new(8 * MIB, 1, Disk::real());
+    let bed = Bed::new(8 * MIB, 1, Disk::real()).unwrap();
     bed.cx.cancel.cancel();
     let error = run_sort(&bed, &rows, 5, &spec(vec![key("int", true, false)], None)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled);

@@ -1,0 +1,317 @@
+//! The built command: exit codes, messages, what goes to which stream, and how it ends when it is stopped.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use expect_test::{Expect, expect};
+use tempfile::TempDir;
+
+fn brimful(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_brimful"));
+    command.current_dir(folder).stdin(Stdio::null()).env_remove("NO_COLOR").env("TERM", "dumb");
+    command
+}
+
+/// A folder with small inputs.
+fn inputs() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("sales.csv", "city,price,note\nOslo,3.5,\nQuito,10,\"a, b\"\nOslo,1.5,\"\"\n");
+    write("dirty.csv", "a,b\n1,2\n3\n5,6\n7,8,9\n");
+    write("query.sql", "SELECT city FROM 'sales.csv' ORDER BY city LIMIT 1");
+    folder
+}
+
+fn transcript(output: &Output) -> String {
+    let mut text = format!("exit {}\n", output.status.code().map_or("by a signal".into(), |code| code.to_string()));
+    for (name, bytes) in [("out", &output.stdout), ("err", &output.stderr)] {
+        for line in String::from_utf8_lossy(bytes).lines() {
+            text.push_str(&format!("{name}| {line}\n"));
+        }
+    }
+    text
+}
+
+fn check(args: &[&str], expected: Expect) {
+    let folder = inputs();
+    let output = brimful(folder.path()).args(args).output().unwrap();
+    expected.assert_eq(&transcript(&output));
+}
+
+#[test]
+fn results_go_to_stdout() {
+    let sql = "SELECT city, sum(price) AS total FROM 'sales.csv' GROUP BY city ORDER BY city";
+    check(
+        &["sql", sql],
+        expect![[r#"
+        exit 0
+        out| city,total
+        out| Oslo,5.0
+        out| Quito,10.0
+    "#]],
+    );
+    check(
+        &["sql", sql, "--format", "json"],
+        expect![[r#"
+        exit 0
+        out| {"city":"Oslo","total":5.0}
+        out| {"city":"Quito","total":10.0}
+    "#]],
+    );
+    check(
+        &["sql", sql, "--format", "table"],
+        expect![[r#"
+        exit 0
+        out| ┌───────┬───────┐
+        out| │ city  ┆ total │
+        out| ╞═══════╪═══════╡
+        out| │ Oslo  ┆   5.0 │
+        out| │ Quito ┆  10.0 │
+        out| └───────┴───────┘
+        out| 2 rows
+    "#]],
+    );
+}
+
+#[test]
+fn null_and_empty_text_differ_in_csv() {
+    check(
+        &["sql", "SELECT note FROM 'sales.csv' ORDER BY price"],
+        expect![[r#"
+        exit 0
+        out| note
+        out| ""
+        out| 
+        out| "a, b"
+    "#]],
+    );
+}
+
+#[test]
+fn the_query_comes_from_a_file_or_stdin() {
+    let expected = "exit 0\nout| city\nout| Oslo\n";
+    let folder = inputs();
+    let from_file = brimful(folder.path()).args(["sql", "-f", "query.sql"]).output().unwrap();
+    assert_eq!(transcript(&from_file), expected);
+    let stdin = fs::File::open(folder.path().join("query.sql")).unwrap();
+    let from_stdin = brimful(folder.path()).arg("sql").stdin(stdin).output().unwrap();
+    assert_eq!(transcript(&from_stdin), expected);
+}
+
+#[test]
+fn wrong_usage_and_wrong_sql_exit_with_2() {
+    check(
+        &["sql", "SELECT prce FROM 'sales.csv'"],
+        expect![[r#"
+        exit 2
+        err| error: column "prce" not found in sales.csv
+        err|   --> sql:1:8   hint: did you mean "price"?
+    "#]],
+    );
+    check(
+        &["sql", "SELECT 1", "-o", "result"],
+        expect![[r#"
+        exit 2
+        err| error: the name result does not tell a format
+        err|   hint: end it in .csv, .json or .parquet, or add --format
+    "#]],
+    );
+    check(
+        &["sql", "SELECT 1", "--format", "parquet"],
+        expect![[r#"
+        exit 2
+        err| error: Parquet cannot be written to standard output
+        err|   hint: name a file: -o result.parquet
+    "#]],
+    );
+    let folder = inputs();
+    for args in [&["sql", "--threads", "0", "SELECT 1"][..], &["sql", "--memory-budget", "lots", "SELECT 1"], &["walk"]]
+    {
+        assert_eq!(brimful(folder.path()).args(args).output().unwrap().status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn bad_data_exits_with_3_and_says_where() {
+    check(
+        &["sql", "SELECT sum(a) AS s FROM 'dirty.csv'"],
+        expect![[r#"
+        exit 3
+        err| error: dirty.csv, line 3: 1 field where 2 are expected
+        err|   hint: check delimiter and quotes of that row (--delimiter, --quote), or leave such rows out with --on-bad-row skip
+    "#]],
+    );
+    check(
+        &["sql", "SELECT 1 FROM 'nothing.csv'"],
+        expect![[r#"
+        exit 3
+        err| error: nothing.csv does not exist
+        err|   --> sql:1:15
+    "#]],
+    );
+}
+
+#[test]
+fn rows_left_out_are_counted_on_stderr() {
+    check(
+        &["sql", "--on-bad-row", "skip", "SELECT sum(a) AS s FROM 'dirty.csv'"],
+        expect![[r#"
+        exit 0
+        out| s
+        out| 6
+        err| warning: 2 malformed rows left out of csv dirty.csv, 1 of 2 columns
+    "#]],
+    );
+    let folder = inputs();
+    let args = ["sql", "--on-bad-row", "reject=bad.csv", "SELECT sum(a) AS s FROM 'dirty.csv'"];
+    let output = brimful(folder.path()).args(args).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(fs::read_to_string(folder.path().join("bad.csv")).unwrap().lines().count(), 3);
+}
+
+#[test]
+fn a_budget_too_small_exits_with_4_and_names_one_that_would_do() {
+    let folder = inputs();
+    let output = brimful(folder.path()).args(["sql", "--memory-budget", "2MiB", "SELECT 1"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("hint: the smallest budget that would do is"), "{message}");
+}
+
+#[test]
+fn a_disk_that_cannot_be_written_exits_with_5() {
+    check(
+        &["sql", "SELECT 1 AS a", "-o", "no/such/folder.csv"],
+        expect![[r#"
+            exit 5
+            err| error: cannot create no/such/folder.csv: its folder does not exist
+            err|   hint: make the folder first
+        "#]],
+    );
+    check(
+        &["sql", "SELECT 1 AS a", "--format", "csv", "-o", "/dev/full"],
+        expect![[r#"
+        exit 5
+        err| error: cannot write /dev/full: No space left on device (os error 28)
+        err|   hint: the disk is full: free some space or write to another disk
+    "#]],
+    );
+}
+
+#[test]
+fn an_output_is_replaced_only_by_a_complete_result() {
+    let folder = inputs();
+    let target = folder.path().join("out.csv");
+    fs::write(&target, "old").unwrap();
+    let fails = ["sql", "SELECT a FROM 'dirty.csv'", "-o", "out.csv"];
+    assert_eq!(brimful(folder.path()).args(fails).output().unwrap().status.code(), Some(3));
+    assert_eq!(fs::read_to_string(&target).unwrap(), "old");
+    let works = ["sql", "SELECT city FROM 'sales.csv' LIMIT 1", "-o", "out.csv"];
+    assert_eq!(brimful(folder.path()).args(works).output().unwrap().status.code(), Some(0));
+    assert_eq!(fs::read_to_string(&target).unwrap(), "city\nOslo\n");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
+}
+
+#[test]
+fn plans_are_shown_as_text_and_json() {
+    check(
+        &["explain", "SELECT city FROM 'sales.csv' WHERE price > 2"],
+        expect![[r#"
+        exit 0
+        out| Output: in order
+        out|   Scan: csv sales.csv, 1 of 3 columns, where price > 2
+    "#]],
+    );
+    let folder = inputs();
+    let args = ["explain", "--analyze", "--format", "json", "SELECT count(*) AS n FROM 'sales.csv'"];
+    let output = brimful(folder.path()).args(args).output().unwrap();
+    let metrics: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((metrics["rows_in"].as_u64(), metrics["rows_out"].as_u64()), (Some(3), Some(1)));
+    let names: Vec<_> = metrics["operators"].as_array().unwrap().iter().map(|node| node["name"].as_str()).collect();
+    assert_eq!((names.first(), names.last()), (Some(&Some("Scan")), Some(&Some("Output"))));
+}
+
+#[test]
+fn metrics_are_written_beside_the_result() {
+    let folder = inputs();
+    let args = ["sql", "SELECT DISTINCT city FROM 'sales.csv'", "--metrics", "m.json", "--memory-budget", "1GiB"];
+    assert_eq!(brimful(folder.path()).args(args).output().unwrap().status.code(), Some(0));
+    let text = fs::read_to_string(folder.path().join("m.json")).unwrap();
+    let metrics: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(metrics["rows_out"], 2);
+    assert_eq!(metrics["budget_bytes"], 1 << 30);
+    assert!(metrics["peak_resident_bytes"].as_u64().unwrap() < 1 << 30);
+}
+
+#[test]
+fn help_teaches_with_examples() {
+    let folder = inputs();
+    for args in [&["--help"][..], &["sql", "--help"]] {
+        let output = brimful(folder.path()).args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        assert!(String::from_utf8(output.stdout).unwrap().contains("Examples:"), "{args:?}");
+    }
+}
+
+/// A query over so many links to one file that it runs for many seconds.
+fn long_running(folder: &Path) -> Command {
+    let first = folder.join("part0.csv");
+    let mut file = std::io::BufWriter::new(fs::File::create(&first).unwrap());
+    writeln!(file, "k,v").unwrap();
+    (0..200_000).for_each(|n| writeln!(file, "key{},{n}", n * 7919 % 200_000).unwrap());
+    drop(file);
+    (1..1000).for_each(|n| fs::hard_link(&first, folder.join(format!("part{n}.csv"))).unwrap());
+    fs::create_dir(folder.join("spill")).unwrap();
+    let mut command = brimful(folder);
+    command.args(["sql", "--spill-dir", "spill", "--memory-budget", "256MiB"]).stdout(Stdio::piped());
+    command
+}
+
+fn wait(mut child: Child, at_most: Duration) -> Option<i32> {
+    let started = Instant::now();
+    while started.elapsed() < at_most {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    panic!("the process did not end within {at_most:?}");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_query_quietly() {
+    let folder = TempDir::new().unwrap();
+    let mut child =
+        long_running(folder.path()).arg("SELECT k, v FROM 'part*.csv'").stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "k,v");
+    assert_eq!(lines.next().unwrap().unwrap(), "key0,0");
+    drop(lines);
+    let errors = child.stderr.take().unwrap();
+    assert_eq!(wait(child, Duration::from_secs(10)), Some(0));
+    assert_eq!(std::io::read_to_string(errors).unwrap(), "");
+}
+
+#[test]
+fn signals_end_the_query_within_half_a_second_and_leave_nothing() {
+    let folder = TempDir::new().unwrap();
+    let mut command = long_running(folder.path());
+    command.args(["SELECT k, v, count(*) FROM 'part*.csv' GROUP BY k, v ORDER BY v", "-o", "result.csv"]);
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let child = command.spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
+        assert_eq!(wait(child, Duration::from_millis(500)), Some(code));
+        assert_eq!(fs::read_dir(folder.path().join("spill")).unwrap().count(), 0);
+        let others = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(
+            others.filter(|name| !name.to_str().unwrap().starts_with("part")).count(),
+            1,
+            "only the spill folder"
+        );
+    }
+}
