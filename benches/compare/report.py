@@ -18,7 +18,8 @@ def table(header, rows):
     """A Markdown table with aligned columns: numbers right, the rest left."""
     cells = [header] + [[str(cell) for cell in row] for row in rows]
     widths = [max(len(row[idx]) for row in cells) for idx in range(len(header))]
-    is_number = [all(row[idx][:1].isdigit() or row[idx] in ("", "-") for row in cells[1:]) for idx in range(len(header))]
+    columns = list(zip(*cells[1:]))
+    is_number = [all(cell[:1].isdigit() or cell in ("", "-") for cell in column) for column in columns]
     lines = []
     for row in cells:
         padded = [c.rjust(w) if right else c.ljust(w) for c, w, right in zip(row, widths, is_number)]

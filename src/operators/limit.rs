@@ -308,7 +308,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::operators::testing::{batches, run_transform, show, task_context};
+    use crate::exec::Source;
+    use crate::operators::testing::{Scripted, batches, run_transform, show, task_context};
 
     fn check(limit: Limit, input: &str, expected: Expect) {
         expected.assert_eq(&show(&run_transform(&limit, batches(input))));
@@ -381,6 +382,44 @@ mod tests {
         assert_eq!(second.flush(&mut emit).unwrap(), Flow::Done);
     }
 
+    #[test]
+    fn threads_that_wait_for_each_other_come_to_an_end() {
+        let text = (0..300).map(|n| format!("{} | {} {}", 3 * n, 3 * n + 1, 3 * n + 2)).collect::<Vec<_>>().join(";");
+        for (offset, fetch, expected) in [(0, Some(1), 0..1), (100, Some(500), 100..600), (850, None, 850..900)] {
+            let (limit, source) = (Limit::new(offset, fetch, true), Scripted::new(batches(&text)));
+            let output = std::sync::Mutex::new(Vec::new());
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        let mut cx = task_context();
+                        cx.memory = crate::memory::Memory::with_governed(1 << 20, 1);
+                        let (mut local, mut source) = (limit.local(&cx).unwrap(), source.local(&cx).unwrap());
+                        let mut emit = |batch: Batch| {
+                            output.lock().unwrap().push(batch);
+                            Ok(Flow::More)
+                        };
+                        while let Some(batch) = source.next().unwrap() {
+                            if local.push(batch, &mut emit).unwrap() == Flow::Done {
+                                break;
+                            }
+                        }
+                        local.flush(&mut emit).unwrap();
+                    });
+                }
+            });
+            let mut output = output.into_inner().unwrap();
+            output.sort_by_key(|batch| batch.sequence);
+            assert_eq!(values(&output), expected.collect::<Vec<i64>>());
+        }
+    }
+
+    fn values(batches: &[Batch]) -> Vec<i64> {
+        use arrow::array::AsArray;
+        let column =
+            |batch: &Batch| batch.data.column(0).as_primitive::<arrow::datatypes::Int64Type>().values().to_vec();
+        batches.iter().flat_map(column).collect()
+    }
+
     proptest! {
         /// Whatever two workers do when, the first rows come out, and every morsel ends.
         #[test]
@@ -395,10 +434,7 @@ mod tests {
             }).collect::<Vec<_>>().join("|")).collect::<Vec<_>>().join(";");
             let input = batches(&text);
             let output = interleave(&Limit::new(offset, Some(fetch), true), &input, &choices);
-            let rows: Vec<i64> = output.iter().flat_map(|batch| {
-                use arrow::array::AsArray;
-                batch.data.column(0).as_primitive::<arrow::datatypes::Int64Type>().values().to_vec()
-            }).collect();
+            let rows = values(&output);
             let expected: Vec<i64> = (1..=n).skip(offset as usize).take(fetch as usize).collect();
             prop_assert_eq!(rows, expected);
             let mut ends: Vec<u64> = output.iter().filter(|b| b.last_of_morsel).map(|b| b.sequence.morsel).collect();

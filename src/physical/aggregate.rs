@@ -16,7 +16,7 @@ use super::expression::plain_column;
 use super::failure::query_failure;
 use super::grouping_sets;
 use super::library::Library;
-use super::lower::{Lowering, Stream};
+use super::lower::{Lowering, Stream, Wishes};
 use super::statistics;
 use super::table::FileTable;
 use super::text::Namer;
@@ -77,7 +77,7 @@ impl Lowering<'_> {
     pub(super) fn lower_distinct(&mut self, input: &LogicalPlan) -> Result<Stream> {
         let schema = input.schema().inner().clone();
         let n_columns = schema.fields().len();
-        let stream = self.lower_plan(input, &vec![true; n_columns])?;
+        let stream = self.lower_plan(input, &Wishes { dictionary: vec![true; n_columns], in_order: false })?;
         let spec = AggregateSpec {
             input: stream.schema.clone(),
             keys: (0..n_columns).collect(),
@@ -142,7 +142,7 @@ impl Lowering<'_> {
         let n_columns = schema.fields().len();
         let columns =
             inputs.exprs.iter().map(|expr| self.compile_column(expr, inputs.plan)).collect::<Result<Vec<_>>>()?;
-        let mut wants_dictionary = vec![false; n_columns];
+        let mut wishes = Wishes::none(n_columns);
         for &key in keys {
             if let Column::Input(idx) = columns[key] {
                 // An argument or condition over the key reads its values, not its codes.
@@ -150,10 +150,10 @@ impl Lowering<'_> {
                     let refers = || expr.column_refs().iter().any(|c| schema.maybe_index_of_column(c) == Some(idx));
                     !keys.contains(&other) && refers()
                 });
-                wants_dictionary[idx] = !read_otherwise;
+                wishes.dictionary[idx] = !read_otherwise;
             }
         }
-        let stream = self.lower_plan(inputs.plan, &wants_dictionary)?;
+        let stream = self.lower_plan(inputs.plan, &wishes)?;
         let plain: Option<Vec<usize>> = inputs.exprs.iter().map(|expr| plain_column(expr, schema.as_ref())).collect();
         if let Some(plain) = plain.filter(|_| !keys_first) {
             return Ok((stream, plain));

@@ -131,3 +131,48 @@ pub(super) fn plain_column(expr: &Expr, schema: &DFSchema) -> Option<usize> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{DictionaryArray, Int32Array, StringArray};
+    use arrow::datatypes::{DataType, Field, Int32Type};
+    use datafusion_expr::{cast as cast_expr, col, lit};
+
+    use super::*;
+
+    /// Evaluates over `values[keys]`, once as a dictionary and once spelled out; both must say the same.
+    fn check(expr: Expr, values: Vec<&str>, keys: Vec<Option<i32>>, expected: &str) {
+        let schema = Schema::new(vec![Field::new("a", DataType::Utf8, true)]);
+        let schema = DFSchema::try_from(schema).unwrap();
+        let evaluator = Evaluator::compile(&expr, &schema, &ExecutionProps::new()).unwrap();
+        let values = Arc::new(StringArray::from(values));
+        let dictionary: ArrayRef =
+            Arc::new(DictionaryArray::<Int32Type>::try_new(Int32Array::from(keys), values).unwrap());
+        let plain = cast(&dictionary, &DataType::Utf8).unwrap();
+        let n_rows = plain.len();
+        let by_value = evaluator.evaluate_columns(&[dictionary], n_rows).unwrap();
+        assert_eq!(&by_value, &evaluator.evaluate_columns(&[plain], n_rows).unwrap(), "{expr}");
+        assert_eq!(format!("{by_value:?}").replace(['\n', ' '], ""), expected, "{expr}");
+    }
+
+    #[test]
+    fn a_dictionary_gives_what_its_rows_give() {
+        let keys = || vec![Some(1), None, Some(0), Some(1), Some(1)];
+        check(col("a").eq(lit("y")), vec!["x", "y"], keys(), "BooleanArray[true,null,false,true,true,]");
+        check(col("a").is_null(), vec!["x", "y"], keys(), "BooleanArray[false,true,false,false,false,]");
+        let no_null = || vec![Some(1), Some(1), Some(0), Some(1)];
+        check(col("a").eq(lit("y")), vec!["x", "y"], no_null(), "BooleanArray[true,true,false,true,]");
+    }
+
+    #[test]
+    fn a_value_that_no_row_has_does_not_fail() {
+        let number = || cast_expr(col("a"), DataType::Int64);
+        check(
+            number(),
+            vec!["1", "2", "x"],
+            vec![Some(1), Some(0), Some(1), None],
+            "PrimitiveArray<Int64>[2,1,2,null,]",
+        );
+        check(number(), vec!["x"], vec![None, None], "PrimitiveArray<Int64>[null,null,]");
+    }
+}

@@ -36,7 +36,7 @@ pub fn lower(
 ) -> Result<Query> {
     let mut lowering = Lowering::new(plan, cx);
     let n_columns = plan.schema().fields().len();
-    let stream = lowering.lower_plan(plan, &vec![false; n_columns])?;
+    let stream = lowering.lower_plan(plan, &Wishes::none(n_columns).in_order())?;
     let sink = output(stream.schema.clone(), stream.ordered)?;
     let order = if stream.ordered { "in order" } else { "" };
     let node =
@@ -69,6 +69,40 @@ pub(super) struct Stream {
 struct Part {
     source: Step<dyn Source>,
     transforms: Vec<Step<dyn Transform>>,
+}
+
+/// What whoever reads a stream would like.
+#[derive(Clone)]
+pub(super) struct Wishes {
+    /// For every column whether the reader profits from a dictionary.
+    pub(super) dictionary: Vec<bool>,
+    /// Whether the reader waits for the order of the input.
+    pub(super) in_order: bool,
+}
+
+impl Wishes {
+    /// No dictionaries among `n_columns`, any order.
+    pub(super) fn none(n_columns: usize) -> Self {
+        Wishes { dictionary: vec![false; n_columns], in_order: false }
+    }
+
+    fn in_order(self) -> Self {
+        Wishes { in_order: true, ..self }
+    }
+
+    /// The same wishes for the `n_inputs` columns that `columns` are made of: an input column should be a dictionary when
+    /// it is passed on as it is, and every reader of it wants one.
+    fn through(&self, columns: &[Column], n_inputs: usize) -> Self {
+        let mut dictionary = vec![None; n_inputs];
+        for (column, wanted) in columns.iter().zip(&self.dictionary) {
+            if let Column::Input(idx) = column {
+                let wish: &mut Option<bool> = &mut dictionary[*idx];
+                *wish = Some(wish.unwrap_or(true) && *wanted);
+            }
+        }
+        let dictionary = dictionary.into_iter().map(|wish| wish.unwrap_or(false)).collect();
+        Wishes { dictionary, in_order: self.in_order }
+    }
 }
 
 impl Stream {
@@ -126,21 +160,21 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// `wants_dictionary` says for every column of `plan` whether whoever reads it profits from a dictionary.
-    pub(super) fn lower_plan(&mut self, plan: &LogicalPlan, wants_dictionary: &[bool]) -> Result<Stream> {
+    /// Lowers `plan` for a reader with `wishes`.
+    pub(super) fn lower_plan(&mut self, plan: &LogicalPlan, wishes: &Wishes) -> Result<Stream> {
         match plan {
-            LogicalPlan::TableScan(scan) => self.lower_scan(scan, wants_dictionary),
+            LogicalPlan::TableScan(scan) => self.lower_scan(scan, wishes),
             LogicalPlan::Projection(projection) => {
-                self.lower_projection(&projection.expr, &projection.input, plan, wants_dictionary)
+                self.lower_projection(&projection.expr, &projection.input, plan, wishes)
             }
-            LogicalPlan::Filter(filter) => self.lower_filter(&filter.predicate, &filter.input, wants_dictionary),
-            LogicalPlan::Limit(limit) => self.lower_limit(limit, wants_dictionary),
+            LogicalPlan::Filter(filter) => self.lower_filter(&filter.predicate, &filter.input, wishes),
+            LogicalPlan::Limit(limit) => self.lower_limit(limit, wishes),
             LogicalPlan::Sort(sort) => self.lower_sort(sort),
             LogicalPlan::Aggregate(aggregate) => self.lower_aggregate(aggregate),
             LogicalPlan::Distinct(Distinct::All(input)) => self.lower_distinct(input),
-            LogicalPlan::Union(union) => self.lower_union(&union.inputs, plan, wants_dictionary),
+            LogicalPlan::Union(union) => self.lower_union(&union.inputs, plan, wishes),
             LogicalPlan::SubqueryAlias(alias) => {
-                let stream = self.lower_plan(&alias.input, wants_dictionary)?;
+                let stream = self.lower_plan(&alias.input, wishes)?;
                 Ok(Stream { schema: plan.schema().inner().clone(), ..stream })
             }
             LogicalPlan::Values(values) => self.lower_values(&values.values, plan),
@@ -168,11 +202,10 @@ impl<'a> Lowering<'a> {
         exprs: &[Expr],
         input: &LogicalPlan,
         plan: &LogicalPlan,
-        wants_dictionary: &[bool],
+        wishes: &Wishes,
     ) -> Result<Stream> {
         let columns = exprs.iter().map(|expr| self.compile_column(expr, input)).collect::<Result<Vec<_>>>()?;
-        let wanted_of_input = dictionary_wishes(&columns, wants_dictionary, input.schema().fields().len());
-        let stream = self.lower_plan(input, &wanted_of_input)?;
+        let stream = self.lower_plan(input, &wishes.through(&columns, input.schema().fields().len()))?;
         let schema = plan.schema().inner().clone();
         let same = columns.len() == stream.schema.fields().len()
             && columns.iter().enumerate().all(|(idx, column)| matches!(column, Column::Input(i) if *i == idx))
@@ -192,15 +225,15 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    fn lower_filter(&mut self, predicate: &Expr, input: &LogicalPlan, wants_dictionary: &[bool]) -> Result<Stream> {
+    fn lower_filter(&mut self, predicate: &Expr, input: &LogicalPlan, wishes: &Wishes) -> Result<Stream> {
         let evaluator = Evaluator::compile(predicate, input.schema(), &self.props)?;
-        let stream = self.lower_plan(input, wants_dictionary)?;
+        let stream = self.lower_plan(input, wishes)?;
         let node = self.add_step_node("Filter", self.namer.text(predicate), &stream);
         let schema = stream.schema.clone();
         Ok(stream.then(node, Arc::new(Filter::new(Arc::new(evaluator))), schema))
     }
 
-    fn lower_limit(&mut self, limit: &datafusion_expr::Limit, wants_dictionary: &[bool]) -> Result<Stream> {
+    fn lower_limit(&mut self, limit: &datafusion_expr::Limit, wishes: &Wishes) -> Result<Stream> {
         let not_constant = || Error::usage("LIMIT and OFFSET must be constant numbers");
         let offset = match limit.get_skip_type().map_err(query_failure)? {
             SkipType::Literal(offset) => offset as u64,
@@ -210,7 +243,7 @@ impl<'a> Lowering<'a> {
             FetchType::Literal(fetch) => fetch.map(|fetch| fetch as u64),
             FetchType::UnsupportedExpr => return Err(not_constant()),
         };
-        let stream = self.lower_plan(&limit.input, wants_dictionary)?;
+        let stream = self.lower_plan(&limit.input, &wishes.clone().in_order())?;
         let sorted_enough = matches!(limit.input.as_ref(), LogicalPlan::Sort(sort)
             if offset == 0 && fetch.is_some() && sort.fetch.map(|fetch| fetch as u64) == fetch);
         if sorted_enough {
@@ -231,17 +264,12 @@ impl<'a> Lowering<'a> {
         stream.then(node, Arc::new(limit), schema)
     }
 
-    fn lower_union(
-        &mut self,
-        inputs: &[Arc<LogicalPlan>],
-        plan: &LogicalPlan,
-        wants_dictionary: &[bool],
-    ) -> Result<Stream> {
+    fn lower_union(&mut self, inputs: &[Arc<LogicalPlan>], plan: &LogicalPlan, wishes: &Wishes) -> Result<Stream> {
         let schema = plan.schema().inner().clone();
         let mut parts: Vec<Part> = Vec::new();
         let (mut tops, mut ordered) = (Vec::new(), true);
         for input in inputs {
-            let stream = self.lower_plan(input, wants_dictionary)?;
+            let stream = self.lower_plan(input, wishes)?;
             let stream = self.rename(stream, &schema);
             tops.push(stream.top());
             ordered &= stream.ordered;
@@ -293,18 +321,6 @@ impl<'a> Lowering<'a> {
         let schema = rows.schema();
         Stream::new(Step { node, role: Arc::new(Values::new(rows)) }, schema, true)
     }
-}
-
-/// The input columns that profit from a dictionary: read only as they are, by outputs that want one.
-fn dictionary_wishes(columns: &[Column], wants_dictionary: &[bool], n_inputs: usize) -> Vec<bool> {
-    let mut wanted = vec![None; n_inputs];
-    for (column, wants) in columns.iter().zip(wants_dictionary) {
-        if let Column::Input(idx) = column {
-            let wish: &mut Option<bool> = &mut wanted[*idx];
-            *wish = Some(wish.unwrap_or(true) && *wants);
-        }
-    }
-    wanted.into_iter().map(|wish| wish.unwrap_or(false)).collect()
 }
 
 fn unsupported(plan: &LogicalPlan) -> Error {

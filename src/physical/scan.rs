@@ -10,7 +10,7 @@ use datafusion_expr::{Expr, TableScan};
 use super::comparison::implied_comparisons;
 use super::expression::Evaluator;
 use super::failure::query_failure;
-use super::lower::{Lowering, Stream};
+use super::lower::{Lowering, Stream, Wishes};
 use super::table::FileTable;
 use super::text::Namer;
 use crate::error::{Error, Result};
@@ -37,8 +37,7 @@ impl RowFilter for ScanFilter {
 }
 
 impl Lowering<'_> {
-    /// `wants_dictionary` says for every produced column whether the operators above profit from a dictionary.
-    pub(super) fn lower_scan(&mut self, scan: &TableScan, wants_dictionary: &[bool]) -> Result<Stream> {
+    pub(super) fn lower_scan(&mut self, scan: &TableScan, wishes: &Wishes) -> Result<Stream> {
         let Some(source) = scan.source.downcast_ref::<FileTable>() else {
             return Err(Error::query(format!("{} is not a table of files", scan.table_name)));
         };
@@ -46,16 +45,19 @@ impl Lowering<'_> {
         let schema = table.schema();
         let projection = scan.projection.clone().unwrap_or_else(|| (0..schema.fields().len()).collect());
         let qualified = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &schema).map_err(query_failure)?;
-        let mut request = ScanRequest::default();
+        let mut request = ScanRequest { in_order: wishes.in_order, ..ScanRequest::default() };
         for filter in &scan.filters {
             let evaluator = Evaluator::compile(filter, &qualified, self.props())?;
             request.filters.push(Arc::new(ScanFilter { evaluator }));
             request.comparisons.extend(implied_comparisons(filter, &schema));
         }
-        let wanted = projection.iter().zip(wants_dictionary).filter(|(_, wanted)| **wanted).map(|(idx, _)| *idx);
-        request.dictionary_columns = wanted.filter(|&idx| is_text(schema.field(idx).data_type())).collect();
+        let is_text = |&idx: &usize| is_text(schema.field(idx).data_type());
+        let wanted = projection.iter().zip(&wishes.dictionary).filter(|(_, wanted)| **wanted).map(|(idx, _)| *idx);
+        request.dictionary_columns = wanted.filter(is_text).collect();
+        let filtered_by_value = filtered_by_value(&request.filters);
+        let only_filtered = filtered_by_value.into_iter().filter(|idx| is_text(idx) && !projection.contains(idx));
+        request.dictionary_columns.extend(only_filtered);
         request.projection = projection;
-
         let detail = describe(&table.describe(), &request, &scan.filters, &schema, &self.namer);
         let scan_of_table = table.scan(request)?;
         let node =
@@ -63,6 +65,22 @@ impl Lowering<'_> {
         let source = Step { node, role: scan_of_table.source };
         Ok(Stream::new(source, scan.projected_schema.inner().clone(), true))
     }
+}
+
+/// Columns that are read by filters over that column alone, which look at each value of a dictionary once.
+fn filtered_by_value(filters: &[Arc<dyn RowFilter>]) -> Vec<usize> {
+    let mut alone: Vec<usize> = Vec::new();
+    for filter in filters {
+        if let &[column] = filter.columns()
+            && !alone.contains(&column)
+        {
+            alone.push(column);
+        }
+    }
+    alone.retain(|column| {
+        filters.iter().all(|filter| filter.columns().len() == 1 || !filter.columns().contains(column))
+    });
+    alone
 }
 
 fn is_text(data_type: &DataType) -> bool {

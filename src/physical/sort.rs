@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_expr::{Expr, ExprSchemable, Sort};
 
 use super::failure::query_failure;
-use super::lower::{Lowering, Stream};
+use super::lower::{Lowering, Stream, Wishes};
 use crate::error::Result;
 use crate::exec::{Node, Report, Sink, Source, Step};
 use crate::operators::project::Column;
@@ -42,7 +42,7 @@ impl Lowering<'_> {
             };
             keys.push(SortKey { column, descending: !key.asc, nulls_first: key.nulls_first });
         }
-        let mut stream = self.lower_plan(input, &vec![false; n_columns])?;
+        let mut stream = self.lower_plan(input, &Wishes::none(n_columns))?;
         if keys.is_empty() {
             return Ok(match sort.fetch {
                 Some(fetch) => self.limit(stream, 0, Some(fetch as u64)),

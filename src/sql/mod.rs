@@ -24,8 +24,8 @@ use crate::plan;
 
 use catalog::Catalog;
 
-/// Stack of the planning thread. Only touched pages become resident; 10,000 conditions in a chain take about 20 MiB.
-const STACK_BYTES: usize = 256 << 20;
+/// Stack of the planning thread: enough for thousands of conditions in a chain. Only touched pages become resident.
+const STACK_BYTES: usize = 64 << 20;
 
 /// A query that was understood, and what to do with it.
 #[derive(Debug, Clone)]

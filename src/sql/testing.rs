@@ -18,6 +18,7 @@ pub struct MemTable {
     name: String,
     schema: SchemaRef,
     batches: Vec<RecordBatch>,
+    in_order: Arc<Mutex<Vec<bool>>>,
 }
 
 impl Table for MemTable {
@@ -32,6 +33,7 @@ impl Table for MemTable {
     }
 
     fn scan(&self, request: ScanRequest) -> Result<Scan> {
+        self.in_order.lock().unwrap().push(request.in_order);
         let batches = self.batches.iter().enumerate().map(|(morsel, batch)| {
             let sequence = Sequence { morsel: morsel as u64, batch: 0 };
             Ok(Batch { data: scan_batch(batch, &request)?, sequence, last_of_morsel: true })
@@ -70,7 +72,11 @@ impl Report for NoReport {
 
 /// `sales.csv` (id Utf8, Price Float64, qty Int64, day Date32 as days, note Utf8) in two batches; `one.csv` (x Int64) with
 /// 1; `empty.csv` (x Int64).
-pub struct TestTables;
+#[derive(Default)]
+pub struct TestTables {
+    /// For every scan whether it was asked to keep the order.
+    pub in_order: Arc<Mutex<Vec<bool>>>,
+}
 
 impl OpenTable for TestTables {
     fn open(&self, path: &str, _memory: &Memory) -> Result<Arc<dyn Table>> {
@@ -84,7 +90,12 @@ impl OpenTable for TestTables {
             "empty.csv" => vec![numbers(&[])],
             _ => return Err(Error::data(format!("cannot read {path}: no such file"))),
         };
-        Ok(Arc::new(MemTable { name: path.to_string(), schema: batches[0].schema(), batches }))
+        Ok(Arc::new(MemTable {
+            name: path.to_string(),
+            schema: batches[0].schema(),
+            batches,
+            in_order: self.in_order.clone(),
+        }))
     }
 }
 

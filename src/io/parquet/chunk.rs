@@ -162,11 +162,12 @@ impl ChunkPages {
             return Err(self.damaged("a page has more values than the column chunk"));
         }
         let largest = header.uncompressed_bytes.max(header.compressed_bytes);
-        if largest > self.limits.max_page_bytes {
-            let limit = self.limits.max_page_bytes;
-            return Err(self
-                .damaged(format!("a page of {largest} bytes is above the limit of {limit}"))
-                .with_hint("if the file is sound, raise the limit with --max-page-bytes"));
+        let limit = self.limits.max_page_bytes;
+        if largest > limit {
+            let (path, at) = (self.window.file.path().display(), &self.place);
+            let what = format!("a page of {largest} bytes is above the limit of {limit}");
+            let message = format!("{path}: row group {}, column {}: {what}", at.row_group, at.column);
+            return Err(Error::data(message).with_hint("if the file is sound, raise the limit with --max-page-bytes"));
         }
         Ok(())
     }

@@ -51,6 +51,19 @@ impl Default for ParquetSinkOptions {
 }
 
 impl ParquetCompression {
+    /// What one compressor holds, measured on pages of up to 1 MiB.
+    fn context_bytes(self) -> u64 {
+        match self {
+            ParquetCompression::Zstd(..=2) => 704 << 10,
+            ParquetCompression::Zstd(..=5) => 2 << 20,
+            ParquetCompression::Zstd(..=9) => 5 << 20,
+            ParquetCompression::Zstd(..=15) => 16 << 20,
+            ParquetCompression::Zstd(_) => 32 << 20,
+            ParquetCompression::Snappy | ParquetCompression::Lz4 => 64 << 10,
+            ParquetCompression::None => 0,
+        }
+    }
+
     fn codec(self) -> Result<Compression> {
         Ok(match self {
             ParquetCompression::Zstd(level) => {
@@ -82,6 +95,10 @@ pub(super) struct Encoding {
     pub(super) group_bytes: u64,
     /// Rows at which a row group ends.
     pub(super) group_rows: usize,
+    /// Row groups that may be under construction at once.
+    pub(super) max_builders: usize,
+    /// What the compressors of one row group hold from the first page on.
+    codec_bytes: u64,
     memory: Memory,
 }
 
@@ -118,14 +135,28 @@ impl Encoding {
             .and_then(ArrowWriter::into_serialized_writer);
         let (file, factory) = writer.map_err(|error| write_failed(error, &target))?;
         let fields = schema.fields().iter().map(|field| field.as_ref().clone()).collect();
-        let group_rows = options.row_group_rows.max(1);
-        Ok((file, Encoding { factory, fields, group_bytes, group_rows, memory: memory.clone() }))
+        let n_leaves = file.schema_descr().num_columns() as u64;
+        let codec_bytes = n_leaves * options.compression.context_bytes();
+        let one_builder = codec_bytes + n_leaves * 2 * page_bytes as u64;
+        let affordable = memory.governed_bytes() / GROUPS_SHARE / one_builder.max(1);
+        let encoding = Encoding {
+            factory,
+            fields,
+            group_bytes,
+            group_rows: options.row_group_rows.max(1),
+            max_builders: affordable.clamp(1, threads) as usize,
+            codec_bytes,
+            memory: memory.clone(),
+        };
+        Ok((file, encoding))
     }
 
     /// An empty row group.
     pub(super) fn row_group(&self) -> Result<RowGroupBuilder> {
+        let mut reserved = self.memory.reserve("Output");
+        reserved.try_grow(self.codec_bytes)?;
         let writers = self.factory.create_column_writers(0).map_err(encoding_failed)?;
-        Ok(RowGroupBuilder { writers, n_rows: 0, reserved: self.memory.reserve("Output") })
+        Ok(RowGroupBuilder { writers, n_rows: 0, reserved })
     }
 }
 
@@ -176,7 +207,7 @@ impl RowGroupBuilder {
         self.n_rows += batch.num_rows();
         let held: usize = self.writers.iter().map(ArrowColumnWriter::memory_size).sum();
         // What is held already cannot be refused any more; the next batch is.
-        let _ = self.reserved.try_resize(held as u64);
+        let _ = self.reserved.try_resize(encoding.codec_bytes + held as u64);
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 
-use super::input::{InputFile, from_parquet};
+use super::input::{InputFile, from_parquet, guarded};
 use super::schema::{FileColumn, FileSchema};
 use crate::error::{Error, Result};
 use crate::memory::{Memory, Reservation};
@@ -92,7 +92,7 @@ fn read_metadata(input: &InputFile, reserved: &mut Reservation) -> Result<Parque
 }
 
 fn decode(input: &InputFile, footer: &[u8]) -> Result<ParquetMetaData> {
-    ParquetMetaDataReader::decode_metadata(footer)
+    guarded(|| ParquetMetaDataReader::decode_metadata(footer))
         .map_err(|error| from_parquet(error, |what| input.damaged(format!("its footer: {what}"))))
 }
 

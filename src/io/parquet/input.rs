@@ -83,6 +83,12 @@ impl ChunkReader for InputFile {
     }
 }
 
+/// Runs `decode`, which the format library may leave by a panic when bytes contradict each other.
+pub(super) fn guarded<T>(decode: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    let contradiction = |_| Err(ParquetError::General("its bytes contradict each other".into()));
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode)).unwrap_or_else(contradiction)
+}
+
 /// Carries our error through the format library.
 pub(super) fn into_parquet(error: Error) -> ParquetError {
     ParquetError::External(Box::new(error))

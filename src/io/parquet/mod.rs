@@ -5,6 +5,8 @@
 mod batch_rows;
 mod chunk;
 mod columns;
+#[cfg(test)]
+mod damage_tests;
 mod decompress;
 mod encode;
 #[cfg(test)]

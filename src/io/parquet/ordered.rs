@@ -57,12 +57,13 @@ impl OrderedGroups {
         let sizes = memory.sizes();
         let window_bytes = 4 * (sizes.threads * sizes.batch_bytes) as u64;
         let group_bytes = shared.encoding.group_bytes;
+        let max_under_way = shared.encoding.max_builders;
         OrderedGroups {
             shared,
             memory: memory.clone(),
             reorder: Reorder::new(memory, "Output", window_bytes),
             group_bytes,
-            max_under_way: sizes.threads,
+            max_under_way,
             open: Mutex::new(OpenGroup::new(0, memory)),
             jobs: Mutex::default(),
             job_ended: Condvar::new(),

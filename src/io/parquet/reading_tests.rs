@@ -52,8 +52,8 @@ fn every_type_reads_back_as_the_format_library_reads_it() {
                     .set_writer_version(version)
                     .set_compression(compression)
                     .set_max_row_group_row_count(Some(row_group_rows));
-                write_file(&path, &[batch.clone()], properties.build());
-                let (table, memory) = open(&[path.clone()]);
+                write_file(&path, std::slice::from_ref(&batch), properties.build());
+                let (table, memory) = open(std::slice::from_ref(&path));
                 let expected = oracle(&path, &table.schema());
                 for n_workers in [1, 2, 8] {
                     let mut request = everything(&table);
@@ -97,8 +97,8 @@ fn every_codec_and_encoding_is_read() {
                     .set_column_dictionary_enabled(column.clone(), false)
                     .set_column_encoding(column, encoding);
             }
-            write_file(&path, &[batch.clone()], properties.build());
-            let (table, memory) = open(&[path.clone()]);
+            write_file(&path, std::slice::from_ref(&batch), properties.build());
+            let (table, memory) = open(std::slice::from_ref(&path));
             let batches = scan(&table, everything(&table), &memory, 2).unwrap();
             assert_eq!(rows(&table.schema(), &batches), batch, "{codec:?}");
         }
@@ -175,7 +175,7 @@ proptest! {
         let batch = RecordBatch::try_new(batch.schema(), columns).unwrap();
         let version = if version_two { WriterVersion::PARQUET_2_0 } else { WriterVersion::PARQUET_1_0 };
         let properties = small_pages().set_writer_version(version).set_max_row_group_row_count(Some(row_group_rows));
-        write_file(&path, &[batch.clone()], properties.build());
+        write_file(&path, std::slice::from_ref(&batch), properties.build());
 
         let memory = Memory::with_governed(governed_mib << 20, n_workers);
         let table = ParquetTable::open(&[path], ParquetOptions::default(), &memory).unwrap();
@@ -212,7 +212,7 @@ fn one_row_group_of_many_pages_is_read_by_all_workers() {
     let batch = RecordBatch::try_new(schema, vec![numbers, texts]).unwrap();
     write_file(
         &path,
-        &[batch.clone()],
+        std::slice::from_ref(&batch),
         small_pages().set_data_page_row_count_limit(1000).set_write_batch_size(500).build(),
     );
     // A budget that a whole row group of 6 MiB would not fit.
@@ -239,9 +239,13 @@ fn batches_keep_to_their_bytes_when_values_grow() {
     let texts: StringArray = lengths.map(|length| Some("x".repeat(length))).collect();
     let batch = RecordBatch::try_from_iter([("s", Arc::new(texts) as ArrayRef)]).unwrap();
     for dictionary in [false, true] {
-        write_file(&path, &[batch.clone()], WriterProperties::builder().set_dictionary_enabled(dictionary).build());
+        write_file(
+            &path,
+            std::slice::from_ref(&batch),
+            WriterProperties::builder().set_dictionary_enabled(dictionary).build(),
+        );
         let memory = Memory::with_governed(128 << 20, 1);
-        let table = ParquetTable::open(&[path.clone()], ParquetOptions::default(), &memory).unwrap();
+        let table = ParquetTable::open(std::slice::from_ref(&path), ParquetOptions::default(), &memory).unwrap();
         let batches = scan(&table, everything(&table), &memory, 1).unwrap();
         let largest = batches.iter().map(|batch| batch.data.get_array_memory_size()).max().unwrap();
         assert!(largest < 8 * memory.sizes().batch_bytes, "{largest}");
@@ -257,7 +261,11 @@ fn a_dictionary_stays_one_for_all_batches_of_a_row_group() {
     let many: StringArray = (0..50_000).map(|row| Some(format!("value {row}"))).collect();
     let batch =
         RecordBatch::try_from_iter([("few", Arc::new(few) as ArrayRef), ("many", Arc::new(many) as ArrayRef)]).unwrap();
-    write_file(&path, &[batch.clone()], WriterProperties::builder().set_dictionary_page_size_limit(10_000).build());
+    write_file(
+        &path,
+        std::slice::from_ref(&batch),
+        WriterProperties::builder().set_dictionary_page_size_limit(10_000).build(),
+    );
     let (table, memory) = open(&[path]);
     let mut request = everything(&table);
     request.dictionary_columns = vec![0, 1];
@@ -367,7 +375,7 @@ fn columns_may_be_none_repeated_or_in_any_order() {
     let path = folder.path().join("f.parquet");
     let batch = random_batch(&number_and_text(), 1000, 5);
     write_file(&path, &[batch], small_pages().build());
-    let (table, memory) = open(&[path.clone()]);
+    let (table, memory) = open(std::slice::from_ref(&path));
     let expected = oracle(&path, &table.schema());
     for projection in [vec![], vec![3, 0], vec![1, 1, 2]] {
         let request = ScanRequest { projection: projection.clone(), ..Default::default() };

@@ -3,7 +3,6 @@
 //! Memory: one set of pages a column, as `chunk` reserves them. Rows that are skipped cost nothing until the next read,
 //! and then whole pages are stepped over.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, new_null_array};
@@ -16,7 +15,7 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use super::chunk::{ChunkPages, OneChunk, PageLimits};
 use super::columns::{column_reader, first_leaf, row_bytes};
 use super::footer::OpenFile;
-use super::input::{from_parquet, into_parquet};
+use super::input::{from_parquet, guarded, into_parquet};
 use super::schema::{FileColumn, common_type};
 use crate::error::{Error, Result};
 use crate::memory::Memory;
@@ -165,11 +164,7 @@ impl PresentColumn {
     }
 
     fn read_runs(&mut self, runs: &[Run]) -> Result<ArrayRef, Failure> {
-        let decode = AssertUnwindSafe(|| self.decode_runs(runs));
-        // The decoders of the format library panic on some damaged pages.
-        let decoded = catch_unwind(decode)
-            .unwrap_or_else(|_| Err(ParquetError::General("its pages contradict themselves".into())));
-        decoded.map_err(|error| Failure { column: self.name.clone(), error })
+        guarded(|| self.decode_runs(runs)).map_err(|error| Failure { column: self.name.clone(), error })
     }
 
     fn decode_runs(&mut self, runs: &[Run]) -> Result<ArrayRef, ParquetError> {

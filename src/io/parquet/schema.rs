@@ -14,6 +14,7 @@ use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::ParquetMetaData;
 
 use super::columns::flat_leaf;
+use super::input::guarded;
 use crate::error::{Error, Result};
 
 /// The columns of one file.
@@ -37,8 +38,8 @@ impl FileSchema {
         let file = metadata.file_metadata();
         let descriptor = file.schema_descr();
         // An embedded Arrow schema that does not fit the file is ignored, as the format asks for.
-        let declared = parquet_to_arrow_schema(descriptor, file.key_value_metadata())
-            .or_else(|_| parquet_to_arrow_schema(descriptor, None))?;
+        let declared = guarded(|| parquet_to_arrow_schema(descriptor, file.key_value_metadata()))
+            .or_else(|_| guarded(|| parquet_to_arrow_schema(descriptor, None)))?;
         let roots = descriptor.root_schema().get_fields();
         if declared.fields().len() != roots.len() {
             return Err(ParquetError::General("a column has no fields".into()));

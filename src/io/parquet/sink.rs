@@ -8,20 +8,25 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use super::encode::{EncodedRowGroup, Encoding, FileWriter, ParquetSinkOptions, RowGroupBuilder, write_failed};
 use super::ordered::{OrderedGroups, OrderedSink};
 use super::row_group::total_row_bytes;
 use crate::error::{Error, Result};
-use crate::exec::{Batch, Flow, LocalSink, Sink, TaskContext};
+use crate::exec::{Batch, CancelToken, Flow, LocalSink, Sink, TaskContext};
 use crate::io::OutputFile;
 use crate::memory::{Memory, Reservation};
 
 /// What the footer keeps of a column chunk until the file is complete: metadata, statistics, page locations.
 const FOOTER_BYTES_PER_CHUNK: u64 = 1024;
+
+/// How long to wait before looking whether the query was cancelled.
+const CHECK_CANCEL_EVERY: Duration = Duration::from_millis(20);
 
 /// Writes a Parquet file that replaces its target when it is complete.
 pub struct ParquetSink {
@@ -31,7 +36,7 @@ pub struct ParquetSink {
 
 enum Order {
     /// Rows may come out in any order.
-    Free,
+    Free(Arc<FreeGroups>),
     /// Rows come out in the order of their sequence numbers.
     Kept(Arc<OrderedGroups>),
 }
@@ -88,7 +93,7 @@ impl ParquetSink {
         let shared = Arc::new(Shared { encoding, target, file: Mutex::new(file), failed: AtomicBool::new(false) });
         let order = match ordered {
             true => Order::Kept(Arc::new(OrderedGroups::new(shared.clone(), memory))),
-            false => Order::Free,
+            false => Order::Free(Arc::new(FreeGroups::new(shared.clone()))),
         };
         Ok(ParquetSink { shared, order })
     }
@@ -97,14 +102,15 @@ impl ParquetSink {
 impl Sink for ParquetSink {
     fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalSink>> {
         Ok(match &self.order {
-            Order::Free => Box::new(FreeSink { shared: self.shared.clone(), group: None }),
+            Order::Free(groups) => Box::new(FreeSink { groups: groups.clone(), cancel: cx.cancel.clone() }),
             Order::Kept(groups) => Box::new(OrderedSink::new(groups.clone(), cx)),
         })
     }
 
     fn finish(&self, _cx: &TaskContext) -> Result<()> {
-        if let Order::Kept(groups) = &self.order {
-            groups.finish()?;
+        match &self.order {
+            Order::Free(groups) => groups.finish()?,
+            Order::Kept(groups) => groups.finish()?,
         }
         self.shared.complete()
     }
@@ -185,53 +191,125 @@ impl Shared {
     }
 }
 
-/// One worker without an order to keep: it fills a row group of its own.
-struct FreeSink {
+/// Row groups under construction without an order to keep: at most one a worker, fewer when memory is short.
+pub(super) struct FreeGroups {
     shared: Arc<Shared>,
-    group: Option<RowGroupBuilder>,
+    state: Mutex<FreeState>,
+    returned: Condvar,
+}
+
+#[derive(Default)]
+struct FreeState {
+    idle: Vec<RowGroupBuilder>,
+    n_taken: usize,
+}
+
+/// A row group in the hands of a worker. Its place becomes free however the worker lets go of it.
+struct TakenGroup<'a> {
+    groups: &'a FreeGroups,
+    builder: Option<RowGroupBuilder>,
+}
+
+impl FreeGroups {
+    fn new(shared: Arc<Shared>) -> Self {
+        FreeGroups { shared, state: Mutex::default(), returned: Condvar::new() }
+    }
+
+    /// A row group that no other worker holds. Waits while all are taken, each for the encoding of one batch.
+    fn take(&self, cancel: &CancelToken) -> Result<TakenGroup<'_>> {
+        let mut state = self.lock();
+        loop {
+            if let Some(builder) = state.idle.pop() {
+                state.n_taken += 1;
+                return Ok(TakenGroup { groups: self, builder: Some(builder) });
+            }
+            if state.n_taken < self.shared.encoding.max_builders {
+                state.n_taken += 1;
+                return Ok(TakenGroup { groups: self, builder: None });
+            }
+            cancel.check()?;
+            let waited = self.returned.wait_timeout(state, CHECK_CANCEL_EVERY);
+            state = waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        }
+    }
+
+    fn add(&self, batch: &RecordBatch, cancel: &CancelToken) -> Result<()> {
+        let encoding = &self.shared.encoding;
+        let mut taken = self.take(cancel)?;
+        let mut rest = batch.clone();
+        while rest.num_rows() > 0 {
+            let mut group = taken.room_for(total_row_bytes(rest.columns()) as u64)?;
+            let room = encoding.group_rows.saturating_sub(group.n_rows()).max(1);
+            let n_rows = room.min(rest.num_rows());
+            group.write(encoding, &rest.slice(0, n_rows))?;
+            match group.is_full(encoding) {
+                true => self.shared.append_any(group.finish()?)?,
+                false => taken.builder = Some(group),
+            }
+            rest = rest.slice(n_rows, rest.num_rows() - n_rows);
+        }
+        Ok(())
+    }
+
+    /// Appends what is left.
+    fn finish(&self) -> Result<()> {
+        let idle = std::mem::take(&mut self.lock().idle);
+        idle.into_iter().try_for_each(|group| self.shared.append_any(group.finish()?))
+    }
+
+    /// Gives all memory back except that of the row group that asks.
+    fn append_idle(&self) -> Result<()> {
+        self.finish()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, FreeState> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl TakenGroup<'_> {
+    /// The row group with room for `bytes`; without memory for them, row groups are written out first.
+    fn room_for(&mut self, bytes: u64) -> Result<RowGroupBuilder> {
+        if let Some(mut group) = self.builder.take() {
+            if group.reserve(bytes).is_ok() {
+                return Ok(group);
+            }
+            self.groups.shared.append_any(group.finish()?)?;
+        }
+        let fresh = || {
+            let mut group = self.groups.shared.encoding.row_group()?;
+            group.reserve(bytes)?;
+            Ok(group)
+        };
+        fresh().or_else(|_: Error| {
+            self.groups.append_idle()?;
+            fresh()
+        })
+    }
+}
+
+impl Drop for TakenGroup<'_> {
+    fn drop(&mut self) {
+        let mut state = self.groups.lock();
+        state.n_taken -= 1;
+        state.idle.extend(self.builder.take());
+        self.groups.returned.notify_one();
+    }
+}
+
+/// One worker without an order to keep.
+struct FreeSink {
+    groups: Arc<FreeGroups>,
+    cancel: CancelToken,
 }
 
 impl LocalSink for FreeSink {
     fn push(&mut self, batch: Batch) -> Result<Flow> {
-        if batch.n_rows() == 0 {
-            return Ok(Flow::More);
-        }
-        let mut rest = batch.data;
-        loop {
-            let mut group = self.room_for(total_row_bytes(rest.columns()) as u64)?;
-            let room = self.shared.encoding.group_rows.saturating_sub(group.n_rows()).max(1);
-            let n_rows = room.min(rest.num_rows());
-            group.write(&self.shared.encoding, &rest.slice(0, n_rows))?;
-            match group.is_full(&self.shared.encoding) {
-                true => self.shared.append_any(group.finish()?)?,
-                false => self.group = Some(group),
-            }
-            if n_rows == rest.num_rows() {
-                return Ok(Flow::More);
-            }
-            rest = rest.slice(n_rows, rest.num_rows() - n_rows);
-        }
+        self.groups.add(&batch.data, &self.cancel)?;
+        Ok(Flow::More)
     }
 
-    fn combine(mut self: Box<Self>) -> Result<()> {
-        match self.group.take() {
-            Some(group) => self.shared.append_any(group.finish()?),
-            None => Ok(()),
-        }
-    }
-}
-
-impl FreeSink {
-    /// The row group under construction with room for `bytes`; without memory for them it is written out first.
-    fn room_for(&mut self, bytes: u64) -> Result<RowGroupBuilder> {
-        if let Some(mut group) = self.group.take() {
-            if group.reserve(bytes).is_ok() {
-                return Ok(group);
-            }
-            self.shared.append_any(group.finish()?)?;
-        }
-        let mut group = self.shared.encoding.row_group()?;
-        group.reserve(bytes)?;
-        Ok(group)
+    fn combine(self: Box<Self>) -> Result<()> {
+        Ok(())
     }
 }

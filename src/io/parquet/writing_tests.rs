@@ -38,10 +38,11 @@ fn write(
                 return local.combine();
             }
             let first = morsel as usize * per_morsel;
-            let last = (first + per_morsel).min(batches.len()) - 1;
-            for idx in first..=last {
-                let sequence = Sequence { morsel, batch: (idx - first) as u32 };
-                local.push(Batch { data: batches[idx].clone(), sequence, last_of_morsel: idx == last })?;
+            let own = &batches[first..(first + per_morsel).min(batches.len())];
+            for (number, batch) in own.iter().enumerate() {
+                let sequence = Sequence { morsel, batch: number as u32 };
+                let last_of_morsel = number + 1 == own.len();
+                local.push(Batch { data: batch.clone(), sequence, last_of_morsel })?;
             }
         }
     });
@@ -110,8 +111,8 @@ fn every_type_and_dictionaries_survive_writing() {
         let memory = Memory::with_governed(512 << 20, 1);
         let options = ParquetSinkOptions { compression, ..ParquetSinkOptions::default() };
         let sink = ParquetSink::new(&path, schema.clone(), &options, true, &memory).unwrap();
-        write(&sink, &[batch.clone()], 1, &memory, 1).unwrap();
-        let (table, memory) = open(&[path.clone()]);
+        write(&sink, std::slice::from_ref(&batch), 1, &memory, 1).unwrap();
+        let (table, memory) = open(std::slice::from_ref(&path));
         let found = rows(&table.schema(), &scan(&table, everything(&table), &memory, 1).unwrap());
         let columns = batch
             .columns()
@@ -150,7 +151,7 @@ fn no_rows_make_a_file_with_a_schema() {
         let memory = Memory::with_governed(64 << 20, 2);
         let sink = ParquetSink::new(&path, schema.clone(), &ParquetSinkOptions::default(), ordered, &memory).unwrap();
         write(&sink, &[RecordBatch::new_empty(schema.clone())], 1, &memory, 2).unwrap();
-        let (table, _) = open(&[path.clone()]);
+        let (table, _) = open(std::slice::from_ref(&path));
         assert_eq!(table.statistics().n_rows, Some(0));
         assert_eq!(table.schema().fields(), schema.fields());
     }

@@ -32,12 +32,14 @@ enum Mode {
     Appending { n_left: usize },
 }
 
-/// Rows after which probing is judged.
-const JUDGED_AFTER_ROWS: usize = 1 << 17;
-/// From this share of new groups on, looking keys up costs more than it saves.
-const MOSTLY_NEW: f64 = 0.9;
+/// Rows after which probing is judged. With 1 Mi rows of 50 million keys 99 % are new.
+const JUDGED_AFTER_ROWS: usize = 1 << 20;
+/// From this share of new groups on, looking keys up costs more than it saves, even when memory is plenty.
+const NEARLY_ALL_NEW: f64 = 0.99;
+/// From this share on, a table that has run out of memory has not saved enough to be tried again.
+const MOSTLY_NEW: f64 = 0.8;
 /// Rows appended before probing is tried again, in case the input has changed.
-const APPENDED_ROWS: usize = 1 << 21;
+const APPENDED_ROWS: usize = 1 << 24;
 
 impl Mode {
     const PROBING: Mode = Mode::Probing { n_rows: 0, n_new: 0 };
@@ -213,7 +215,7 @@ impl LocalAggregate {
                 Some(refused) if located.n_rows == 0 && self.table.n_rows() == 0 && self.table.pinned_bytes() == 0 => {
                     return Err(refused.into());
                 }
-                Some(_) => self.seal()?,
+                Some(_) => self.make_room()?,
                 None => {}
             }
         }
@@ -241,15 +243,12 @@ impl LocalAggregate {
             Mode::Probing { n_rows, n_new } => {
                 *n_rows += n_located;
                 *n_new += n_found_new;
-                if *n_rows < JUDGED_AFTER_ROWS {
-                    return Ok(());
-                }
-                let mostly_new = *n_new as f64 > *n_rows as f64 * MOSTLY_NEW;
-                self.mode = Mode::PROBING;
-                if mostly_new && self.library.is_none() {
-                    self.mode = Mode::Appending { n_left: APPENDED_ROWS };
-                    self.seal()?;
-                    self.table.drop_entries();
+                if *n_rows >= JUDGED_AFTER_ROWS {
+                    let nearly_all_new = *n_new as f64 > *n_rows as f64 * NEARLY_ALL_NEW;
+                    self.mode = Mode::PROBING;
+                    if nearly_all_new {
+                        self.start_appending()?;
+                    }
                 }
             }
             Mode::Appending { n_left } => {
@@ -261,6 +260,26 @@ impl LocalAggregate {
             }
         }
         Ok(())
+    }
+
+    fn start_appending(&mut self) -> Result<()> {
+        if self.library.is_none() {
+            self.mode = Mode::Appending { n_left: APPENDED_ROWS };
+            self.seal()?;
+            self.table.drop_entries();
+        }
+        Ok(())
+    }
+
+    /// Makes room when memory was refused: the table starts anew, or is given up when it saved little.
+    fn make_room(&mut self) -> Result<()> {
+        if let Mode::Probing { n_rows, n_new } = self.mode {
+            self.mode = Mode::PROBING;
+            if n_new as f64 > n_rows as f64 * MOSTLY_NEW && n_rows > RowScratch::MAX_ROWS {
+                return self.start_appending();
+            }
+        }
+        self.seal()
     }
 
     /// Adds rows `start..start + len` of the batch to the rows located last.
@@ -289,7 +308,7 @@ impl LocalAggregate {
 
     /// Gives memory back when this worker holds more than its share.
     fn keep_share(&mut self) -> Result<()> {
-        if self.table.pinned_bytes() as u64 > self.share_bytes { self.seal() } else { Ok(()) }
+        if self.table.pinned_bytes() as u64 > self.share_bytes { self.make_room() } else { Ok(()) }
     }
 
     /// Hands all pages to the pool and starts anew.

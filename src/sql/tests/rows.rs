@@ -1,0 +1,235 @@
+//! Which rows a query gives.
+
+use expect_test::expect;
+
+use super::{check, check_sorted, rows_of};
+
+#[test]
+fn rows_come_in_file_order() {
+    check(
+        "SELECT x + 1 AS y FROM 'many.csv' WHERE x % 10 < 2 LIMIT 5 OFFSET 1",
+        expect![[r#"
+        y
+        2
+        11
+        12
+        21
+        22"#]],
+    );
+    check(
+        "SELECT * FROM 'sales.csv' WHERE id = 'b'",
+        expect![[r#"
+        id, Price, qty, day, note
+        b, 2.0, 1, 1970-01-02, note b
+        b, 8.0, 2, 1970-01-05, note b"#]],
+    );
+    check(
+        "SELECT x FROM 'one.csv' UNION ALL SELECT x FROM 'many.csv' WHERE x > 20 LIMIT 3",
+        expect![[r#"
+        x
+        1
+        21
+        22"#]],
+    );
+}
+
+#[test]
+fn aggregates_of_every_kind() {
+    check_sorted(
+        "SELECT id, count(*), count(qty), sum(qty), avg(\"Price\"), min(day), max(note), \
+         sum(qty) FILTER (WHERE \"Price\" > 1) AS f FROM 'sales.csv' GROUP BY id",
+        expect![[r#"
+            id, count(*), count(qty), sum(qty), avg(Price), min(day), max(note), f
+            _, 1, 1, 2, 4.0, 1970-01-04, note -, 2
+            a, 2, 1, 3, 1.0, 1970-01-01, note a, 3
+            b, 2, 2, 3, 5.0, 1970-01-02, note b, 3
+            c, 1, 1, 7, 1.0, 1970-01-06, note c, _"#]],
+    );
+    check(
+        "SELECT count(*), sum(x), min(x), max(x), avg(x), stddev(x), median(x) FROM 'many.csv'",
+        expect![[r#"
+        count(*), sum(x), min(x), max(x), avg(x), stddev(x), median(x)
+        12, 192, 0, 32, 16.0, 11.708582710597772, 16.0"#]],
+    );
+    check(
+        "SELECT count(*), sum(x), max(x) FROM 'empty.csv'",
+        expect![[r#"
+        count(*), sum(x), max(x)
+        0, _, _"#]],
+    );
+    check(
+        "SELECT array_agg(x ORDER BY x DESC), first_value(x ORDER BY x DESC) FROM 'many.csv' WHERE x < 13",
+        expect![[r#"
+            array_agg(x) ORDER BY [x DESC NULLS FIRST], first_value(x) ORDER BY [x DESC NULLS FIRST]
+            [12, 11, 10, 2, 1, 0], 12"#]],
+    );
+    check(
+        "SELECT string_agg(id, '-' ORDER BY id), count(DISTINCT id), count(DISTINCT qty) FROM 'sales.csv'",
+        expect![[r#"
+            string_agg(id,'-') ORDER BY [id ASC NULLS LAST], count(DISTINCT id), count(DISTINCT qty)
+            a-a-b-b-c, 3, 4"#]],
+    );
+    check(
+        "SELECT bit_and(qty), approx_distinct(id), bool_and(qty > 0), corr(qty, \"Price\") FROM 'sales.csv'",
+        expect![[r#"
+            bit_and(qty), approx_distinct(id), bool_and(qty > 0), corr(qty,Price)
+            0, 3, true, -0.44671751814760485"#]],
+    );
+    check_sorted(
+        "SELECT id, median(qty), count(DISTINCT qty) FROM 'sales.csv' GROUP BY id",
+        expect![[r#"
+        id, median(qty), count(DISTINCT qty)
+        _, 2.0, 1
+        a, 3.0, 1
+        b, 1.5, 2
+        c, 7.0, 1"#]],
+    );
+}
+
+#[test]
+fn grouping_sets_null_the_keys_but_not_the_arguments() {
+    check_sorted(
+        "SELECT id, qty, grouping(id, qty) AS g, count(*), sum(qty) FROM 'sales.csv' GROUP BY ROLLUP (id, qty)",
+        expect![[r#"
+            id, qty, g, count(*), sum(qty)
+            _, 2, 0, 1, 2
+            _, _, 1, 1, 2
+            _, _, 3, 6, 15
+            a, 3, 0, 1, 3
+            a, _, 0, 1, _
+            a, _, 1, 2, 3
+            b, 1, 0, 1, 1
+            b, 2, 0, 1, 2
+            b, _, 1, 2, 3
+            c, 7, 0, 1, 7
+            c, _, 1, 1, 7"#]],
+    );
+    check_sorted(
+        "SELECT id, sum(qty) FROM 'sales.csv' GROUP BY GROUPING SETS ((id), (), ())",
+        expect![[r#"
+        id, sum(qty)
+        _, 15
+        _, 15
+        _, 2
+        a, 3
+        b, 3
+        c, 7"#]],
+    );
+    check_sorted(
+        "SELECT id, qty > 2 AS many, count(*) FROM 'sales.csv' GROUP BY CUBE (id, qty > 2)",
+        expect![[r#"
+        id, many, count(*)
+        _, _, 1
+        _, _, 1
+        _, _, 6
+        _, false, 1
+        _, false, 3
+        _, true, 2
+        a, _, 1
+        a, _, 2
+        a, true, 1
+        b, _, 2
+        b, false, 2
+        c, _, 1
+        c, true, 1"#]],
+    );
+}
+
+#[test]
+fn distinct_and_order() {
+    check_sorted(
+        "SELECT DISTINCT id FROM 'sales.csv'",
+        expect![[r#"
+        id
+        _
+        a
+        b
+        c"#]],
+    );
+    check(
+        "SELECT id, qty FROM 'sales.csv' ORDER BY id DESC NULLS LAST, qty",
+        expect![[r#"
+        id, qty
+        c, 7
+        b, 1
+        b, 2
+        a, 3
+        a, _
+        _, 2"#]],
+    );
+    check(
+        "SELECT id FROM 'sales.csv' ORDER BY qty + \"Price\" LIMIT 2 OFFSET 1",
+        expect![[r#"
+        id
+        a
+        _"#]],
+    );
+    check(
+        "SELECT DISTINCT ON (id) id, qty FROM 'sales.csv' ORDER BY id, qty DESC",
+        expect![[r#"
+        id, qty
+        a, _
+        b, 2
+        c, 7
+        _, 2"#]],
+    );
+}
+
+#[test]
+fn tables_need_no_rows() {
+    check(
+        "SELECT 1 + 1 AS two, upper('a')",
+        expect![[r#"
+        two, upper('a')
+        2, A"#]],
+    );
+    check(
+        "VALUES (1, 'a'), (NULL, 'b')",
+        expect![[r#"
+        column1, column2
+        1, a
+        _, b"#]],
+    );
+    check(
+        "WITH t(n) AS (VALUES (1), (2)) SELECT n * 2 AS m FROM t WHERE n > 1",
+        expect![[r#"
+        m
+        4"#]],
+    );
+    check(
+        "SELECT id, length(id) AS n FROM (SELECT id FROM \"sales.csv\" WHERE qty > 2) AS inner_table",
+        expect![[r#"
+        id, n
+        a, 1
+        c, 1"#]],
+    );
+    check(
+        "SELECT x FROM many.csv WHERE x = 11",
+        expect![[r#"
+        x
+        11"#]],
+    );
+}
+
+#[test]
+fn names_of_results_are_short() {
+    check(
+        "SELECT sum(s.qty + 1), max(s.note) FROM 'sales.csv' s",
+        expect![[r#"
+        sum(qty + 1), max(note)
+        20, note c"#]],
+    );
+    check(
+        "SELECT count(*) FROM 'sales.csv'",
+        expect![[r#"
+        count(*)
+        6"#]],
+    );
+}
+
+#[test]
+fn a_long_chain_of_conditions_does_not_overflow_the_stack() {
+    let conditions: Vec<String> = (0..400).map(|n| format!("x + {n} = {n}")).collect();
+    let text = format!("SELECT x FROM 'one.csv' WHERE {}", conditions.join(" OR "));
+    assert_eq!(rows_of(&text).unwrap().1, Vec::<String>::new());
+}
