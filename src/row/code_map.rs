@@ -57,9 +57,14 @@ impl CodeMap {
         }
     }
 
-    /// Lets `table` locate the rows of `codes`, none of which is missing.
-    pub fn locate(&self, table: &mut RowTable, codes: &[u32]) {
-        debug_assert_eq!(self.generation, table.generation());
-        table.relocate(codes.iter().map(|&code| self.rows[code as usize]));
+    /// Lets `table` locate the rows of `codes`, none of which is missing. False, with nothing done, when the table was
+    /// sealed since the codes were looked up: their rows have left memory.
+    #[must_use]
+    pub fn locate(&self, table: &mut RowTable, codes: &[u32]) -> bool {
+        let is_current = self.generation == table.generation();
+        if is_current {
+            table.relocate(codes.iter().map(|&code| self.rows[code as usize]));
+        }
+        is_current
     }
 }

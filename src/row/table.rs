@@ -294,8 +294,9 @@ impl RowTable {
         self.generation += 1;
     }
 
-    /// Gives the entries back.
+    /// Gives the entries back and forgets the keys.
     pub fn drop_entries(&mut self) {
+        self.forget();
         self.entries = Vec::new();
         self.memory.shrink(self.memory.bytes());
     }

@@ -93,10 +93,16 @@ impl KeyCoder {
     fn adapt(&mut self, columns: &[ArrayRef]) -> Option<bool> {
         let mut changed = false;
         for (key, column) in self.keys.iter_mut().zip(columns) {
-            let next = codes_for(key, column)?;
-            if let Some(next) = next {
-                *key = next;
-                changed = true;
+            match codes_for(key, column) {
+                Some(Some(next)) => {
+                    *key = next;
+                    changed = true;
+                }
+                Some(None) => {}
+                None => {
+                    self.keys.fill(KeyCodes::Unknown);
+                    return None;
+                }
             }
         }
         let total = self.keys.iter().try_fold(1usize, |product, key| product.checked_mul(key.n_codes()));

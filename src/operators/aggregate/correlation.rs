@@ -77,7 +77,8 @@ impl Correlation {
                 (degrees > 0.0).then(|| values.products / degrees)
             }
             CorrelationResult::Correlation => {
-                let spread = (values.squares_x * values.squares_y).sqrt();
+                // The roots apart: their product neither overflows nor vanishes before the result does.
+                let spread = values.squares_x.sqrt() * values.squares_y.sqrt();
                 (values.n > 1.0 && spread > 0.0).then(|| values.products / spread)
             }
         }

@@ -79,11 +79,17 @@ pub(super) trait InRow: Copy {
 
     fn store(self) -> Self::Words;
 
+    /// The same value with one bit pattern: every NaN is the positive one, which is above all numbers.
+    #[inline(always)]
+    fn canonical(self) -> Self {
+        self
+    }
+
     fn load(words: Self::Words) -> Self;
 }
 
 macro_rules! in_row_as_itself {
-    ($($native:ty),*) => {
+    ($($native:ty);*) => {
         $(impl InRow for $native {
             type Words = $native;
 
@@ -100,7 +106,32 @@ macro_rules! in_row_as_itself {
     };
 }
 
-in_row_as_itself!(i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
+in_row_as_itself!(i8; i16; i32; i64; u8; u16; u32; u64);
+
+macro_rules! in_row_float {
+    ($($native:ty),*) => {
+        $(impl InRow for $native {
+            type Words = $native;
+
+            #[inline(always)]
+            fn canonical(self) -> $native {
+                if self.is_nan() { <$native>::NAN } else { self }
+            }
+
+            #[inline(always)]
+            fn store(self) -> $native {
+                self
+            }
+
+            #[inline(always)]
+            fn load(words: $native) -> $native {
+                words
+            }
+        })*
+    };
+}
+
+in_row_float!(f32, f64);
 
 impl InRow for i128 {
     type Words = [u64; 2];
@@ -149,8 +180,9 @@ where
                 let first = *seen == 0;
                 *seen = 1;
                 let old = row.state(self.value);
-                if first || self.replaces(values[idx], T::Native::load(*old)) {
-                    *old = values[idx].store();
+                let new = values[idx].canonical();
+                if first || self.replaces(new, T::Native::load(*old)) {
+                    *old = new.store();
                 }
             }
         });

@@ -96,13 +96,15 @@ impl LibraryStates {
         Ok(self.reserve().is_ok())
     }
 
-    /// Adds states of spilled rows to the groups located last.
+    /// Adds states of spilled rows to the groups located last. A refusal comes back when the states of more than one
+    /// group hold more than `most_bytes`, or more than there is.
     pub(super) fn merge(
         &mut self,
         plan: &AggregatePlan,
         table: &mut RowTable,
         rows: Rows<'_>,
-    ) -> Result<Result<(), OverBudget>> {
+        most_bytes: u64,
+    ) -> Result<Option<OverBudget>> {
         self.number_new(plan, table);
         self.note_groups(plan, table);
         let ranges = plan.calls.iter().filter_map(|call| match call {
@@ -113,16 +115,22 @@ impl LibraryStates {
             let states = fields.map(|field| gather(&plan.spilled_layout, field, rows)).collect::<Result<Vec<_>>>()?;
             accumulator.merge(&states, &self.group_idxs, self.n_groups)?;
         }
-        Ok(self.reserve())
+        let over = self.bytes() > most_bytes && self.n_groups > 1;
+        Ok(match self.reserve() {
+            Err(refused) => Some(refused),
+            Ok(()) if over => Some(self.memory.memory().refuse("Aggregate", most_bytes)),
+            Ok(()) => None,
+        })
     }
 
+    /// Reserves what the accumulators hold, twice: taking states or results out makes arrays of about the same size.
     fn reserve(&mut self) -> Result<(), OverBudget> {
         let bytes: usize = self.accumulators.iter().map(|accumulator| accumulator.bytes()).sum();
-        self.memory.try_resize(bytes as u64)
+        self.memory.try_resize(bytes as u64 * 2)
     }
 
     /// Turns the table and its states into rows with state columns and hands them to the pool; partition `p` goes to
-    /// `into[p]`.
+    /// `into[p]`. The reservation is kept until the states are in the rows.
     pub(super) fn seal(
         &mut self,
         plan: &AggregatePlan,
@@ -134,13 +142,17 @@ impl LibraryStates {
         for accumulator in &mut self.accumulators {
             states.extend(accumulator.take_states()?);
         }
-        self.restart(plan)?;
-        for pages in table.take_pages() {
-            for page in pages {
-                sealer.push(plan, &page, &states, into)?;
-            }
+        self.accumulators.clear();
+        // Unpinned, the groups make room for the rows they become.
+        let mut groups: Vec<SealedPages> = (0..table.n_partitions()).map(|_| SealedPages::default()).collect();
+        table.seal(&mut groups)?;
+        for page in groups.into_iter().flat_map(SealedPages::into_pages) {
+            let page = RowPage::restored(page.pin()?, &plan.layout)?;
+            sealer.push(plan, &page, &states, into)?;
         }
-        sealer.table.seal(into)
+        sealer.table.seal(into)?;
+        drop(states);
+        self.restart(plan)
     }
 
     /// The results of all groups, by number.

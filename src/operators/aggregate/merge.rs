@@ -1,7 +1,9 @@
 //! Phase two: partitions are merged one at a time, and split when their groups do not fit.
 //!
-//! Memory: one table of distinct groups up to the worker's share, and one page of input. Each page is freed after it was
-//! merged. A partition that does not fit is split into 16 by the next bits of the hash, again and again while bits last.
+//! Memory: one table of distinct groups up to the worker's share, and one page of input, whose memory is kept from page to
+//! page so that there is always room for the next. Each page is freed after it was merged. A partition that does not fit is
+//! split into 16 by the next bits of the hash, again and again while bits last: its table is unpinned first, so that the
+//! pages of the parts find room.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,7 +12,7 @@ use super::Shared;
 use super::library::{LibrarySealer, LibraryStates, append_all};
 use super::plan::Call;
 use crate::error::{Error, Result};
-use crate::memory::{OverBudget, Page, Reservation};
+use crate::memory::{OverBudget, Page, PinnedPage, Reservation};
 use crate::row::{Hash, RowPage, RowPointers, RowTable, Rows, SealedPages, hash_rows};
 
 /// Bits of the hash by which a partition is split.
@@ -37,6 +39,8 @@ pub(super) struct Merger {
     share_bytes: u64,
     ptrs: RowPointers,
     hashes: Vec<Hash>,
+    /// Memory for the next page.
+    spare: Option<PinnedPage>,
 }
 
 /// Why merging stopped: what is left, from which row of the page it stopped at.
@@ -48,7 +52,28 @@ struct Stopped {
 
 impl Merger {
     pub(super) fn new(shared: Arc<Shared>, share_bytes: u64) -> Self {
-        Merger { shared, share_bytes, ptrs: RowPointers::default(), hashes: Vec::new() }
+        let spare = shared.owner.allocate(shared.owner.page_bytes()).ok();
+        Merger { shared, share_bytes, ptrs: RowPointers::default(), hashes: Vec::new(), spare }
+    }
+
+    /// Brings a page of spilled rows into memory.
+    fn pin(&mut self, page: Page) -> Result<RowPage> {
+        let pinned = match self.spare.take() {
+            Some(spare) => {
+                let (pinned, spare) = page.pin_into(spare)?;
+                self.spare = spare;
+                pinned
+            }
+            None => page.pin()?,
+        };
+        RowPage::restored(pinned, &self.shared.plan.spilled_layout)
+    }
+
+    /// Keeps the memory of a page that was read for the next one.
+    fn done_with(&mut self, page: RowPage) {
+        if self.spare.is_none() && page.len() == self.shared.owner.page_bytes() {
+            self.spare = Some(page.into_memory());
+        }
     }
 
     fn reservation(&self) -> Reservation {
@@ -65,43 +90,46 @@ impl Merger {
         let mut pages = partition.pages.into_pages().into_iter();
         while let Some(page) = pages.next() {
             self.shared.cx.cancel.check()?;
-            let page = RowPage::restored(page.pin()?, &self.shared.plan.spilled_layout)?;
-            if let Some(stopped) = self.merge_page(page, &mut table, &mut library)? {
-                let rest = Rest { table, library, stopped, pages: pages.collect() };
-                return self.split(rest, used_bits, depth + 1).map(Merged::Split);
+            let page = self.pin(page)?;
+            match self.merge_page(&page, &mut table, &mut library)? {
+                None => self.done_with(page),
+                Some((refused, from_row)) => {
+                    let stopped = Stopped { refused, page, from_row };
+                    let rest = Rest { table, library, stopped, pages: pages.collect() };
+                    return self.split(rest, used_bits, depth + 1).map(Merged::Split);
+                }
             }
         }
         Ok(Merged::Groups { table, library })
     }
 
+    /// Merges one page; says why and at which row it stopped, if it did.
     fn merge_page(
         &mut self,
-        page: RowPage,
+        page: &RowPage,
         table: &mut RowTable,
         library: &mut Option<LibraryStates>,
-    ) -> Result<Option<Stopped>> {
+    ) -> Result<Option<(OverBudget, usize)>> {
         let shared = self.shared.clone();
         let plan = &shared.plan;
         let rows = page.rows(&mut self.ptrs);
         hash_rows(&plan.layout, rows, &mut self.hashes);
         let mut done = 0;
         while done < rows.len() {
-            let located = if table.pinned_bytes() as u64 > self.share_bytes {
-                Some(shared.refusal())
-            } else {
-                let piece = rows.slice(done, PIECE_ROWS.min(rows.len() - done));
-                let located = table.find_or_insert(piece, &self.hashes[done..done + piece.len()]);
-                let merged = piece.slice(0, located.n_rows);
-                combine(plan, table, merged)?;
-                done += located.n_rows;
-                let refused = match library {
-                    Some(library) => library.merge(plan, table, merged)?.err(),
-                    None => None,
-                };
-                located.refused.or(refused)
+            if table.pinned_bytes() as u64 > self.share_bytes {
+                return Ok(Some((shared.refusal(), done)));
+            }
+            let piece = rows.slice(done, PIECE_ROWS.min(rows.len() - done));
+            let located = table.find_or_insert(piece, &self.hashes[done..done + piece.len()]);
+            let merged = piece.slice(0, located.n_rows);
+            combine(plan, table, merged)?;
+            done += located.n_rows;
+            let refused = match library {
+                Some(library) => library.merge(plan, table, merged, self.share_bytes / 3)?,
+                None => None,
             };
-            if let Some(refused) = located {
-                return Ok(Some(Stopped { refused, from_row: done, page }));
+            if let Some(refused) = located.refused.or(refused) {
+                return Ok(Some((refused, done)));
             }
         }
         Ok(None)
@@ -117,26 +145,24 @@ impl Merger {
         let shared = self.shared.clone();
         let plan = &shared.plan;
         let mut parts: Vec<SealedPages> = (0..1 << SPLIT_BITS).map(|_| SealedPages::default()).collect();
-        self.unmerged_rows(&stopped, used_bits, &mut parts)?;
-        drop(stopped);
+        let mut merged = [SealedPages::default()];
+        table.drop_entries();
         match library {
             Some(mut library) => {
                 let mut sealer = LibrarySealer::new(plan, &shared.owner, used_bits, SPLIT_BITS, self.reservation());
                 library.seal(plan, &mut table, &mut sealer, &mut parts)?;
             }
-            None => {
-                let mut splitter = self.splitter(used_bits);
-                for page in table.take_pages().into_iter().flatten() {
-                    self.split_page(&mut splitter, &page, 0, &mut parts)?;
-                }
-                splitter.seal(&mut parts)?;
-            }
+            None => table.seal(&mut merged)?,
         }
         drop(table);
         let mut splitter = self.splitter(used_bits);
-        for page in pages {
-            let page = RowPage::restored(page.pin()?, &plan.spilled_layout)?;
+        self.split_page(&mut splitter, &stopped.page, stopped.from_row, &mut parts)?;
+        self.done_with(stopped.page);
+        for page in merged.into_iter().flat_map(SealedPages::into_pages).chain(pages) {
+            shared.cx.cancel.check()?;
+            let page = self.pin(page)?;
             self.split_page(&mut splitter, &page, 0, &mut parts)?;
+            self.done_with(page);
         }
         splitter.seal(&mut parts)?;
         let part = |pages| Partition { pages, used_bits: used_bits + SPLIT_BITS, depth };
@@ -146,13 +172,6 @@ impl Merger {
     fn splitter(&self, used_bits: u32) -> RowTable {
         let layout = self.shared.plan.spilled_layout.clone();
         RowTable::new(layout, &self.shared.owner, used_bits, SPLIT_BITS, self.reservation())
-    }
-
-    /// Sorts the rows of the page where merging stopped into parts.
-    fn unmerged_rows(&mut self, stopped: &Stopped, used_bits: u32, parts: &mut [SealedPages]) -> Result<()> {
-        let mut splitter = self.splitter(used_bits);
-        self.split_page(&mut splitter, &stopped.page, stopped.from_row, parts)?;
-        splitter.seal(parts)
     }
 
     fn split_page(

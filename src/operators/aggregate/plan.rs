@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::{cast, kernels::arity::unary};
-use arrow::datatypes::{DataType, Float32Type, Float64Type};
+use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
+use half::f16;
 
 use super::AggregateOptions;
 use super::narrow::{DictionaryCodes, KeyForm};
@@ -103,6 +104,13 @@ impl AggregatePlan {
 
 fn normalize(column: &ArrayRef) -> Result<ArrayRef> {
     Ok(match column.data_type() {
+        DataType::Float16 => {
+            let canonical = |value: f16| {
+                let wide = value.to_f32();
+                if wide.is_nan() { f16::NAN } else { f16::from_f32(wide + 0.0) }
+            };
+            Arc::new(unary::<_, _, Float16Type>(column.as_primitive::<Float16Type>(), canonical))
+        }
         DataType::Float32 => {
             let canonical = |value: f32| if value.is_nan() { f32::NAN } else { value + 0.0 };
             Arc::new(unary::<_, _, Float32Type>(column.as_primitive::<Float32Type>(), canonical))

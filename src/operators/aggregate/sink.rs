@@ -160,7 +160,10 @@ impl LocalAggregate {
             self.seal()?;
             return Ok(false);
         }
-        self.map.locate(&mut self.table, &self.coder.codes()[range]);
+        if !self.map.locate(&mut self.table, &self.coder.codes()[range]) {
+            // Memory was refused on the way and the table sealed: rows known by code have left it.
+            return Ok(false);
+        }
         self.update_native(batch, start, len)?;
         Ok(true)
     }

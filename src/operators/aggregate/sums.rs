@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array, PrimitiveArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Float64Type, Int64Type, UInt64Type};
-use bytemuck::Pod;
+use bytemuck::{Pod, Zeroable};
 
 use super::state::{State, StatePlace, counted};
 use crate::error::{Error, Result};
@@ -57,10 +57,10 @@ pub(super) trait Summand: ArrowPrimitiveType {
     /// The sum as it lies in the row.
     type Words: Pod + Send + Sync;
 
-    /// Adds; true when the sum overflowed.
-    fn add(sum: &mut Self::Words, value: Self::Native) -> bool;
+    /// Adds, wrapping around; returns how often the sum wrapped, up or down.
+    fn add(sum: &mut Self::Words, value: Self::Native) -> i8;
 
-    fn combine(sum: &mut Self::Words, other: Self::Words) -> bool;
+    fn combine(sum: &mut Self::Words, other: Self::Words) -> i8;
 
     fn value(sum: Self::Words) -> Self::Native;
 }
@@ -69,14 +69,13 @@ impl Summand for Float64Type {
     type Words = f64;
 
     #[inline(always)]
-    fn add(sum: &mut f64, value: f64) -> bool {
+    fn add(sum: &mut f64, value: f64) -> i8 {
         *sum += value;
-        false
+        0
     }
 
-    fn combine(sum: &mut f64, other: f64) -> bool {
-        *sum += other;
-        false
+    fn combine(sum: &mut f64, other: f64) -> i8 {
+        Self::add(sum, other)
     }
 
     fn value(sum: f64) -> f64 {
@@ -90,13 +89,18 @@ macro_rules! integer_summand {
             type Words = $native;
 
             #[inline(always)]
-            fn add(sum: &mut $native, value: $native) -> bool {
-                let (total, overflowed) = sum.overflowing_add(value);
+            fn add(sum: &mut $native, value: $native) -> i8 {
+                let (total, wrapped) = sum.overflowing_add(value);
                 *sum = total;
-                overflowed
+                // A sum wraps in the direction of what is added.
+                match (wrapped, value > 0) {
+                    (false, _) => 0,
+                    (true, true) => 1,
+                    (true, false) => -1,
+                }
             }
 
-            fn combine(sum: &mut $native, other: $native) -> bool {
+            fn combine(sum: &mut $native, other: $native) -> i8 {
                 Self::add(sum, other)
             }
 
@@ -125,13 +129,17 @@ impl Summand for Decimal128Type {
     type Words = Words128;
 
     #[inline(always)]
-    fn add(sum: &mut Words128, value: i128) -> bool {
-        let (total, overflowed) = from_words(*sum).overflowing_add(value);
+    fn add(sum: &mut Words128, value: i128) -> i8 {
+        let (total, wrapped) = from_words(*sum).overflowing_add(value);
         *sum = to_words(total);
-        overflowed
+        match (wrapped, value > 0) {
+            (false, _) => 0,
+            (true, true) => 1,
+            (true, false) => -1,
+        }
     }
 
-    fn combine(sum: &mut Words128, other: Words128) -> bool {
+    fn combine(sum: &mut Words128, other: Words128) -> i8 {
         Self::add(sum, from_words(other))
     }
 
@@ -141,10 +149,44 @@ impl Summand for Decimal128Type {
 }
 
 /// The sum of the values that are not NULL; NULL when there are none.
+///
+/// The sum wraps around and a byte beside it counts how often, so that only a total that does not fit is an error: whether
+/// there is one does not depend on the order of the rows.
 pub(super) struct Sum<T: Summand> {
     sum: StateOffset<T::Words>,
-    seen: StateOffset<u8>,
+    tally: StateOffset<Tally>,
     output: DataType,
+}
+
+/// Whether any value was seen (the lowest bit), and how often the sum wrapped (the others, as a signed number).
+#[repr(transparent)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Tally(i8);
+
+impl Tally {
+    #[inline(always)]
+    fn see(&mut self, wraps: i8) {
+        // Reading is cheaper than storing the same flag again and again.
+        if self.0 & 1 == 0 {
+            self.0 |= 1;
+        }
+        if wraps != 0 {
+            self.wrap(wraps);
+        }
+    }
+
+    #[cold]
+    fn wrap(&mut self, wraps: i8) {
+        self.0 = self.0.saturating_add(wraps.saturating_mul(2)) | 1;
+    }
+
+    fn is_seen(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    fn wraps(self) -> i8 {
+        self.0 >> 1
+    }
 }
 
 impl Sum<Int64Type> {
@@ -156,8 +198,8 @@ impl Sum<Int64Type> {
         output: &DataType,
     ) -> Result<Arc<dyn State>> {
         fn make<T: Summand>(layout: &Layout, place: StatePlace, output: &DataType) -> Arc<dyn State> {
-            let (sum, seen) = (layout.state(place.words_at), layout.state(place.flag_at));
-            Arc::new(Sum::<T> { sum, seen, output: output.clone() })
+            let (sum, tally) = (layout.state(place.words_at), layout.state(place.flag_at));
+            Arc::new(Sum::<T> { sum, tally, output: output.clone() })
         }
         Ok(match arg {
             DataType::Int64 => make::<Int64Type>(layout, place, output),
@@ -178,47 +220,55 @@ impl<T: Summand> State for Sum<T> {
     fn update(&self, table: &mut RowTable, args: &[ArrayRef], selected: Option<&NullBuffer>) -> Result<()> {
         let array = args[0].as_primitive::<T>();
         let values = array.values();
-        let mut overflowed = false;
+        let (sum, tally) = (self.sum, self.tally);
         match counted(array, selected) {
             None => {
                 if let Some(mut row) = table.located_one() {
-                    *row.state(self.seen) = 1;
-                    let sum = row.state(self.sum);
-                    values.iter().for_each(|&value| overflowed |= T::add(sum, value));
+                    for &value in values {
+                        let wraps = T::add(row.state(sum), value);
+                        row.state(tally).see(wraps);
+                    }
                 } else {
-                    let (sum, seen) = (self.sum, self.seen);
                     table.for_each_with(values, |mut row, value| {
-                        overflowed |= T::add(row.state(sum), value);
-                        // Reading is cheaper than storing the same flag again and again.
-                        if *row.state(seen) == 0 {
-                            *row.state(seen) = 1;
-                        }
+                        let wraps = T::add(row.state(sum), value);
+                        row.state(tally).see(wraps);
                     });
                 }
             }
             Some(valid) => table.for_each_located(|idx, mut row| {
                 if valid.is_valid(idx) {
-                    overflowed |= T::add(row.state(self.sum), values[idx]);
-                    *row.state(self.seen) = 1;
+                    let wraps = T::add(row.state(sum), values[idx]);
+                    row.state(tally).see(wraps);
                 }
             }),
         }
-        if overflowed { Err(overflow()) } else { Ok(()) }
+        Ok(())
     }
 
     fn combine(&self, table: &mut RowTable, rows: Rows<'_>) -> Result<()> {
-        let mut overflowed = false;
         table.for_each_found(rows, |mut group, row| {
-            overflowed |= T::combine(group.state(self.sum), row.state(self.sum));
-            *group.state(self.seen) |= row.state(self.seen);
+            let other = row.state(self.tally);
+            if other.is_seen() {
+                let wraps = T::combine(group.state(self.sum), row.state(self.sum));
+                group.state(self.tally).see(wraps.saturating_add(other.wraps()));
+            }
         });
-        if overflowed { Err(overflow()) } else { Ok(()) }
+        Ok(())
     }
 
     fn finish(&self, rows: Rows<'_>) -> Result<ArrayRef> {
-        let values = rows.iter().map(|row| (row.state(self.seen) != 0).then(|| T::value(row.state(self.sum))));
-        let array: PrimitiveArray<T> = values.collect();
-        Ok(Arc::new(array.with_data_type(self.output.clone())))
+        let value = |tally: Tally, sum: T::Words| match (tally.is_seen(), tally.wraps()) {
+            (false, _) => Ok(None),
+            (true, 0) => Ok(Some(T::value(sum))),
+            (true, _) => Err(overflow()),
+        };
+        let values = rows.iter().map(|row| value(row.state(self.tally), row.state(self.sum)));
+        let array: PrimitiveArray<T> = values.collect::<Result<Vec<_>>>()?.into_iter().collect();
+        let array: ArrayRef = Arc::new(array.with_data_type(self.output.clone()));
+        if let DataType::Decimal128(precision, _) = self.output {
+            array.as_primitive::<Decimal128Type>().validate_decimal_precision(precision).map_err(|_| overflow())?;
+        }
+        Ok(array)
     }
 }
 
@@ -296,7 +346,7 @@ impl State for DecimalAverage {
         let mut overflowed = false;
         table.for_each_located(|idx, mut row| {
             if valid.as_ref().is_none_or(|valid| valid.is_valid(idx)) {
-                overflowed |= Decimal128Type::add(row.state(self.sum), values[idx]);
+                overflowed |= Decimal128Type::add(row.state(self.sum), values[idx]) != 0;
                 *row.state(self.n) += 1;
             }
         });
@@ -306,7 +356,7 @@ impl State for DecimalAverage {
     fn combine(&self, table: &mut RowTable, rows: Rows<'_>) -> Result<()> {
         let mut overflowed = false;
         table.for_each_found(rows, |mut group, row| {
-            overflowed |= <Decimal128Type as Summand>::combine(group.state(self.sum), row.state(self.sum));
+            overflowed |= <Decimal128Type as Summand>::combine(group.state(self.sum), row.state(self.sum)) != 0;
             *group.state(self.n) += row.state(self.n);
         });
         if overflowed { Err(overflow()) } else { Ok(()) }

@@ -57,6 +57,11 @@ fn string_image(value: &[u8], descending: bool) -> u64 {
     let mut image = [0; 8];
     let len = value.len().min(VALUE_BYTES);
     image[..len].copy_from_slice(&value[..len]);
+    // What follows a short value in its key is its terminator and then other keys. Zero bytes stand for the least that
+    // can follow; inverted they would stand for the most, so that rows tied with the bound were lost.
+    if descending && len < VALUE_BYTES {
+        image[len + 1..].fill(0xFF);
+    }
     match descending && value[..len].contains(&0) {
         true => u64::MAX,
         false => u64::from_be_bytes(image),
