@@ -65,6 +65,9 @@ pub struct QueryRun<'s> {
     monitor: Arc<Monitor>,
 }
 
+/// Stack of a worker: expressions are evaluated from the top down. Only touched pages become resident.
+const WORKER_STACK_BYTES: usize = 64 << 20;
+
 /// Touches what planning touches: a query with the usual clauses and no files.
 const WARM_UP: &str = "SELECT a, sum(b) AS s FROM (VALUES (1, 2.0), (2, 3.5)) AS t (a, b) \
      WHERE a > 0 AND b < 10 GROUP BY a HAVING count(*) > 0 ORDER BY s DESC LIMIT 1";
@@ -81,6 +84,7 @@ impl Session {
         let threads = rayon::ThreadPoolBuilder::new()
             .num_threads(n_threads)
             .thread_name(|idx| format!("brimful-{idx}"))
+            .stack_size(WORKER_STACK_BYTES)
             .build()
             .map_err(|error| Error::query(format!("cannot start {n_threads} threads: {error}")))?;
         threads.broadcast(|_| ());
@@ -100,7 +104,9 @@ impl Session {
     /// [`crate::ErrorKind::Usage`] with a location where the text is wrong; [`crate::ErrorKind::Data`] for files that
     /// cannot be read.
     pub fn sql(&self, text: &str) -> Result<PreparedQuery<'_>> {
+        self.memory.set_overrun(0);
         let planned = sql::plan(text, &self.files, &self.memory)?;
+        self.memory.check_overrun()?;
         Ok(PreparedQuery { session: self, planned })
     }
 
@@ -214,6 +220,36 @@ mod tests {
         assert_eq!((metrics.rows_in, metrics.rows_out), (3, 3));
         assert_eq!(std::fs::read_to_string(folder.path().join("out.csv")).unwrap(), "b,s\n,3\nx,1\ny,2\n");
         assert_eq!(session.memory().reserved_outside_pages(), before, "a query gives back what it took");
+    }
+
+    /// A bad row behind the rows that LIMIT wants fails no query, however many workers read ahead; one before it always does.
+    #[test]
+    fn limit_does_not_see_bad_rows_behind_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, out) = (folder.path().join("late.csv"), folder.path().join("out.csv"));
+        let mut text = String::from("a,b\n");
+        for n in 0..300_000 {
+            text += &format!("{n},some text to fill the morsels with\n");
+        }
+        text += "x,y,z\n";
+        for n in 0..300_000 {
+            text += &format!("{n},some text to fill the morsels with\n");
+        }
+        std::fs::write(&path, text).unwrap();
+        for threads in [1, 2, 4] {
+            let budget = Some(Budget::from_bytes(8 << 30));
+            let session =
+                Session::new(SessionOptions { budget, threads: Some(threads), ..Default::default() }).unwrap();
+            let output = Output::File(out.clone(), OutputFormat::Csv);
+            let of = |limit: &str| format!("SELECT a FROM '{}' {limit}", path.display());
+            for limit in ["LIMIT 3", "LIMIT 1000", "LIMIT 5 OFFSET 200"] {
+                run(&session, &of(limit), &output)
+                    .unwrap_or_else(|error| panic!("{limit}, {threads} threads: {error}"));
+            }
+            for limit in ["LIMIT 300001", "LIMIT 3 OFFSET 400000", ""] {
+                assert_eq!(run(&session, &of(limit), &output).unwrap_err().kind(), ErrorKind::Data, "{limit}");
+            }
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! Colour only on terminals and never with `NO_COLOR`; `anstream` strips it otherwise.
 
+use std::fmt::Display;
+use std::io::Write;
 use std::process::ExitCode;
 
 use crate::error::Error;
@@ -11,9 +13,14 @@ const RED: &str = "\x1b[1;31m";
 const YELLOW: &str = "\x1b[1;33m";
 const RESET: &str = "\x1b[0m";
 
+/// Says `text` on stderr. Nobody can be told when that fails.
+fn say(text: impl Display) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
 /// Prints `error` and gives the exit code.
 pub(super) fn fail(error: &Error, exit_code: u8) -> ExitCode {
-    anstream::eprintln!("{RED}error{RESET}: {error}");
+    say(format_args!("{RED}error{RESET}: {error}"));
     ExitCode::from(exit_code)
 }
 
@@ -22,7 +29,7 @@ pub(super) fn report_bad_rows(metrics: &RunMetrics) {
     for scan in metrics.operators.iter().filter(|operator| operator.n_bad_rows > 0) {
         let rows = if scan.n_bad_rows == 1 { "row" } else { "rows" };
         let n_rows = group_digits(scan.n_bad_rows);
-        anstream::eprintln!("{YELLOW}warning{RESET}: {n_rows} malformed {rows} left out of {}", scan.detail);
+        say(format_args!("{YELLOW}warning{RESET}: {n_rows} malformed {rows} left out of {}", scan.detail));
     }
 }
 
@@ -30,6 +37,6 @@ pub(super) fn report_bad_rows(metrics: &RunMetrics) {
 pub(super) fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or(String::new(), |place| format!(" at {}:{}", place.file(), place.line()));
-        anstream::eprintln!("internal error{place}");
+        say(format_args!("internal error{place}"));
     }));
 }

@@ -13,6 +13,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::error::{Error, Result};
+use crate::sql;
 use args::{Command, CommandLine};
 use signals::Signals;
 
@@ -24,12 +26,25 @@ pub fn run() -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return messages::fail(&error, error.kind().exit_code()),
     };
-    let done = match command_line.command {
-        Command::Sql(args) => query::run(&args, &signals.cancel_token()),
-        Command::Explain(args) => explain::run(&args, &signals.cancel_token()),
-    };
+    let cancel = signals.cancel_token();
+    let done = on_deep_stack(|| match command_line.command {
+        Command::Sql(args) => query::run(&args, &cancel),
+        Command::Explain(args) => explain::run(&args, &cancel),
+    });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => messages::fail(&error, signals.exit_code().unwrap_or(error.kind().exit_code())),
     }
+}
+
+/// A plan is as deep as the longest chain of conditions, and so is dropping it.
+fn on_deep_stack(command: impl FnOnce() -> Result<()> + Send) -> Result<()> {
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().name("brimful-query".into()).stack_size(sql::STACK_BYTES);
+        let thread = builder.spawn_scoped(scope, command);
+        let thread = thread.map_err(|error| Error::query(format!("cannot start a thread: {error}")))?;
+        thread
+            .join()
+            .unwrap_or_else(|_| Err(Error::query("internal error").with_hint("please report it with the query")))
+    })
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the query is cancelled and the process ends within half a second.
+//! Ctrl-C, SIGTERM and SIGHUP (the terminal was closed): the query is cancelled and the process ends within half a second.
 //!
 //! A query that does not look at its cancel token in time is not waited for. That loses nothing: temporary files have no
 //! name, and an output gets its name only when it is complete.
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator;
 
 use crate::error::{Error, Result};
@@ -27,7 +27,7 @@ impl Signals {
     /// Starts the thread that waits for signals.
     pub(super) fn watch() -> Result<Self> {
         let failed = |error: std::io::Error| Error::query(format!("cannot watch for signals: {error}"));
-        let mut incoming = iterator::Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+        let mut incoming = iterator::Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(failed)?;
         let signals = Signals { cancel: CancelToken::default(), received: Arc::default() };
         let (cancel, received) = (signals.cancel.clone(), signals.received.clone());
         let wait = move || {
@@ -47,7 +47,7 @@ impl Signals {
         self.cancel.clone()
     }
 
-    /// 130 or 143 when a signal came.
+    /// 129, 130 or 143 when a signal came.
     pub(super) fn exit_code(&self) -> Option<u8> {
         match self.received.load(Ordering::Relaxed) {
             0 => None,

@@ -19,7 +19,7 @@ use super::{
     Batch, Flow, LocalSink, LocalSource, LocalTransform, Monitor, NodeIdx, Pipeline, Query, QueryContext, RunMetrics,
     Sink, Source, Step, TaskContext, Transform,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::memory::Reservation;
 
 /// Batches a worker has in flight at most: what its source, transforms and sink hold at one moment, with their scratch.
@@ -82,11 +82,17 @@ impl PipelineRun<'_> {
                 self.pass(&Step { node: transform.node, role }, &transforms[idx + 1..], n_workers)?;
             }
         }
-        self.cx.cancel.check()?;
+        self.check()?;
         if self.is_last {
             self.monitor.send_onlooker_away();
         }
         self.finish(&self.pipeline.sink, n_workers)
+    }
+
+    /// Whether to go on.
+    fn check(&self) -> Result<()> {
+        self.cx.memory.check_overrun()?;
+        self.cx.cancel.check()
     }
 
     /// Workers that can run, and the reservation for their batches.
@@ -155,7 +161,14 @@ impl PipelineRun<'_> {
     fn run_worker(&self, worker: &mut Worker) -> Result<()> {
         worker.watch.restart();
         let run = catch_unwind(AssertUnwindSafe(|| {
-            self.pull_all(worker)?;
+            match self.pull_all(worker) {
+                Err(error) if matches!(error.kind(), ErrorKind::Data | ErrorKind::Query) => {
+                    if !worker.is_past_the_end()? {
+                        return Err(error);
+                    }
+                }
+                done => done?,
+            }
             worker.flush()?;
             worker.combine()
         }));
@@ -168,7 +181,7 @@ impl PipelineRun<'_> {
     fn pull_all(&self, worker: &mut Worker) -> Result<()> {
         let mut end_of_morsels = 0;
         loop {
-            self.cx.cancel.check()?;
+            self.check()?;
             let Some(mut batch) = worker.source.next()? else { break };
             batch.sequence.morsel += worker.first_morsel;
             end_of_morsels = batch.sequence.morsel + 1;
@@ -198,6 +211,33 @@ impl Worker {
         let Some(sink) = &mut self.sink else { return Ok(Flow::Done) };
         let mut end = End { sink: sink.as_mut(), node: self.sink_node };
         push_through(&mut self.transforms, &mut end, &mut self.watch, batch)
+    }
+
+    /// Whether what just failed comes after the last row that is wanted, so that nobody would have known it had the workers
+    /// read in turn.
+    fn is_past_the_end(&mut self) -> Result<bool> {
+        let Some(sink) = &mut self.sink else { return Ok(false) };
+        let mut end = End { sink: sink.as_mut(), node: self.sink_node };
+        let failed = self.watch.running();
+        let watch = &mut self.watch;
+        let mut before = vec![self.source_node];
+        let mut rest = &mut self.transforms[..];
+        while let Some((step, after)) = rest.split_first_mut() {
+            if before.contains(&failed) {
+                watch.switch(step.node);
+                let past_the_end = step.role.is_past_the_end(&mut |batch| {
+                    watch.made(step.node, &batch);
+                    push_through(after, &mut end, watch, batch)
+                })?;
+                if past_the_end {
+                    return Ok(true);
+                }
+                watch.switch(failed);
+            }
+            before.push(step.node);
+            rest = after;
+        }
+        Ok(false)
     }
 
     /// Flushes the transforms in order; what one emits goes through those after it.

@@ -2,6 +2,7 @@
 //!
 //! Memory: one thread that draws a few times a second; nothing grows. It never touches stdout.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
@@ -81,7 +82,8 @@ impl Line {
             }
             Line::Printed { n_samples } => {
                 if n_samples.is_multiple_of(Self::SAMPLES_PER_PRINT) {
-                    anstream::eprintln!("{text}");
+                    // A progress line that cannot be shown is not worth an error.
+                    let _ = writeln!(anstream::stderr(), "{text}");
                 }
                 *n_samples += 1;
             }

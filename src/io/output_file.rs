@@ -5,6 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -44,6 +45,10 @@ impl OutputFile {
     /// # Errors
     /// As [`OutputFile::create`].
     pub fn create_on(disk: Arc<Disk>, target: &Path) -> Result<Self> {
+        if let Some(stream) = open_stream(target) {
+            let file = stream.map_err(|error| cannot_create(target, &error))?;
+            return Ok(OutputFile { disk, target: target.into(), place: Place::Direct(file), written_bytes: 0 });
+        }
         let target = std::fs::canonicalize(target).unwrap_or_else(|_| target.to_path_buf());
         let failed = |error: io::Error| cannot_create(&target, &error);
         let existing = std::fs::metadata(&target).ok();
@@ -119,6 +124,21 @@ impl Write for OutputFile {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Opens a name that means a stream of this process: `/dev/stdout`, `/dev/fd/3`. Whatever it was redirected to belongs to
+/// the caller, even if it is a file, and is written from where it stands.
+fn open_stream(target: &Path) -> Option<io::Result<File>> {
+    let number = match target.to_str()? {
+        "/dev/stdout" => "1",
+        "/dev/stderr" => "2",
+        name => ["/dev/fd/", "/proc/self/fd/"].iter().find_map(|folder| name.strip_prefix(folder))?,
+    };
+    Some(match number {
+        "1" => io::stdout().as_fd().try_clone_to_owned().map(File::from),
+        "2" => io::stderr().as_fd().try_clone_to_owned().map(File::from),
+        _ => OpenOptions::new().append(true).open(target),
+    })
 }
 
 /// The error for a failed write to `target`, with what to try when the disk is full.
@@ -231,6 +251,22 @@ mod tests {
         for target in [folder.path().to_path_buf(), folder.path().join("no/such/folder.csv")] {
             assert_eq!(OutputFile::create(&target).err().unwrap().kind(), ErrorKind::Disk);
         }
+    }
+
+    #[test]
+    fn a_stream_of_the_process_is_continued_and_not_replaced() {
+        use std::os::fd::AsRawFd;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        std::fs::write(&path, "before ").unwrap();
+        let redirected = OpenOptions::new().append(true).open(&path).unwrap();
+        for name in ["/dev/fd", "/proc/self/fd"] {
+            let target = PathBuf::from(format!("{name}/{}", redirected.as_raw_fd()));
+            let mut file = OutputFile::create(&target).unwrap();
+            file.append(b"more ").unwrap();
+            file.commit().unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "before more more ");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The resident-set guard: a thread that compares what the system reports with the budget.
 //!
 //! Near the budget it first gives back freed memory and code that is not in use, then lowers the limit so that operators spill.
+//! When several looks in a row find more than the budget after all that, the running query fails.
 //! It never refuses the buffers that a spill itself needs: those exist from the start.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -12,6 +13,9 @@ use super::{Memory, live_bytes, release_freed_memory, release_program_pages};
 
 /// How often resident memory is looked at. 10 ms at 1 GB/s of fresh memory is 10 MB, about the safety margin.
 const SAMPLE_EVERY: Duration = Duration::from_millis(10);
+
+/// After so many looks in a row at more than the budget the query fails. A few, because pinned pages come free any moment.
+const OVERRUN_AFTER: u32 = 4;
 
 /// Runs until dropped.
 pub struct ResidentGuard {
@@ -25,8 +29,10 @@ impl ResidentGuard {
         let (stop, stopped) = channel();
         let known_bytes = live_bytes().saturating_sub(memory.reserved_outside_pages());
         let run = move || {
+            let mut n_over = 0;
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(SAMPLE_EVERY) {
                 sample(&memory, known_bytes);
+                note_overrun(&memory, resident_bytes_now().unwrap_or(0), &mut n_over);
             }
         };
         let thread = std::thread::Builder::new().name("brimful-guard".into()).spawn(run).ok();
@@ -66,9 +72,43 @@ fn sample(memory: &Memory, known_bytes: u64) {
     }
 }
 
+/// Counts looks at more than the budget, after everything that could be given back was.
+fn note_overrun(memory: &Memory, resident: u64, n_over: &mut u32) {
+    *n_over = if resident > memory.budget().bytes() { *n_over + 1 } else { 0 };
+    if *n_over >= OVERRUN_AFTER {
+        memory.set_overrun(resident);
+    }
+}
+
 /// What is live in the allocator and was not reserved is charged to everyone. Pages are mapped outside the allocator.
 fn charge_shadow(memory: &Memory, known_bytes: u64) {
     let live = live_bytes().saturating_sub(known_bytes);
     let shadow = live.saturating_sub(memory.reserved_outside_pages());
     memory.set_shadow(shadow);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    #[test]
+    fn only_several_looks_in_a_row_fail_the_query() {
+        let memory = Memory::with_governed(100 << 20, 1);
+        let mut n_over = 0;
+        let mut look = |mib: u64| {
+            note_overrun(&memory, mib << 20, &mut n_over);
+            memory.check_overrun().map_err(|error| error.kind())
+        };
+        for mib in [150, 150, 150, 90, 150, 150, 150, 100] {
+            assert_eq!(look(mib), Ok(()), "{mib}");
+        }
+        for _ in 1..OVERRUN_AFTER {
+            assert_eq!(look(101), Ok(()));
+        }
+        assert_eq!(look(101), Err(ErrorKind::Budget));
+        assert_eq!(look(50), Err(ErrorKind::Budget), "the query has to end");
+        memory.set_overrun(0);
+        assert!(memory.check_overrun().is_ok());
+    }
 }

@@ -35,6 +35,8 @@ struct Ledger {
     evictor: Mutex<Option<Weak<dyn Evict>>>,
     refuse_every: AtomicU64,
     n_requests: AtomicU64,
+    /// What the guard saw when nothing helped any more; 0 when all is well.
+    overrun: AtomicU64,
 }
 
 /// Frees reserved memory by moving it elsewhere. Implemented by the page pool.
@@ -121,6 +123,7 @@ impl Memory {
             evictor: Mutex::new(None),
             refuse_every: AtomicU64::new(0),
             n_requests: AtomicU64::new(0),
+            overrun: AtomicU64::new(0),
         };
         Memory { ledger: Arc::new(ledger) }
     }
@@ -169,6 +172,28 @@ impl Memory {
     /// Lowers the limit (the resident-set guard), or raises it back up to the governed memory.
     pub fn set_limit(&self, bytes: u64) {
         self.ledger.limit.store(bytes.min(self.ledger.governed), Ordering::Relaxed);
+    }
+
+    /// Notes that so many bytes are resident, more than the budget, and that nothing is left to give back. The query that
+    /// is planned or run fails when it looks next; 0 begins anew.
+    pub fn set_overrun(&self, resident_bytes: u64) {
+        self.ledger.overrun.store(resident_bytes, Ordering::Relaxed);
+    }
+
+    /// # Errors
+    /// [`crate::ErrorKind::Budget`] when the process has outgrown the budget.
+    pub fn check_overrun(&self) -> Result<()> {
+        let resident = self.ledger.overrun.load(Ordering::Relaxed);
+        if resident == 0 {
+            return Ok(());
+        }
+        let (resident, budget) = (resident.div_ceil(1 << 20), self.ledger.budget.bytes() >> 20);
+        Err(Error::budget(format!(
+            "the query made the process grow to {resident} MiB, over the budget of {budget} MiB"
+        ))
+        .with_hint(
+            "values of many MiB, such as long repeated texts, cannot spill: make them shorter or raise --memory-budget",
+        ))
     }
 
     /// The limit in force.

@@ -10,11 +10,11 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UI
 use arrow::compute::{cast, concat, take};
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion_common::{DFSchema, DataFusionError};
-use datafusion_expr::Expr;
+use datafusion_common::{DFSchema, DataFusionError, ScalarValue};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion_physical_expr::expressions::Column;
+use datafusion_expr::{Expr, Operator};
+use datafusion_physical_expr::expressions::{BinaryExpr, Column, Literal, NegativeExpr};
 use datafusion_physical_expr::utils::collect_columns;
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 
@@ -37,7 +37,7 @@ impl Evaluator {
     /// Compiles `expr` over an input of `schema`.
     pub(super) fn compile(expr: &Expr, schema: &DFSchema, props: &ExecutionProps) -> Result<Self> {
         let compiled = create_physical_expr(expr, schema, props, &PhysicalPlanningContext::default());
-        let compiled = compiled.map_err(query_failure)?;
+        let compiled = compiled.and_then(|compiled| fail_on_overflow(compiled, schema)).map_err(query_failure)?;
         let mut columns: Vec<usize> = collect_columns(&compiled).iter().map(Column::index).collect();
         columns.sort_unstable();
         columns.dedup();
@@ -108,6 +108,27 @@ impl Expression for Evaluator {
         let columns: Vec<ArrayRef> = self.columns.iter().map(|&idx| batch.column(idx).clone()).collect();
         self.evaluate_columns(&columns, batch.num_rows())
     }
+}
+
+/// Makes integer arithmetic that overflows an error: the library's kernels wrap around unless they are told otherwise.
+fn fail_on_overflow(expr: Arc<dyn PhysicalExpr>, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
+    let check_one = |expr: Arc<dyn PhysicalExpr>| {
+        if let Some(binary) = expr.downcast_ref::<BinaryExpr>()
+            && matches!(binary.op(), Operator::Plus | Operator::Minus | Operator::Multiply)
+        {
+            return Ok(Transformed::yes(Arc::new(binary.clone().with_fail_on_overflow(true)) as Arc<dyn PhysicalExpr>));
+        }
+        if let Some(negative) = expr.downcast_ref::<NegativeExpr>()
+            && let data_type = negative.arg().data_type(schema.as_arrow())?
+            && data_type.is_signed_integer()
+        {
+            let zero = Arc::new(Literal::new(ScalarValue::new_zero(&data_type)?));
+            let minus = BinaryExpr::new(zero, Operator::Minus, negative.arg().clone()).with_fail_on_overflow(true);
+            return Ok(Transformed::yes(Arc::new(minus) as Arc<dyn PhysicalExpr>));
+        }
+        Ok(Transformed::no(expr))
+    };
+    expr.transform_up(check_one).data()
 }
 
 /// Makes column references point into `columns` instead of the whole input.

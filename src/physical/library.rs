@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, FieldRef, Schema};
+use arrow::array::{ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, ListArray, PrimitiveArray};
+use arrow::compute::{cast, sum_checked};
+use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, UInt64Type};
 use datafusion_common::{DFSchema, DataFusionError, ScalarValue};
 use datafusion_expr::expr::{AggregateFunction as Call, NullTreatment};
 use datafusion_expr::{EmitTo, ExprSchemable, GroupsAccumulator};
@@ -17,7 +17,7 @@ use datafusion_physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr, PhysicalS
 
 use super::aggregate::constant;
 use super::failure::query_failure;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::operators::aggregate::{GroupAccumulator, LibraryFunction};
 
 /// A call of a library function over the columns it is given: its arguments that are not constant, then its sort keys.
@@ -92,6 +92,31 @@ impl Library {
     }
 }
 
+impl Library {
+    /// Whether results are sums of distinct integers, which the library lets wrap around.
+    fn sums_distinct(&self) -> bool {
+        let of_integers = matches!(self.function.field().data_type(), DataType::Int64 | DataType::UInt64);
+        self.function.fun().name() == "sum" && self.function.is_distinct() && of_integers
+    }
+}
+
+/// The sums of lists of distinct integers; NULL for an empty list.
+fn checked_sums(lists: &ArrayRef) -> Result<ArrayRef> {
+    fn sums<T: ArrowPrimitiveType>(lists: &ListArray) -> Result<ArrayRef> {
+        let sum = |list: Option<ArrayRef>| match list {
+            Some(values) => sum_checked(values.as_primitive::<T>()),
+            None => Ok(None),
+        };
+        let sums = lists.iter().map(sum).collect::<Result<PrimitiveArray<T>, _>>();
+        Ok(Arc::new(sums.map_err(|_| Error::query("the sum of distinct values is out of range"))?))
+    }
+    match lists.as_list_opt::<i32>() {
+        Some(lists) if lists.value_type() == DataType::Int64 => sums::<Int64Type>(lists),
+        Some(lists) if lists.value_type() == DataType::UInt64 => sums::<UInt64Type>(lists),
+        _ => Err(Error::query("sum(DISTINCT) gave no list of values")),
+    }
+}
+
 fn column_expr(idx: usize) -> Arc<dyn PhysicalExpr> {
     Arc::new(Column::new(&format!("c{idx}"), idx))
 }
@@ -109,6 +134,7 @@ impl LibraryFunction for Library {
         let accumulator = new_accumulator(&self.function).map_err(query_failure)?;
         Ok(Box::new(LibraryAccumulator {
             accumulator,
+            sums_distinct: self.sums_distinct(),
             args: self.args.clone(),
             types: self.types.clone(),
             n_sort_keys: self.n_sort_keys,
@@ -127,6 +153,7 @@ fn new_accumulator(function: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn Grou
 /// Accumulators of all groups of one worker or partition.
 struct LibraryAccumulator {
     accumulator: Box<dyn GroupsAccumulator>,
+    sums_distinct: bool,
     args: Vec<Argument>,
     types: Vec<DataType>,
     n_sort_keys: usize,
@@ -173,6 +200,11 @@ impl GroupAccumulator for LibraryAccumulator {
     }
 
     fn take_results(&mut self) -> Result<ArrayRef> {
+        if self.sums_distinct
+            && let [lists] = self.take_states()?.as_slice()
+        {
+            return checked_sums(lists);
+        }
         self.accumulator.evaluate(EmitTo::All).map_err(query_failure)
     }
 

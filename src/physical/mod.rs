@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod comparison;
+pub(crate) mod constants;
 mod expression;
 mod failure;
 mod grouping_sets;

@@ -16,6 +16,7 @@ use datafusion_optimizer::{Analyzer, Optimizer, OptimizerConfig};
 /// When types do not fit, or a constant part of the query fails (such as a division by zero).
 pub fn optimize(plan: LogicalPlan, options: &Arc<ConfigOptions>) -> Result<LogicalPlan, DataFusionError> {
     let plan = Analyzer::new().execute_and_check(plan, options, |_, _| {})?;
+    crate::physical::constants::check_constants(&plan)?;
     let settings = Settings { options: options.clone(), aliases: Arc::default(), started: Utc::now() };
     Optimizer::new().optimize(plan, &settings, |_, _| {})
 }

@@ -7,6 +7,7 @@
 //! Planning runs on a thread of its own with a deep stack, since a long chain of conditions is a deep tree.
 
 mod catalog;
+mod clauses;
 mod failure;
 mod functions;
 mod names;
@@ -24,8 +25,11 @@ use crate::plan;
 
 use catalog::Catalog;
 
-/// Stack of the planning thread: enough for thousands of conditions in a chain. Only touched pages become resident.
-const STACK_BYTES: usize = 64 << 20;
+/// Stack of a thread that plans or drops plans: enough for thousands of conditions in a chain. Only touched pages become resident.
+pub(crate) const STACK_BYTES: usize = 256 << 20;
+
+/// The longest query, so that even one chain of operators from end to end fits that stack.
+const MOST_TEXT_BYTES: usize = 1 << 20;
 
 /// A query that was understood, and what to do with it.
 #[derive(Debug, Clone)]
@@ -70,6 +74,10 @@ fn plan_here(text: &str, opener: &dyn OpenTable, memory: &Memory) -> Result<Plan
 
 /// The query of the only statement, without an EXPLAIN in front of it.
 fn parse(text: &str) -> Result<(Statement, Option<Explain>)> {
+    if text.len() > MOST_TEXT_BYTES {
+        return Err(Error::usage(format!("the query is {} bytes long; the most is {MOST_TEXT_BYTES}", text.len()))
+            .with_hint("put long lists of values into a file and read it as a table"));
+    }
     let fail = |error| failure::syntax(&error);
     let mut statements =
         Parser::new(&GenericDialect {}).try_with_sql(text).map_err(fail)?.parse_statements().map_err(fail)?;
@@ -88,7 +96,10 @@ fn parse(text: &str) -> Result<(Statement, Option<Explain>)> {
 
 fn only_query(statement: Statement) -> Result<Statement> {
     match statement {
-        Statement::Query(_) => Ok(statement),
+        Statement::Query(mut query) => {
+            clauses::check(&mut query)?;
+            Ok(Statement::Query(query))
+        }
         other => {
             let text = other.to_string();
             let verb = text.split_whitespace().next().unwrap_or_default().to_uppercase();

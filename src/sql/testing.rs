@@ -71,7 +71,7 @@ impl Report for NoReport {
 }
 
 /// `sales.csv` (id Utf8, Price Float64, qty Int64, day Date32 as days, note Utf8) in two batches; `one.csv` (x Int64) with
-/// 1; `empty.csv` (x Int64).
+/// 1; `empty.csv` (x Int64); `pairs.csv` (see [`pairs`]).
 #[derive(Default)]
 pub struct TestTables {
     /// For every scan whether it was asked to keep the order.
@@ -88,6 +88,7 @@ impl OpenTable for TestTables {
             "one.csv" => vec![numbers(&[1])],
             "many.csv" => (0..4).map(|n| numbers(&[10 * n, 10 * n + 1, 10 * n + 2])).collect(),
             "empty.csv" => vec![numbers(&[])],
+            "pairs.csv" => (0..30).map(pairs).collect(),
             _ => return Err(Error::data(format!("cannot read {path}: no such file"))),
         };
         Ok(Arc::new(MemTable {
@@ -112,6 +113,17 @@ fn sales(ids: &[Option<&str>], prices: &[f64], quantities: &[Option<i64>], days:
     let fields = columns.iter().map(|(name, column)| Field::new(*name, column.data_type().clone(), true));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     RecordBatch::try_new(schema, columns.into_iter().map(|(_, column)| column).collect()).unwrap()
+}
+
+/// A piece of `pairs.csv`: g Int64 (997 different), x Int64, s Utf8.
+fn pairs(piece: i64) -> RecordBatch {
+    let ns = || (0..400).map(|n| piece * 400 + n);
+    let columns: Vec<(&str, ArrayRef, bool)> = vec![
+        ("g", Arc::new(ns().map(|n| n * 31 % 997).collect::<Int64Array>()), true),
+        ("x", Arc::new(ns().map(|n| (n % 7 > 0).then_some(n * 7919 % 1009)).collect::<Int64Array>()), true),
+        ("s", Arc::new(ns().map(|n| Some(format!("text number {}", n * 17 % 503))).collect::<StringArray>()), true),
+    ];
+    RecordBatch::try_from_iter_with_nullable(columns).unwrap()
 }
 
 fn numbers(values: &[i64]) -> RecordBatch {

@@ -8,7 +8,6 @@ use arrow::datatypes::Int64Type;
 
 use super::super::{Emit, Node};
 use super::*;
-use crate::ErrorKind;
 use crate::memory::{BlockId, Memory, PagePool, PageStore};
 
 struct NoDisk;
@@ -248,4 +247,14 @@ fn with_little_memory_fewer_workers_run_and_with_none_it_is_a_budget_error() {
         let result = run(&query, &cx, &pool, &Monitor::new(&query)).map_err(|error| error.kind());
         assert_eq!(result.map(|_| sink.n_combined.load(Ordering::Relaxed)), expected);
     }
+}
+
+#[test]
+fn an_overrun_of_the_budget_fails_the_query() {
+    let (cx, pool) = context(64 << 20, 2);
+    cx.memory.set_overrun(900 << 20);
+    let query = query(numbers(0, 3), vec![on(1, Act::Pass)], &Collect::default());
+    let error = run(&query, &cx, &pool, &Monitor::new(&query)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Budget);
+    assert!(error.message().contains("grow to 900 MiB, over the budget of 64 MiB"), "{error}");
 }

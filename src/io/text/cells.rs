@@ -61,6 +61,7 @@ impl Cells {
                     self.ends.push(self.bytes.len());
                 }
             }
+            DataType::Null => self.ends.resize(column.len(), 0),
             DataType::Date32 => return self.fill_dates(column),
             DataType::Timestamp(unit, zone) if zone.as_ref().is_none_or(|zone| is_utc(zone)) => {
                 return self.fill_timestamps(column, *unit, zone.is_some());

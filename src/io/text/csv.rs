@@ -109,6 +109,19 @@ mod tests {
     }
 
     #[test]
+    fn a_column_of_nothing_but_null_is_empty() {
+        check(
+            NullArray::new(3),
+            expect![[r#"
+            a,n
+            ,7
+            ,7
+            ,7
+        "#]],
+        );
+    }
+
+    #[test]
     fn numbers() {
         check(
             Int64Array::from(vec![Some(i64::MIN), None, Some(0)]),

@@ -138,6 +138,10 @@ impl LibraryStates {
         sealer: &mut LibrarySealer,
         into: &mut [SealedPages],
     ) -> Result<()> {
+        if self.n_groups == 0 {
+            // Accumulators without groups have no states to give; the table may still hold entries and pages.
+            return table.seal(into);
+        }
         let mut states = Vec::new();
         for accumulator in &mut self.accumulators {
             states.extend(accumulator.take_states()?);
@@ -155,8 +159,11 @@ impl LibraryStates {
         self.restart(plan)
     }
 
-    /// The results of all groups, by number.
+    /// The results of all groups, by number; none when there are no groups.
     pub(super) fn take_results(&mut self) -> Result<Vec<ArrayRef>> {
+        if self.n_groups == 0 {
+            return Ok(Vec::new());
+        }
         self.accumulators.iter_mut().map(|accumulator| accumulator.take_results()).collect()
     }
 

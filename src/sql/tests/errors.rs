@@ -51,13 +51,80 @@ fn wrong_names_are_corrected() {
 }
 
 #[test]
-fn the_same_column_twice_needs_a_name() {
+fn two_columns_of_one_name_are_located() {
     check_error(
-        "SELECT id, qty, id FROM 'sales.csv'",
+        "SELECT id AS a, qty AS a FROM 'sales.csv'",
         expect![[r#"
-        Usage: sales.csv.id is selected twice
-          hint: give one of them another name with AS"#]],
+        Usage: two columns of the result are called "a"
+          --> sql:1:24   hint: give one of them another name with AS"#]],
     );
+}
+
+#[test]
+fn clauses_that_would_be_passed_over_are_refused() {
+    let check = |text: &str, clause: &str| {
+        let error = super::rows_of(text).map(|(_, rows)| panic!("{text} gave {rows:?}")).unwrap_err();
+        assert_eq!(error.message(), format!("{clause} is not supported"), "{text}");
+    };
+    check("SELECT x FROM 'one.csv' PREWHERE x > 5", "PREWHERE (write WHERE)");
+    check("SELECT x FROM 'many.csv' TABLESAMPLE (10 PERCENT)", "TABLESAMPLE");
+    check("SELECT x FROM 'many.csv' FINAL", "FINAL");
+    check("SELECT x FROM 'many.csv' WITH (nolock)", "a hint after a table");
+    check("SELECT x FROM 'many.csv' FOR UPDATE", "FOR UPDATE or FOR SHARE");
+    check("SELECT x FROM 'many.csv' SETTINGS max_threads = 1", "SETTINGS");
+    check("SELECT x FROM 'many.csv' FORMAT JSON", "FORMAT");
+    check("SELECT x FROM 'many.csv' ORDER BY x LIMIT 1 BY x", "LIMIT .. BY");
+    check("SELECT x, sum(x) FROM 'many.csv' GROUP BY x WITH TOTALS", "GROUP BY .. WITH TOTALS");
+    check("SELECT * FROM (SELECT x FROM 'many.csv' FOR UPDATE) t", "FOR UPDATE or FOR SHARE");
+}
+
+#[test]
+fn parameters_have_no_values() {
+    check_error(
+        "SELECT $1",
+        expect![[r#"
+        Usage: $1 is a parameter, and there are no values for parameters
+          --> sql:1:8"#]],
+    );
+}
+
+#[test]
+fn too_deep_expressions_are_refused() {
+    let chain = |n: usize| (0..n).map(|n| format!("x = {n}")).collect::<Vec<_>>().join(" OR ");
+    for n in [2100, 40_000] {
+        let error = super::rows_of(&format!("SELECT x FROM 'one.csv' WHERE {}", chain(n))).unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Usage);
+        assert!(error.message().starts_with("an expression with more than 2000"), "{error}");
+    }
+}
+
+#[test]
+fn arithmetic_out_of_range_is_an_error() {
+    let check = |text: &str| {
+        let error = super::rows_of(text).map(|(_, rows)| panic!("{text} gave {rows:?}")).unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Query, "{text}: {error}");
+    };
+    check("SELECT x + 9223372036854775807 FROM 'one.csv'");
+    check("SELECT -9223372036854775807 - x - x FROM 'one.csv'");
+    check("SELECT (x + 1) * 9223372036854775807 FROM 'one.csv'");
+    check("SELECT -(x - 9223372036854775807 - 2) FROM 'one.csv'");
+    check("SELECT 9223372036854775807 + 1");
+    check("SELECT 9223372036854775807 + 1 - 1 AS y FROM 'one.csv'");
+    check("SELECT x FROM 'one.csv' WHERE x < 9223372036854775807 * 2");
+    check("SELECT sum(DISTINCT x * 400000000000000000), count(*) FROM 'many.csv'");
+    check("SELECT sum(DISTINCT x * 400000000000000000), min(x), count(DISTINCT x) FROM 'many.csv' GROUP BY x > 100");
+}
+
+#[test]
+fn wrong_types_are_said_in_our_words() {
+    check_error("SELECT sum(note) FROM 'sales.csv'", expect![[""]]);
+    check_error("SELECT avg(note), sum(qty) FROM 'sales.csv'", expect![[""]]);
+    check_error("SELECT stddev(note) FROM 'sales.csv'", expect![[""]]);
+    check_error("SELECT upper(qty, 1) FROM 'sales.csv'", expect![[""]]);
+    check_error("SELECT x FROM 'one.csv' WHERE x = 'abc'", expect![[""]]);
+    check_error("SELECT x FROM 'one.csv' WHERE x IN (1, 'abc')", expect![[""]]);
+    check_error("SELECT x FROM 'one.csv' WHERE x BETWEEN 'abc' AND 'b'", expect![[""]]);
+    check_error("SELECT round(note) FROM 'sales.csv'", expect![[""]]);
 }
 
 #[test]

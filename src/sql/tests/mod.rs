@@ -2,6 +2,7 @@
 
 mod errors;
 mod plans;
+mod pressure;
 mod rows;
 
 use std::sync::Arc;

@@ -212,6 +212,20 @@ fn tables_need_no_rows() {
 }
 
 #[test]
+fn columns_selected_twice_get_a_number() {
+    check("SELECT x, x, cast(x AS double), x + 1 AS y FROM 'one.csv'", expect![[""]]);
+    check("SELECT sum(x), sum(x), count(*), count(1) FROM 'one.csv'", expect![[""]]);
+    check("SELECT a.x, a.x FROM 'one.csv' a ORDER BY a.x", expect![[""]]);
+    check("SELECT x, x + 1 AS x FROM 'one.csv'", expect![[""]]);
+}
+
+#[test]
+fn other_spellings_are_understood() {
+    check("FROM 'one.csv'", expect![[""]]);
+    check_sorted("SELECT id, sum(qty) FROM 'sales.csv' WHERE id <> 'c' GROUP BY id WITH ROLLUP", expect![[""]]);
+}
+
+#[test]
 fn names_of_results_are_short() {
     check(
         "SELECT sum(s.qty + 1), max(s.note) FROM 'sales.csv' s",
@@ -229,7 +243,11 @@ fn names_of_results_are_short() {
 
 #[test]
 fn a_long_chain_of_conditions_does_not_overflow_the_stack() {
-    let conditions: Vec<String> = (0..400).map(|n| format!("x + {n} = {n}")).collect();
-    let text = format!("SELECT x FROM 'one.csv' WHERE {}", conditions.join(" OR "));
-    assert_eq!(rows_of(&text).unwrap().1, Vec::<String>::new());
+    let conditions: Vec<String> = (0..1990).map(|n| format!("x + {n} = {n}")).collect();
+    for operator in ["OR", "AND"] {
+        let text = format!("SELECT x FROM 'one.csv' WHERE {}", conditions.join(&format!(" {operator} ")));
+        let run = std::thread::Builder::new().stack_size(crate::sql::STACK_BYTES);
+        let rows = run.spawn(move || rows_of(&text).unwrap().1).unwrap().join().unwrap();
+        assert_eq!(rows, Vec::<String>::new());
+    }
 }

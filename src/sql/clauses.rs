@@ -1,0 +1,205 @@
+//! What the parser accepts and the planner would pass over in silence: refused by name, or rewritten into what is
+//! supported. Also how deep expressions may be, and names for columns that are selected twice.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use datafusion_sql::sqlparser::ast::{
+    Expr, GroupByExpr, GroupByWithModifier, Ident, LimitClause, OrderByKind, Query, Select, SelectFlavor, SelectItem,
+    SetExpr, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut, WildcardAdditionalOptions,
+};
+use datafusion_sql::sqlparser::tokenizer::Span;
+
+use crate::error::{Error, Result};
+
+/// How deep an expression may be; a chain of n conditions is n deep. The stacks are made for this.
+pub(super) const DEEPEST: usize = 2000;
+
+/// Checks a query with all its subqueries.
+///
+/// # Errors
+/// [`crate::ErrorKind::Usage`] naming the clause.
+pub(super) fn check(query: &mut Query) -> Result<()> {
+    match query.visit(&mut Clauses { depth: 0 }) {
+        ControlFlow::Break(error) => return Err(error),
+        ControlFlow::Continue(()) => {}
+    }
+    match query.body.as_mut() {
+        SetExpr::Select(select) => name_twins(&mut select.projection),
+        _ => Ok(()),
+    }
+}
+
+struct Clauses {
+    depth: usize,
+}
+
+impl VisitorMut for Clauses {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        let limit_by =
+            matches!(&query.limit_clause, Some(LimitClause::LimitOffset { limit_by, .. }) if !limit_by.is_empty());
+        let order = query.order_by.as_ref();
+        let with_fill = order.is_some_and(|order| match &order.kind {
+            OrderByKind::Expressions(keys) => keys.iter().any(|key| key.with_fill.is_some()),
+            OrderByKind::All(_) => false,
+        });
+        refuse(&[
+            (!query.locks.is_empty(), "FOR UPDATE or FOR SHARE"),
+            (query.for_clause.is_some(), "FOR XML or FOR JSON"),
+            (query.settings.is_some(), "SETTINGS"),
+            (query.format_clause.is_some(), "FORMAT"),
+            (query.fetch.is_some(), "FETCH FIRST (write LIMIT)"),
+            (limit_by, "LIMIT .. BY"),
+            (order.is_some_and(|order| order.interpolate.is_some()), "INTERPOLATE"),
+            (with_fill, "WITH FILL"),
+        ])
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        if select.flavor == SelectFlavor::FromFirstNoSelect && select.projection.is_empty() {
+            select.projection.push(SelectItem::Wildcard(WildcardAdditionalOptions::default()));
+        }
+        refuse(&[
+            (select.prewhere.is_some(), "PREWHERE (write WHERE)"),
+            (select.top.is_some(), "TOP (write LIMIT)"),
+            (select.exclude.is_some(), "EXCLUDE after the list (write it right after *)"),
+            (select.into.is_some(), "INTO"),
+            (select.select_modifiers.is_some(), "a modifier after SELECT"),
+            (!select.lateral_views.is_empty(), "LATERAL VIEW"),
+            (!select.connect_by.is_empty(), "CONNECT BY"),
+            (!select.cluster_by.is_empty(), "CLUSTER BY"),
+            (!select.distribute_by.is_empty(), "DISTRIBUTE BY"),
+            (!select.sort_by.is_empty(), "SORT BY (write ORDER BY)"),
+            (select.value_table_mode.is_some(), "SELECT AS VALUE or AS STRUCT"),
+        ])?;
+        expand_group_by(&mut select.group_by)
+    }
+
+    fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<Error> {
+        match table {
+            TableFactor::Table {
+                alias,
+                with_hints,
+                version,
+                with_ordinality,
+                partitions,
+                json_path,
+                sample,
+                index_hints,
+                ..
+            } => {
+                let alias = alias.as_ref().filter(|alias| !alias.explicit && alias.name.quote_style.is_none());
+                let is_final = alias.is_some_and(|alias| alias.name.value.eq_ignore_ascii_case("final"));
+                refuse(&[
+                    (is_final, "FINAL"),
+                    (sample.is_some(), "TABLESAMPLE"),
+                    (!with_hints.is_empty() || !index_hints.is_empty(), "a hint after a table"),
+                    (version.is_some(), "FOR SYSTEM_TIME or another version of a table"),
+                    (*with_ordinality, "WITH ORDINALITY"),
+                    (!partitions.is_empty(), "PARTITION after a table"),
+                    (json_path.is_some(), "a path into a table"),
+                ])
+            }
+            TableFactor::Derived { sample, .. } => refuse(&[(sample.is_some(), "TABLESAMPLE")]),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            let error = Error::usage(format!("an expression with more than {DEEPEST} operators inside each other"));
+            return ControlFlow::Break(error.with_hint("write a long chain of conditions as x IN (..) if it is one"));
+        }
+        match expr {
+            Expr::Value(ValueWithSpan { value: Value::Placeholder(name), span }) => {
+                let error = Error::usage(format!("{name} is a parameter, and there are no values for parameters"));
+                ControlFlow::Break(located(error, *span))
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn post_visit_expr(&mut self, _expr: &mut Expr) -> ControlFlow<Error> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+}
+
+/// The first clause that is there is an error.
+fn refuse(clauses: &[(bool, &str)]) -> ControlFlow<Error> {
+    match clauses.iter().find(|(present, _)| *present) {
+        Some((_, clause)) => ControlFlow::Break(Error::usage(format!("{clause} is not supported"))),
+        None => ControlFlow::Continue(()),
+    }
+}
+
+/// `GROUP BY a, b WITH ROLLUP` is `GROUP BY ROLLUP (a, b)`.
+fn expand_group_by(group_by: &mut GroupByExpr) -> ControlFlow<Error> {
+    let (keys, modifiers) = match group_by {
+        GroupByExpr::All(modifiers) => (None, modifiers),
+        GroupByExpr::Expressions(keys, modifiers) => (Some(keys), modifiers),
+    };
+    let one_by_one = |keys: &mut Vec<Expr>| std::mem::take(keys).into_iter().map(|key| vec![key]).collect();
+    match (modifiers.as_slice(), keys) {
+        ([], _) => {}
+        ([GroupByWithModifier::Rollup], Some(keys)) => *keys = vec![Expr::Rollup(one_by_one(keys))],
+        ([GroupByWithModifier::Cube], Some(keys)) => *keys = vec![Expr::Cube(one_by_one(keys))],
+        ([first, ..], _) => return refuse(&[(true, &format!("GROUP BY .. {first}"))]),
+    }
+    modifiers.clear();
+    ControlFlow::Continue(())
+}
+
+/// Gives columns without a name of their own a number when an earlier one has their name: `x, x` becomes `x, x_1`.
+fn name_twins(items: &mut [SelectItem]) -> Result<()> {
+    let mut taken = HashSet::new();
+    for item in items.iter() {
+        if let SelectItem::ExprWithAlias { alias, .. } = item
+            && !taken.insert(folded(alias))
+        {
+            return Err(located(twice(&folded(alias)), alias.span));
+        }
+    }
+    for item in items.iter_mut() {
+        let SelectItem::UnnamedExpr(expr) = item else { continue };
+        let name = name_of(expr);
+        if taken.insert(name.clone()) {
+            continue;
+        }
+        let numbered = (1..).map(|number| format!("{name}_{number}")).find(|new| !taken.contains(new));
+        let new_name = numbered.unwrap_or_default();
+        taken.insert(new_name.clone());
+        *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', new_name) };
+    }
+    Ok(())
+}
+
+fn twice(name: &str) -> Error {
+    Error::usage(format!("two columns of the result are called {name:?}"))
+        .with_hint("give one of them another name with AS")
+}
+
+/// The name that a column gets when it is given none.
+fn name_of(expr: &Expr) -> String {
+    match expr {
+        Expr::Identifier(name) => folded(name),
+        Expr::CompoundIdentifier(names) => names.last().map(folded).unwrap_or_default(),
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => name_of(expr),
+        other => other.to_string().to_lowercase(),
+    }
+}
+
+/// Names without quotes are lower case.
+fn folded(name: &Ident) -> String {
+    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
+}
+
+fn located(error: Error, span: Span) -> Error {
+    match span.start.line {
+        0 => error,
+        line => error.with_location(format!("sql:{line}:{}", span.start.column)),
+    }
+}
