@@ -15,7 +15,7 @@ use super::page::RowPointers;
 use super::pages::{PagesWriter, SealedPages};
 use super::pointer::{RowMut, RowPtr, RowRef, Rows};
 use crate::error::Result;
-use crate::memory::{OverBudget, PageOwner, Reservation};
+use crate::memory::{OverBudget, PageOwner, Reservation, ZeroedWords};
 
 const PTR_BITS: u32 = 48;
 const PTR_MASK: u64 = (1 << PTR_BITS) - 1;
@@ -28,7 +28,7 @@ pub struct RowTable {
     /// The partition of a hash is `(hash << skip_bits) >> partition_shift`.
     skip_bits: u32,
     partition_bits: u32,
-    entries: Vec<u64>,
+    entries: ZeroedWords,
     /// Rows with an entry.
     n_rows: usize,
     /// Rows on pinned pages, which is more after [`RowTable::append`].
@@ -68,7 +68,7 @@ impl RowTable {
             layout,
             skip_bits,
             partition_bits,
-            entries: Vec::new(),
+            entries: ZeroedWords::empty(),
             n_rows: 0,
             n_pinned: 0,
             generation: 1,
@@ -297,7 +297,7 @@ impl RowTable {
     /// Gives the entries back and forgets the keys.
     pub fn drop_entries(&mut self) {
         self.forget();
-        self.entries = Vec::new();
+        self.entries = ZeroedWords::empty();
         self.memory.shrink(self.memory.bytes());
     }
 
@@ -310,7 +310,10 @@ impl RowTable {
         let len = needed.next_power_of_two().max(MIN_ENTRIES);
         let (old_bytes, new_bytes) = (self.entries.len() as u64 * 8, len as u64 * 8);
         self.memory.try_grow(new_bytes)?;
-        let mut entries = vec![0u64; len];
+        let Some(mut entries) = ZeroedWords::new(len) else {
+            self.memory.shrink(new_bytes);
+            return Err(self.memory.memory().refuse("Aggregate", new_bytes));
+        };
         self.n_rows = self.refill(&mut entries);
         self.entries = entries;
         self.memory.shrink(old_bytes);

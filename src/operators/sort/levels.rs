@@ -133,7 +133,7 @@ impl SortState {
     ) -> Result<(PageBank, crate::memory::Reservation)> {
         let page_bytes = of.owner.page_bytes();
         let per_run = RowMerge::bytes_per_run(&of.shape.layout, page_bytes);
-        let affordable = self.share() as usize / (page_bytes + per_run);
+        let affordable = self.output_share() as usize / (page_bytes + per_run);
         let wanted = (2 * n_workers - 1) * n_runs + n_workers * PAGES_BESIDE;
         let mut memory = self.cx.memory.reserve(self.name);
         let mut n_pages = wanted.min(affordable).max(2 + PAGES_BESIDE);

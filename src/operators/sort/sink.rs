@@ -49,7 +49,7 @@ const FORGET_BESIDE: usize = 1024;
 impl Sink for SortSink {
     fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalSink>> {
         let state = self.state.clone();
-        let share_bytes = state.share() / cx.n_workers.max(1) as u64;
+        let share_bytes = state.input_share() / cx.n_workers.max(1) as u64;
         let forget_from = match state.spec.limit.filter(|_| state.forgets) {
             Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX).saturating_mul(2).saturating_add(FORGET_BESIDE),
             None => usize::MAX,
