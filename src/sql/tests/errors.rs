@@ -52,9 +52,12 @@ fn wrong_names_are_corrected() {
 
 #[test]
 fn the_same_column_twice_needs_a_name() {
-    check_error("SELECT id, qty, id FROM 'sales.csv'", expect![[r#"
+    check_error(
+        "SELECT id, qty, id FROM 'sales.csv'",
+        expect![[r#"
         Usage: sales.csv.id is selected twice
-          hint: give one of them another name with AS"#]]);
+          hint: give one of them another name with AS"#]],
+    );
 }
 
 #[test]
