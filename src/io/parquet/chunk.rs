@@ -319,8 +319,7 @@ impl Window {
             let mut buffer = Vec::with_capacity(length);
             buffer.extend_from_slice(have);
             let n_kept = buffer.len();
-            buffer.resize(length, 0);
-            self.file.read_at(&mut buffer[n_kept..], at + n_kept as u64)?;
+            self.file.append_at(&mut buffer, length - n_kept, at + n_kept as u64)?;
             self.bytes = buffer.into();
             self.start = at;
         }

@@ -160,7 +160,7 @@ impl OrderedGroups {
             reserved.shrink(bytes.min(reserved.bytes()));
         }
         drop(reserved);
-        self.shared.append_in_order(number, group.finish()?)
+        self.shared.append_in_order(number, group.finish(&self.shared.encoding)?)
     }
 
     /// Runs what waits and waits for what runs.
