@@ -173,3 +173,56 @@ impl QueryRun<'_> {
         exec::run(&self.query, &self.cx, &self.session.threads, &self.monitor)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use crate::io::OutputFormat;
+
+    fn session() -> Session {
+        let budget = Some(Budget::from_bytes(8 << 30));
+        Session::new(SessionOptions { budget, threads: Some(2), ..Default::default() }).unwrap()
+    }
+
+    fn run(session: &Session, sql: &str, output: &Output) -> Result<RunMetrics> {
+        session.sql(sql)?.into_run(output, CancelToken::default())?.execute()
+    }
+
+    #[test]
+    fn a_session_outlives_failed_and_cancelled_queries() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.csv"), "a,b\n1,x\n2,y\n3,\n").unwrap();
+        std::fs::write(folder.path().join("bad.csv"), "a\n1\nx,y\n").unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let session = session();
+        let output = Output::File(folder.path().join("out.csv"), OutputFormat::Csv);
+        for _ in 0..2 {
+            let error = run(&session, &format!("SELECT * FROM '{}'", path("bad.csv")), &output).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Data);
+            assert!(!folder.path().join("out.csv").exists());
+            let cancel = CancelToken::default();
+            cancel.cancel();
+            let query = session.sql(&format!("SELECT a FROM '{}'", path("a.csv"))).unwrap();
+            let error = query.into_run(&output, cancel).unwrap().execute().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Cancelled);
+            assert!(!folder.path().join("out.csv").exists());
+        }
+        let before = session.memory().reserved_outside_pages();
+        let sql = format!("SELECT b, sum(a) AS s FROM '{}' GROUP BY b ORDER BY b NULLS FIRST", path("a.csv"));
+        let metrics = run(&session, &sql, &output).unwrap();
+        assert_eq!((metrics.rows_in, metrics.rows_out), (3, 3));
+        assert_eq!(std::fs::read_to_string(folder.path().join("out.csv")).unwrap(), "b,s\n,3\nx,1\ny,2\n");
+        assert_eq!(session.memory().reserved_outside_pages(), before, "a query gives back what it took");
+    }
+
+    #[test]
+    fn files_of_several_formats_are_not_one_table() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.csv"), "a\n1\n").unwrap();
+        std::fs::write(folder.path().join("b.parquet"), "PAR1").unwrap();
+        let sql = format!("SELECT * FROM '{}'", folder.path().display());
+        let error = session().sql(&sql).err().unwrap();
+        assert!(error.to_string().contains("are in different formats"), "{error}");
+    }
+}

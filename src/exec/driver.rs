@@ -34,7 +34,9 @@ pub fn run(query: &Query, cx: &QueryContext, pool: &ThreadPool, monitor: &Monito
     let process = super::metrics::ProcessClock::start();
     for (idx, pipeline) in query.pipelines.iter().enumerate() {
         monitor.enter_pipeline(idx);
-        if let Err(error) = (PipelineRun { pipeline, cx, pool, monitor, n_morsels: AtomicU64::new(0) }).run() {
+        let is_last = idx + 1 == query.pipelines.len();
+        let run = PipelineRun { pipeline, is_last, cx, pool, monitor, n_morsels: AtomicU64::new(0) };
+        if let Err(error) = run.run() {
             cx.cancel.cancel();
             return Err(error);
         }
@@ -44,6 +46,8 @@ pub fn run(query: &Query, cx: &QueryContext, pool: &ThreadPool, monitor: &Monito
 
 struct PipelineRun<'a> {
     pipeline: &'a Pipeline,
+    /// Whether it ends in the output.
+    is_last: bool,
     cx: &'a QueryContext,
     pool: &'a ThreadPool,
     monitor: &'a Monitor,
@@ -79,6 +83,9 @@ impl PipelineRun<'_> {
             }
         }
         self.cx.cancel.check()?;
+        if self.is_last {
+            self.monitor.send_onlooker_away();
+        }
         self.finish(&self.pipeline.sink, n_workers)
     }
 

@@ -3,14 +3,18 @@
 //! Memory: a few counters a plan node and worker. Workers count in their own [`Stopwatch`] and add to the shared counters
 //! once a batch of the source, so that the counters stay cold.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::DataType;
 
 use super::{Batch, NodeIdx, OperatorReport, Query, Report};
+
+/// Clearing a line takes no time; a terminal that hangs must not hang the query.
+const LEAVE_WITHIN: Duration = Duration::from_millis(200);
 
 /// Figures of a query that can be read while it runs.
 pub struct Monitor {
@@ -19,7 +23,11 @@ pub struct Monitor {
     n_pipelines: usize,
     current_pipeline: AtomicUsize,
     started: Instant,
+    onlooker: Mutex<Option<Sender<Leave>>>,
 }
+
+/// Asks whoever looks on to leave the screen; answered when that is done.
+pub(super) type Leave = Sender<()>;
 
 /// A node of the plan with its figures.
 pub struct MonitoredNode {
@@ -73,6 +81,7 @@ impl Monitor {
             n_pipelines: query.pipelines.len(),
             current_pipeline: AtomicUsize::new(0),
             started: Instant::now(),
+            onlooker: Mutex::new(None),
         })
     }
 
@@ -115,6 +124,28 @@ impl Monitor {
             total_bytes: sum.total_bytes + one.total_bytes,
             n_bad_rows: sum.n_bad_rows + one.n_bad_rows,
         })
+    }
+
+    /// Tells the caller when to leave the screen.
+    pub(super) fn look_on(&self) -> Receiver<Leave> {
+        let (sender, receiver) = channel();
+        *self.lock_onlooker() = Some(sender);
+        receiver
+    }
+
+    /// Clears the screen of progress, because the result is about to be written or the query has ended.
+    pub(super) fn send_onlooker_away(&self) {
+        let onlooker = self.lock_onlooker().take();
+        if let Some(onlooker) = onlooker {
+            let (gone, is_gone) = channel();
+            if onlooker.send(gone).is_ok() {
+                let _ = is_gone.recv_timeout(LEAVE_WITHIN);
+            }
+        }
+    }
+
+    fn lock_onlooker(&self) -> MutexGuard<'_, Option<Sender<Leave>>> {
+        self.onlooker.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     pub(super) fn enter_pipeline(&self, idx: usize) {

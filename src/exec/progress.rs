@@ -3,7 +3,7 @@
 //! Memory: one thread that draws a few times a second; nothing grows. It never touches stdout.
 
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -18,33 +18,38 @@ const DRAW_EVERY: Duration = Duration::from_millis(200);
 /// Short queries show nothing.
 const SHOW_AFTER: Duration = Duration::from_millis(400);
 
-/// Draws until dropped, then clears its line.
+/// Draws until dropped, or until the result is about to be written; then clears its line.
 pub struct Progress {
-    stop: Option<Sender<()>>,
+    monitor: Arc<Monitor>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Progress {
     /// Shows what `monitor` counts on stderr. `on_terminal` redraws one line; otherwise lines are printed now and then.
     pub fn show(monitor: Arc<Monitor>, memory: Memory, on_terminal: bool) -> Self {
-        let (stop, stopped) = channel::<()>();
+        let leave = monitor.look_on();
+        let counted = monitor.clone();
         let draw = move || {
             let mut line = if on_terminal { Line::on_terminal() } else { Line::Printed { n_samples: 0 } };
-            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(DRAW_EVERY) {
-                if monitor.elapsed() >= SHOW_AFTER {
-                    line.draw(&describe(&monitor, &memory));
+            let asked = loop {
+                match leave.recv_timeout(DRAW_EVERY) {
+                    Err(RecvTimeoutError::Timeout) if counted.elapsed() < SHOW_AFTER => {}
+                    Err(RecvTimeoutError::Timeout) => line.draw(&describe(&counted, &memory)),
+                    Err(RecvTimeoutError::Disconnected) => break None,
+                    Ok(gone) => break Some(gone),
                 }
-            }
+            };
             line.clear();
+            asked.map(|gone| gone.send(()));
         };
         let thread = std::thread::Builder::new().name("brimful-progress".into()).spawn(draw).ok();
-        Progress { stop: Some(stop), thread }
+        Progress { monitor, thread }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.stop.take();
+        self.monitor.send_onlooker_away();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -90,26 +95,27 @@ impl Line {
     }
 }
 
-/// `12,345,678 rows · 1.2 GiB of 4.8 GiB (25 %), 12 s left · memory 800 MiB of 1.00 GiB · spilled 2.1 GiB`
+/// `25 % · 1.21 GiB of 4.84 GiB · 12 s left · 12,345,678 rows · memory 80 MiB of 128 MiB · spilled 2.10 GiB · step 1 of 2`
 fn describe(monitor: &Monitor, memory: &Memory) -> String {
     let totals = monitor.totals();
-    let mut parts = vec![format!("{} rows", group_digits(monitor.rows_in()))];
+    let mut parts = Vec::new();
     if totals.total_bytes > 0 {
         let (read, total) = (totals.read_bytes.min(totals.total_bytes), totals.total_bytes);
-        let percent = read * 100 / total;
-        let left = time_left(monitor.elapsed(), read, total).map_or(String::new(), |left| format!(", {left} left"));
-        parts.push(format!("{} of {} ({percent} %){left}", format_bytes(read), format_bytes(total)));
+        parts.push(format!("{} %", read * 100 / total));
+        parts.push(format!("{} of {}", format_bytes(read), format_bytes(total)));
+        parts.extend(time_left(monitor.elapsed(), read, total).map(|left| format!("{left} left")));
     } else if totals.read_bytes > 0 {
         parts.push(format_bytes(totals.read_bytes));
     }
-    let (pipeline, n_pipelines) = monitor.pipeline();
-    if n_pipelines > 1 {
-        parts.push(format!("step {} of {n_pipelines}", pipeline + 1));
-    }
+    parts.push(format!("{} rows", group_digits(monitor.rows_in())));
     let resident = ResidentSet::read().map_or(0, |set| set.resident_bytes);
     parts.push(format!("memory {} of {}", format_bytes(resident), format_bytes(memory.budget().bytes())));
     if totals.spilled_raw_bytes > 0 {
         parts.push(format!("spilled {}", format_bytes(totals.spilled_raw_bytes)));
+    }
+    let (pipeline, n_pipelines) = monitor.pipeline();
+    if n_pipelines > 1 {
+        parts.push(format!("step {} of {n_pipelines}", pipeline + 1));
     }
     parts.join(" · ")
 }

@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 /// Reservations are taken from the ledger in steps of this size, so that its counters stay cold.
 const QUANTUM: u64 = 32 * 1024;
 
+/// Code that running a query touches and starting does not: 6 to 9 MiB over sorts and aggregations of CSV and Parquet.
+const RUNNING_CODE_BYTES: u64 = 8 << 20;
+
 /// The governed memory of one session. Cheap to clone.
 #[derive(Clone)]
 pub struct Memory {
@@ -80,12 +83,12 @@ impl From<OverBudget> for Error {
 }
 
 impl Memory {
-    /// Governs a process: `budget - resident at start - safety`, where safety is 6 % of the budget, at least 8 MiB.
+    /// Governs a process: `budget - resident at start - code still to be touched - safety`, where safety is 6 % of the budget, at least 8 MiB.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Budget`] when what is left cannot run any query.
     pub fn for_process(budget: Budget, threads: usize) -> Result<Self> {
-        let resident = super::ResidentSet::read().map_or(0, |set| set.resident_bytes);
+        let resident = super::ResidentSet::read().map_or(0, |set| set.resident_bytes) + RUNNING_CODE_BYTES;
         let safety = (budget.bytes() / 100 * 6).max(8 << 20);
         let governed = budget.bytes().saturating_sub(resident + safety);
         if governed < Sizes::smallest_governed() {

@@ -191,6 +191,14 @@ impl RowTable {
         }
     }
 
+    /// The rows located last, each with its value; there are as many values.
+    #[inline(always)]
+    pub fn for_each_with<T: Copy>(&mut self, values: &[T], mut change: impl FnMut(RowMut<'_>, T)) {
+        for (&ptr, &value) in self.located.iter().zip(values) {
+            change(RowMut { ptr, page: PhantomData }, value);
+        }
+    }
+
     /// Like [`RowTable::for_each_located`], but only rows that were there before, beside their namesakes in `rows`: the
     /// rows that were offered.
     pub fn for_each_found(&mut self, rows: Rows<'_>, mut change: impl FnMut(RowMut<'_>, RowRef<'_>)) {

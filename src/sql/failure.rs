@@ -180,6 +180,11 @@ fn plan(message: &str) -> Error {
         return Error::usage(format!("{column} is neither in GROUP BY nor inside an aggregate function"))
             .with_hint("add it to GROUP BY, or say which value of the group you mean: min, max, any_value");
     }
+    if message.contains("require unique expression names") {
+        let mut quoted = message.split('"').skip(1).step_by(2);
+        let name = quoted.next().unwrap_or_default();
+        return Error::usage(format!("{name} is selected twice")).with_hint("give one of them another name with AS");
+    }
     Error::usage(first_line(message).to_string())
 }
 

@@ -15,6 +15,7 @@ use parquet::file::metadata::ColumnChunkMetaData;
 use super::decompress::decompress;
 use super::input::{InputFile, into_parquet};
 use super::page_header::{HeaderError, PageHeader, PageKind};
+use super::page_index::PagePlaces;
 use crate::error::{Error, Result};
 use crate::memory::Reservation;
 
@@ -40,6 +41,8 @@ pub(super) struct ChunkPages {
     physical_type: Type,
     is_repeated: bool,
     limits: PageLimits,
+    /// Where the data pages are, when the file tells and rows will be skipped.
+    places: Option<Arc<PagePlaces>>,
     /// Where the next page header starts.
     at: u64,
     remaining_levels: u64,
@@ -106,6 +109,7 @@ impl ChunkPages {
             physical_type: chunk.column_type(),
             is_repeated: chunk.column_descr().max_rep_level() > 0,
             limits,
+            places: None,
             at: range.start,
             remaining_levels: u64::try_from(chunk.num_values()).unwrap_or(0),
             peeked: None,
@@ -113,6 +117,22 @@ impl ChunkPages {
             page_bytes: 0,
             reservation,
         })
+    }
+
+    /// Steps over pages by their places instead of their headers.
+    pub(super) fn with_places(mut self, places: Option<Arc<PagePlaces>>) -> Self {
+        self.places = places;
+        self
+    }
+
+    /// Bytes of a value of the dictionary on average, if the chunk begins with one.
+    pub(super) fn mean_dictionary_value_bytes(&mut self) -> Result<Option<f64>> {
+        Ok(self.header()?.and_then(|header| match header.kind {
+            PageKind::Dictionary { n_values, .. } => {
+                Some(header.uncompressed_bytes as f64 / f64::from(n_values.max(1)))
+            }
+            _ => None,
+        }))
     }
 
     fn damaged(&self, what: impl std::fmt::Display) -> Error {
@@ -176,6 +196,22 @@ impl ChunkPages {
         self.at += (header.header_bytes + header.compressed_bytes) as u64;
         self.remaining_levels -= header.n_levels() as u64;
         self.peeked = None;
+    }
+
+    /// Steps over data page `idx` without looking at its header.
+    fn jump_over(&mut self, places: &PagePlaces, idx: usize) {
+        self.at = places.end_of(idx);
+        let rows = places.rows(idx);
+        if !self.is_repeated {
+            self.remaining_levels = self.remaining_levels.saturating_sub(rows.end - rows.start);
+        }
+        self.peeked = None;
+    }
+
+    /// The data page that comes next, if its place is known.
+    fn next_place(&self) -> Option<(Arc<PagePlaces>, usize)> {
+        let places = self.places.as_ref()?;
+        Some((places.clone(), places.page_at(self.at)?))
     }
 
     fn next(&mut self) -> Result<Option<Page>> {
@@ -307,6 +343,11 @@ impl PageReader for ChunkPages {
     }
 
     fn peek_next_page(&mut self) -> ParquetResult<Option<PageMetadata>> {
+        if let Some((places, idx)) = self.next_place() {
+            let rows = places.rows(idx);
+            let num_rows = Some((rows.end - rows.start) as usize);
+            return Ok(Some(PageMetadata { num_rows, num_levels: None, is_dict: false }));
+        }
         let header = self.header().map_err(into_parquet)?;
         Ok(header.map(|header| match header.kind {
             PageKind::DataV2 { n_values, n_rows, .. } => {
@@ -322,7 +363,9 @@ impl PageReader for ChunkPages {
     }
 
     fn skip_next_page(&mut self) -> ParquetResult<()> {
-        if let Some(header) = self.header().map_err(into_parquet)? {
+        if let Some((places, idx)) = self.next_place() {
+            self.jump_over(&places, idx);
+        } else if let Some(header) = self.header().map_err(into_parquet)? {
             self.step_over(&header);
         }
         Ok(())

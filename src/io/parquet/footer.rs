@@ -28,6 +28,7 @@ pub(super) struct OpenFile {
     pub(super) input: Arc<InputFile>,
     pub(super) metadata: ParquetMetaData,
     pub(super) schema: FileSchema,
+    pub(super) memory: Memory,
     _reserved: Reservation,
 }
 
@@ -40,7 +41,7 @@ impl OpenFile {
         check_row_groups(&input, &metadata)?;
         let schema = FileSchema::of(&metadata)
             .map_err(|error| from_parquet(error, |what| input.damaged(format!("its schema: {what}"))))?;
-        Ok(OpenFile { input, metadata, schema, _reserved: reserved })
+        Ok(OpenFile { input, metadata, schema, memory: memory.clone(), _reserved: reserved })
     }
 
     pub(super) fn row_group(&self, idx: usize) -> &RowGroupMetaData {

@@ -3,6 +3,7 @@
 //! Memory: a worker holds one window and at most two pages of each column it reads, whatever the size of a row group.
 
 mod batch_rows;
+mod bloom;
 mod chunk;
 mod columns;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod input;
 mod morsels;
 mod ordered;
 mod page_header;
+mod page_index;
 mod pending;
 mod pruning;
 #[cfg(test)]

@@ -1,13 +1,17 @@
-//! Which row groups cannot hold a row that passes the filters.
+//! Which row groups and pages cannot hold a row that passes the filters.
 //!
-//! Memory: a few values at a time.
+//! Memory: a few values of a row group; one page index or bloom filter at a time, reserved where they are read.
+
+use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Scalar};
 use arrow::compute::cast;
 use arrow::compute::kernels::cmp;
 use arrow::datatypes::{DataType, SchemaRef};
 
+use super::bloom::may_hold_any;
 use super::footer::OpenFile;
+use super::page_index::PageExtremes;
 use super::statistics::{converter, one_value};
 use crate::io::table::{Comparison, ComparisonOp};
 
@@ -48,6 +52,76 @@ impl Pruning {
             None => true,
         })
     }
+}
+
+/// Rows of one row group that may match, in order and apart.
+pub(super) type RowRanges = Vec<Range<u64>>;
+
+impl Pruning {
+    /// The rows of `row_group` that may match, by bloom filters and page indexes. Reads from the file, so this is for the
+    /// worker that is about to read the row group.
+    pub(super) fn matching_rows(&self, file: &OpenFile, row_group: usize) -> RowRanges {
+        let n_rows = file.row_group(row_group).num_rows() as u64;
+        let mut ranges = vec![0..n_rows];
+        for comparison in &self.comparisons {
+            let Some(column) = file.column(&comparison.name) else { continue };
+            let asks_for_values = matches!(comparison.op, ComparisonOp::Equal | ComparisonOp::In);
+            if asks_for_values && !may_hold_any(file, row_group, column, &comparison.values) {
+                return Vec::new();
+            }
+            if let Some(pages) = PageExtremes::read(file, row_group, column) {
+                ranges = intersect(&ranges, &comparison.matching_pages(&pages));
+            }
+        }
+        ranges
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.comparisons.is_empty()
+    }
+}
+
+impl NamedComparison {
+    fn matching_pages(&self, pages: &PageExtremes) -> RowRanges {
+        let data_type = self.values.data_type();
+        let (mins, maxes) = (cast(&pages.mins, data_type), cast(&pages.maxes, data_type));
+        let mut ranges = RowRanges::new();
+        for idx in 0..pages.places.pages.len() {
+            let rows = pages.places.rows(idx);
+            let extremes = Extremes {
+                min: mins.as_ref().ok().and_then(|mins| one_value(mins, idx)),
+                max: maxes.as_ref().ok().and_then(|maxes| one_value(maxes, idx)),
+                n_nulls: pages.n_nulls.is_valid(idx).then(|| pages.n_nulls.value(idx)),
+                n_rows: rows.end - rows.start,
+            };
+            if !extremes.may_match(self) {
+                continue;
+            }
+            match ranges.last_mut() {
+                Some(last) if last.end == rows.start => last.end = rows.end,
+                _ => ranges.push(rows),
+            }
+        }
+        ranges
+    }
+}
+
+/// The rows that are in both.
+fn intersect(one: &RowRanges, other: &RowRanges) -> RowRanges {
+    let (mut a, mut b) = (one.iter().peekable(), other.iter().peekable());
+    let mut both = RowRanges::new();
+    while let (Some(x), Some(y)) = (a.peek(), b.peek()) {
+        let (start, end) = (x.start.max(y.start), x.end.min(y.end));
+        if start < end {
+            both.push(start..end);
+        }
+        if x.end <= y.end {
+            a.next()
+        } else {
+            b.next()
+        };
+    }
+    both
 }
 
 fn extremes(file: &OpenFile, row_group: usize, comparison: &NamedComparison) -> Option<Extremes> {
@@ -108,4 +182,21 @@ type Test = fn(&dyn arrow::array::Datum, &dyn arrow::array::Datum) -> Result<Boo
 
 fn is_true(answer: &BooleanArray) -> bool {
     answer.len() != 1 || answer.is_null(0) || answer.value(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_intersected() {
+        let check = |one: &[Range<u64>], other: &[Range<u64>], both: &[Range<u64>]| {
+            assert_eq!(intersect(&one.to_vec(), &other.to_vec()), both);
+            assert_eq!(intersect(&other.to_vec(), &one.to_vec()), both);
+        };
+        check(&[0..10], &[2..4, 6..20], &[2..4, 6..10]);
+        check(&[0..3, 5..9], &[3..5], &[]);
+        check(&[0..3, 5..9], &[1..8], &[1..3, 5..8]);
+        check(&[], &[0..5], &[]);
+    }
 }

@@ -384,3 +384,179 @@ fn columns_may_be_none_repeated_or_in_any_order() {
         assert_eq!(rows(&schema, &batches), expected.project(&projection).unwrap());
     }
 }
+
+/// A filter that compares one column with a value, and the comparison that it implies.
+struct AtLeast {
+    columns: Vec<usize>,
+    value: i64,
+}
+
+impl RowFilter for AtLeast {
+    fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<BooleanArray> {
+        let values = batch.column(0).as_primitive::<Int64Type>();
+        Ok(values.iter().map(|value| value.map(|value| value >= self.value)).collect())
+    }
+}
+
+fn count(batches: &[crate::exec::Batch]) -> usize {
+    batches.iter().map(crate::exec::Batch::n_rows).sum()
+}
+
+#[test]
+fn pages_are_left_out_by_their_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f.parquet");
+    let batch = random_batch(&number_and_text(), 20_000, 9);
+    let mut columns = batch.columns().to_vec();
+    columns[0] = Arc::new((0..20_000).map(|row| (row % 100 != 3).then_some(row)).collect::<Int64Array>());
+    let batch = RecordBatch::try_new(batch.schema(), columns).unwrap();
+    let expected = RecordBatch::from(
+        cast(&StructArray::from(batch.clone()), &DataType::Struct(everything_as_text(&batch).fields().clone()))
+            .unwrap()
+            .as_struct(),
+    );
+    for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+        let properties = WriterProperties::builder()
+            .set_writer_version(version)
+            .set_data_page_row_count_limit(100)
+            .set_write_batch_size(50)
+            .set_statistics_enabled(EnabledStatistics::Page);
+        write_file(&path, std::slice::from_ref(&batch), properties.build());
+        let (table, memory) = open(std::slice::from_ref(&path));
+        let value = Arc::new(Int64Array::from(vec![19_321])) as ArrayRef;
+        let comparisons = vec![Comparison { column: 0, op: ComparisonOp::GreaterOrEqual, values: value }];
+        let pruned = ScanRequest { comparisons, ..everything(&table) };
+        // Without a filter, whole pages remain.
+        let found = scan(&table, pruned.clone(), &memory, 2).unwrap();
+        assert_eq!(rows(&table.schema(), &found), expected.slice(19_300, 700));
+        let filters: Vec<Arc<dyn RowFilter>> = vec![Arc::new(AtLeast { columns: vec![0], value: 19_321 })];
+        let found = scan(&table, ScanRequest { filters, ..pruned }, &memory, 2).unwrap();
+        assert_eq!(count(&found), 679 - 6);
+    }
+}
+
+fn everything_as_text(batch: &RecordBatch) -> Schema {
+    let fields = batch
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| match field.data_type() {
+            DataType::Dictionary(_, value) => field.as_ref().clone().with_data_type(value.as_ref().clone()),
+            _ => field.as_ref().clone(),
+        })
+        .collect::<Vec<_>>();
+    Schema::new(fields)
+}
+
+#[test]
+fn bloom_filters_leave_row_groups_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f.parquet");
+    // Even numbers and texts of them, so that extremes never tell.
+    let numbers = |row: i64| row * 7919 % 10_000 * 2;
+    let ints: Int64Array = (0..10_000).map(|row| Some(numbers(row))).collect();
+    let small: Int32Array = (0..10_000).map(|row| Some(numbers(row) as i32)).collect();
+    let texts: StringArray = (0..10_000).map(|row| Some(format!("{:06}", numbers(row)))).collect();
+    let batch = RecordBatch::try_from_iter([
+        ("i", Arc::new(ints) as ArrayRef),
+        ("m", Arc::new(small) as ArrayRef),
+        ("s", Arc::new(texts) as ArrayRef),
+    ])
+    .unwrap();
+    let properties = WriterProperties::builder()
+        .set_bloom_filter_enabled(true)
+        .set_bloom_filter_fpp(0.0001)
+        .set_max_row_group_row_count(Some(1000));
+    write_file(&path, &[batch], properties.build());
+    let (table, memory) = open(&[path]);
+    let check = |column: usize, op: ComparisonOp, values: ArrayRef, n_rows: usize| {
+        let request = ScanRequest {
+            projection: vec![0],
+            comparisons: vec![Comparison { column, op, values }],
+            ..Default::default()
+        };
+        assert_eq!(count(&scan(&table, request, &memory, 2).unwrap()), n_rows, "{column}");
+    };
+    for (column, value, n_rows) in [(0, 4444, 1000), (0, 4445, 0), (1, 4444, 1000), (1, 4445, 0)] {
+        check(column, ComparisonOp::Equal, Arc::new(Int64Array::from(vec![value])), n_rows);
+    }
+    check(2, ComparisonOp::Equal, Arc::new(StringArray::from(vec!["004444"])), 1000);
+    check(2, ComparisonOp::In, Arc::new(StringArray::from(vec!["004445", "004447"])), 0);
+    // Too large for the column of 32 bits.
+    check(1, ComparisonOp::Equal, Arc::new(Int64Array::from(vec![1 << 40])), 0);
+}
+
+#[test]
+fn dictionaries_tell_how_many_values_there_may_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f.parquet");
+    let few: Int64Array = (0..3000).map(|row| Some(row % 10)).collect();
+    let all: Int64Array = (0..3000).map(Some).collect();
+    let batch =
+        RecordBatch::try_from_iter([("few", Arc::new(few) as ArrayRef), ("all", Arc::new(all) as ArrayRef)]).unwrap();
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(1000));
+    let properties = properties.set_column_dictionary_enabled("all".into(), false);
+    write_file(&path, &[batch], properties.build());
+    let (table, _) = open(&[path]);
+    let columns = table.statistics().columns;
+    assert_eq!((columns[0].max_distinct, columns[1].max_distinct), (Some(30), None));
+}
+
+/// Counts how many values it is asked about.
+struct Asking {
+    columns: Vec<usize>,
+    n_asked: std::sync::atomic::AtomicUsize,
+    fails_at: Option<&'static str>,
+    keeps_null: bool,
+}
+
+impl RowFilter for Asking {
+    fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<BooleanArray> {
+        self.n_asked.fetch_add(batch.num_rows(), std::sync::atomic::Ordering::Relaxed);
+        let values = batch.column(0).as_string::<i32>();
+        if self.fails_at.is_some_and(|fails_at| values.iter().flatten().any(|value| value == fails_at)) {
+            return Err(crate::Error::query("no such value"));
+        }
+        Ok(values.iter().map(|value| value.map_or(Some(self.keeps_null), |value| Some(value.ends_with('3')))).collect())
+    }
+}
+
+#[test]
+fn a_filter_on_text_looks_at_each_value_of_a_dictionary_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f.parquet");
+    let texts: StringArray = (0..40_000).map(|row| (row % 7 != 0).then(|| format!("value {}", row % 20))).collect();
+    let numbers: Int64Array = (0..40_000).map(Some).collect();
+    let batch = RecordBatch::try_from_iter_with_nullable([
+        ("s", Arc::new(texts.clone()) as ArrayRef, true),
+        ("n", Arc::new(numbers) as ArrayRef, false),
+    ])
+    .unwrap();
+    write_file(&path, std::slice::from_ref(&batch), WriterProperties::default());
+    let (table, memory) = open(&[path]);
+    for keeps_null in [false, true] {
+        for dictionary_columns in [vec![], vec![0]] {
+            let filter = Arc::new(Asking { columns: vec![0], n_asked: Default::default(), fails_at: None, keeps_null });
+            let filters: Vec<Arc<dyn RowFilter>> = vec![filter.clone()];
+            let request = ScanRequest { filters, dictionary_columns: dictionary_columns.clone(), ..everything(&table) };
+            let batches = scan(&table, request, &memory, 1).unwrap();
+            let is_dictionary = matches!(batches[0].data.column(0).data_type(), DataType::Dictionary(_, _));
+            assert_eq!(is_dictionary, !dictionary_columns.is_empty());
+            let mask = texts.iter().map(|value| Some(value.map_or(keeps_null, |value| value.ends_with('3')))).collect();
+            assert_eq!(rows(&table.schema(), &batches), filter_record_batch(&batch, &mask).unwrap());
+            assert_eq!(filter.n_asked.load(std::sync::atomic::Ordering::Relaxed), 21);
+        }
+    }
+    let filter = Asking { columns: vec![0], n_asked: Default::default(), fails_at: Some("value 5"), keeps_null: false };
+    let filters: Vec<Arc<dyn RowFilter>> = vec![Arc::new(filter)];
+    let error = scan(&table, ScanRequest { filters, ..everything(&table) }, &memory, 1).unwrap_err();
+    assert_eq!(error.message(), "no such value");
+}

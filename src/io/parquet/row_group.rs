@@ -10,15 +10,15 @@ use arrow::datatypes::DataType;
 use parquet::arrow::array_reader::ArrayReader;
 use parquet::basic::Encoding;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 
 use super::chunk::{ChunkPages, OneChunk, PageLimits};
-use super::columns::{column_reader, first_leaf, row_bytes};
+use super::columns::{column_reader, row_bytes};
 use super::footer::OpenFile;
 use super::input::{from_parquet, guarded, into_parquet};
+use super::page_index::PagePlaces;
 use super::schema::{FileColumn, common_type};
 use crate::error::{Error, Result};
-use crate::memory::Memory;
 
 /// A column that a scan wants.
 #[derive(Debug, Clone)]
@@ -26,8 +26,10 @@ pub(super) struct WantedColumn {
     pub(super) name: String,
     /// The table's type.
     pub(super) data_type: DataType,
-    /// Whether a dictionary of that type is welcome.
+    /// Whether a dictionary of that type is welcome in the output.
     pub(super) may_be_dictionary: bool,
+    /// Whether filters would rather look at a dictionary than at every row.
+    pub(super) filters_by_dictionary: bool,
 }
 
 /// The wanted columns of one row group.
@@ -36,6 +38,10 @@ pub(super) struct RowGroupReader {
     pub(super) row_group: usize,
     /// The next row.
     pub(super) position: u64,
+    /// Bytes that one row of the produced columns takes, as far as the file tells.
+    pub(super) row_bytes: f64,
+    /// Whether no row can take much more than that.
+    pub(super) is_certain: bool,
     columns: Vec<Column>,
 }
 
@@ -48,28 +54,47 @@ enum Column {
 struct PresentColumn {
     reader: Box<dyn ArrayReader>,
     name: String,
-    /// What the reader makes, and what is wanted of it.
-    cast_to: Option<DataType>,
+    /// The table's type, where the file has a narrower one.
+    widen_to: Option<DataType>,
+    /// The type in the output.
     produced: DataType,
     /// Rows to skip before the next read.
     n_behind: usize,
+    row_bytes: f64,
+    is_certain: bool,
 }
 
 impl RowGroupReader {
-    /// Opens the wanted columns of row group `row_group`. Nothing is read yet.
+    /// Opens the wanted columns of row group `row_group`. With `skips_rows`, the places of pages are read too, so that
+    /// pages can be left out without reading their headers.
     pub(super) fn open(
         file: &Arc<OpenFile>,
         row_group: usize,
         wanted: &[WantedColumn],
         limits: PageLimits,
-        memory: &Memory,
+        skips_rows: bool,
     ) -> Result<Self> {
-        let columns = wanted.iter().map(|wanted| match file.column(&wanted.name) {
-            Some(column) => PresentColumn::open(file, row_group, column, wanted, limits, memory).map(Column::Present),
-            None => Ok(Column::Missing(wanted.data_type.clone())),
-        });
-        let columns = columns.collect::<Result<Vec<_>>>()?;
-        Ok(RowGroupReader { file: file.clone(), row_group, position: 0, columns })
+        let mut reader = RowGroupReader {
+            file: file.clone(),
+            row_group,
+            position: 0,
+            row_bytes: 0.0,
+            is_certain: true,
+            columns: Vec::with_capacity(wanted.len()),
+        };
+        for wanted in wanted {
+            let column = match file.column(&wanted.name) {
+                Some(column) => {
+                    let opened = PresentColumn::open(file, row_group, column, wanted, limits, skips_rows)?;
+                    reader.row_bytes += opened.row_bytes;
+                    reader.is_certain &= opened.is_certain;
+                    Column::Present(opened)
+                }
+                None => Column::Missing(wanted.data_type.clone()),
+            };
+            reader.columns.push(column);
+        }
+        Ok(reader)
     }
 
     /// The type in which column `idx` is produced.
@@ -80,7 +105,13 @@ impl RowGroupReader {
         }
     }
 
-    /// The next `n_rows` rows of column `idx`.
+    /// `array`, which was read from column `idx`, in the type in which the column is produced.
+    pub(super) fn produce(&self, idx: usize, array: ArrayRef) -> Result<ArrayRef> {
+        let data_type = self.data_type(idx);
+        if array.data_type() == data_type { Ok(array) } else { Ok(arrow::compute::cast(&array, data_type)?) }
+    }
+
+    /// The next `n_rows` rows of column `idx`; a dictionary where filters would rather have one.
     pub(super) fn read(&mut self, idx: usize, n_rows: usize) -> Result<ArrayRef> {
         match &mut self.columns[idx] {
             Column::Missing(data_type) => Ok(new_null_array(data_type, n_rows)),
@@ -140,27 +171,41 @@ impl PresentColumn {
         column: &FileColumn,
         wanted: &WantedColumn,
         limits: PageLimits,
-        memory: &Memory,
+        skips_rows: bool,
     ) -> Result<Self> {
-        let group = file.row_group(row_group);
         let own_type = column.field.data_type();
         check_type(file, wanted, own_type)?;
-        let is_dictionary = wanted.may_be_dictionary
-            && own_type == &wanted.data_type
-            && column.leaf.is_some_and(|leaf| is_dictionary_encoded(group.column(leaf)));
-        let read_as = if is_dictionary { dictionary_of(own_type) } else { own_type.clone() };
-        let produced = if is_dictionary { read_as.clone() } else { wanted.data_type.clone() };
-        let schema = file.metadata.file_metadata().schema_descr();
+        let has_dictionary = own_type == &wanted.data_type
+            && column.leaf.is_some_and(|leaf| is_dictionary_encoded(file.row_group(row_group).column(leaf)));
+        let reads_dictionary = has_dictionary && (wanted.may_be_dictionary || wanted.filters_by_dictionary);
+        let makes_dictionary = has_dictionary && wanted.may_be_dictionary;
+        let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(own_type.clone()));
+        let read_as = if reads_dictionary { &dictionary } else { own_type };
+        let mut expected = ExpectedBytes { row_bytes: 0.0, is_certain: true };
         let mut open_leaf = |leaf: usize| {
-            let pages = ChunkPages::new(&file.input, row_group, group.column(leaf), limits, memory.reserve("Scan"));
-            let pages = OneChunk::new(pages.map_err(into_parquet)?);
-            Ok(Box::new(pages) as Box<dyn parquet::column::page::PageIterator>)
+            let pages = open_pages(file, row_group, leaf, limits, skips_rows);
+            let mut pages = pages.map_err(into_parquet)?;
+            if !makes_dictionary {
+                expected.add(file.row_group(row_group), leaf, &mut pages).map_err(into_parquet)?;
+            }
+            Ok(Box::new(OneChunk::new(pages)) as Box<dyn parquet::column::page::PageIterator>)
         };
-        let reader = column_reader(schema, column.root, &read_as, &mut open_leaf).map_err(|error| {
+        let schema = file.metadata.file_metadata().schema_descr();
+        let reader = column_reader(schema, column.root, read_as, &mut open_leaf).map_err(|error| {
             from_parquet(error, |what| file.input.damaged(format!("column {}: {what}", wanted.name)))
         })?;
-        let cast_to = (read_as != produced).then(|| produced.clone());
-        Ok(PresentColumn { reader, name: wanted.name.clone(), cast_to, produced, n_behind: 0 })
+        let widen_to = (!reads_dictionary && own_type != &wanted.data_type).then(|| wanted.data_type.clone());
+        let fixed_width = wanted.data_type.primitive_width().map(|width| width as f64);
+        let row_bytes = if makes_dictionary { 4.0 } else { fixed_width.unwrap_or(expected.row_bytes) };
+        Ok(PresentColumn {
+            reader,
+            name: wanted.name.clone(),
+            widen_to,
+            produced: if makes_dictionary { dictionary } else { wanted.data_type.clone() },
+            n_behind: 0,
+            row_bytes,
+            is_certain: makes_dictionary || fixed_width.is_some() || expected.is_certain,
+        })
     }
 
     fn read_runs(&mut self, runs: &[Run]) -> Result<ArrayRef, Failure> {
@@ -183,7 +228,7 @@ impl PresentColumn {
         if array.len() != n_expected {
             return Err(too_few_rows());
         }
-        match &self.cast_to {
+        match &self.widen_to {
             Some(data_type) => Ok(arrow::compute::cast(&array, data_type)?),
             None => Ok(array),
         }
@@ -203,10 +248,6 @@ fn check_type(file: &OpenFile, wanted: &WantedColumn, own_type: &DataType) -> Re
         .with_hint("read the files separately and cast the column"))
 }
 
-fn dictionary_of(value: &DataType) -> DataType {
-    DataType::Dictionary(Box::new(DataType::Int32), Box::new(value.clone()))
-}
-
 /// Whether every data page of the chunk refers to the dictionary. A chunk that fell back to plain values on the way would
 /// need a new dictionary for every batch.
 pub(super) fn is_dictionary_encoded(chunk: &ColumnChunkMetaData) -> bool {
@@ -216,33 +257,42 @@ pub(super) fn is_dictionary_encoded(chunk: &ColumnChunkMetaData) -> bool {
     chunk.dictionary_page_offset().is_some() && chunk.page_encoding_stats_mask().is_some_and(is_dictionary)
 }
 
-/// Bytes that one row of the wanted columns takes, as far as the footer tells, and whether that is certain.
-pub(super) fn expected_row_bytes(file: &OpenFile, row_group: usize, wanted: &[WantedColumn]) -> (f64, bool) {
-    let group = file.row_group(row_group);
-    let n_rows = group.num_rows().max(1) as f64;
-    let schema = file.metadata.file_metadata().schema_descr();
-    let (mut bytes, mut is_certain) = (0.0, true);
-    for wanted in wanted {
-        let Some(column) = file.column(&wanted.name) else { continue };
-        if let Some(width) = wanted.data_type.primitive_width() {
-            bytes += width as f64;
-            continue;
+fn open_pages(
+    file: &OpenFile,
+    row_group: usize,
+    leaf: usize,
+    limits: PageLimits,
+    skips_rows: bool,
+) -> Result<ChunkPages> {
+    let chunk = file.row_group(row_group).column(leaf);
+    let pages = ChunkPages::new(&file.input, row_group, chunk, limits, file.memory.reserve("Scan"))?;
+    let places = if skips_rows { PagePlaces::read(file, row_group, leaf) } else { None };
+    Ok(pages.with_places(places))
+}
+
+/// Bytes of a row of one column over its leaves.
+struct ExpectedBytes {
+    row_bytes: f64,
+    is_certain: bool,
+}
+
+impl ExpectedBytes {
+    /// Adds a leaf whose values may have any length. A dictionary hides how long the values are in all, so where the
+    /// footer does not tell, its values count as equally frequent.
+    fn add(&mut self, group: &RowGroupMetaData, leaf: usize, pages: &mut ChunkPages) -> Result<()> {
+        let chunk = group.column(leaf);
+        let n_rows = group.num_rows().max(1) as f64;
+        if let Some(stated) = chunk.unencoded_byte_array_data_bytes() {
+            self.row_bytes += stated.max(0) as f64 / n_rows + 4.0;
+            return Ok(());
         }
-        let first = first_leaf(schema, column.root);
-        let leaves = (first..schema.num_columns()).take_while(|&leaf| schema.get_column_root_idx(leaf) == column.root);
-        for chunk in leaves.map(|leaf| group.column(leaf)) {
-            let is_dictionary = wanted.may_be_dictionary && is_dictionary_encoded(chunk);
-            match chunk.unencoded_byte_array_data_bytes() {
-                _ if is_dictionary => bytes += 4.0,
-                Some(stated) => bytes += stated.max(0) as f64 / n_rows + 4.0,
-                None => {
-                    is_certain = false;
-                    bytes += chunk.uncompressed_size() as f64 / n_rows + 4.0;
-                }
-            }
-        }
+        let encoded = chunk.uncompressed_size() as f64 / n_rows;
+        let values_of_a_row = chunk.num_values() as f64 / n_rows;
+        let mean = pages.mean_dictionary_value_bytes()?.unwrap_or(0.0) * values_of_a_row;
+        self.row_bytes += encoded.max(mean) + 4.0;
+        self.is_certain = false;
+        Ok(())
     }
-    (bytes, is_certain)
 }
 
 /// Bytes of the rows of all columns.

@@ -4,19 +4,21 @@
 //! Order of work for a batch: filter columns first, then the filters, then of the other columns only the rows that are
 //! left. Small remainders are joined until a batch is worth handing on.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::compute::filter;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::{cast, filter};
 use arrow::datatypes::{Field, Fields, Schema, SchemaRef};
 
 use super::batch_rows::BatchRows;
 use super::chunk::PageLimits;
 use super::morsels::{Morsel, MorselQueue, Piece, Work};
 use super::pending::Pending;
-use super::row_group::{RowGroupReader, WantedColumn, expected_row_bytes, total_row_bytes};
-use super::selection::Selection;
+use super::pruning::{Pruning, RowRanges};
+use super::row_group::{RowGroupReader, WantedColumn, total_row_bytes};
+use super::selection::{DictionaryAnswers, Selection};
 use crate::error::{Error, Result};
 use crate::exec::{Batch, LocalSource, OperatorReport, Report, Sequence, Source, TaskContext};
 use crate::io::table::RowFilter;
@@ -34,6 +36,7 @@ pub(super) struct ScanPlan {
     pub(super) output: Vec<usize>,
     /// The declared output schema.
     pub(super) schema: SchemaRef,
+    pub(super) pruning: Arc<Pruning>,
     pub(super) read_bytes: Arc<AtomicU64>,
     pub(super) total_bytes: u64,
 }
@@ -63,6 +66,7 @@ impl Source for ParquetSource {
             batch_reserved: self.plan.memory.reserve("Scan"),
             open: None,
             current: None,
+            answers: self.plan.filters.iter().map(|_| None).collect(),
         }))
     }
 }
@@ -90,12 +94,16 @@ struct Reader {
     /// The row group that was read last; kept, because the next morsel may go on in it.
     open: Option<OpenRowGroup>,
     current: Option<Current>,
+    /// What each filter says of the values of the dictionary it saw last.
+    answers: Vec<Option<DictionaryAnswers>>,
 }
 
 struct OpenRowGroup {
     reader: RowGroupReader,
     /// The output schema with the types that this row group really has.
     schema: SchemaRef,
+    /// The rows that may match.
+    ranges: RowRanges,
 }
 
 /// The morsel being read.
@@ -137,20 +145,15 @@ impl Reader {
 
     /// Reads one batch of input. A batch comes out when enough rows are left of it, or at the end of the morsel.
     fn advance(&mut self) -> Result<Option<Batch>> {
-        let Some(current) = &mut self.current else { return Ok(None) };
-        if let Some(piece) = current.pieces.last_mut() {
-            let (start, end) = (piece.rows.start, piece.rows.end);
-            let piece = piece.clone();
-            let n_rows = self.open(&piece)?.min((end - start) as usize);
-            let batch = self.read(n_rows)?;
-            self.learn(n_rows, &batch)?;
-            let left_over = self.pending.add(batch)?;
-            let Some(current) = &mut self.current else { return Ok(None) };
-            if let Some(piece) = current.pieces.last_mut() {
-                piece.rows.start += n_rows as u64;
-                if piece.rows.is_empty() {
-                    current.pieces.pop();
-                }
+        if let Some(piece) = self.current.as_mut().and_then(|current| current.pieces.pop()) {
+            self.open(&piece)?;
+            let (rows, rest) = self.next_rows(&piece);
+            let left_over = match rows.is_empty() {
+                true => None,
+                false => self.read_and_keep(&rows)?,
+            };
+            if let Some(current) = self.current.as_mut().filter(|_| !rest.is_empty()) {
+                current.pieces.push(Piece { rows: rest, ..piece });
             }
             if let Some(batch) = left_over {
                 return Ok(Some(self.emit(batch, false)));
@@ -180,27 +183,49 @@ impl Reader {
         Batch { data, sequence, last_of_morsel }
     }
 
-    /// Makes `piece` the open row group, at its first row; returns how many rows to read.
-    fn open(&mut self, piece: &Piece) -> Result<usize> {
+    /// The rows of `piece` to read now, and what remains of it then.
+    fn next_rows(&self, piece: &Piece) -> (Range<u64>, Range<u64>) {
+        let Range { start, end } = piece.rows;
+        let ranges = self.open.as_ref().map_or(&[][..], |open| &open.ranges);
+        let idx = ranges.partition_point(|range| range.end <= start);
+        let Some(range) = ranges.get(idx).filter(|range| range.start < end) else { return (end..end, end..end) };
+        let from = range.start.max(start);
+        let to = range.end.min(end).min(from + self.rows.next() as u64);
+        (from..to, to..end)
+    }
+
+    /// Reads `rows` and keeps what the filters leave of them for the next batch.
+    fn read_and_keep(&mut self, rows: &Range<u64>) -> Result<Option<RecordBatch>> {
+        if let Some(open) = &mut self.open {
+            open.reader.move_to(rows.start);
+        }
+        let n_rows = (rows.end - rows.start) as usize;
+        let batch = self.read(n_rows)?;
+        self.learn(n_rows, &batch)?;
+        self.pending.add(batch)
+    }
+
+    /// Makes `piece` the open row group.
+    fn open(&mut self, piece: &Piece) -> Result<()> {
         let goes_on = self.open.as_ref().is_some_and(|open| {
             Arc::ptr_eq(&open.reader.file, &piece.file)
                 && open.reader.row_group == piece.row_group
                 && open.reader.position <= piece.rows.start
         });
-        if !goes_on {
-            // The old pages are given back before the new ones are reserved.
-            self.open = None;
-            let (row_bytes, is_certain) = expected_row_bytes(&piece.file, piece.row_group, &self.plan.wanted);
-            self.rows.begin(row_bytes, is_certain);
-            let plan = &self.plan;
-            let reader = RowGroupReader::open(&piece.file, piece.row_group, &plan.wanted, plan.limits, &plan.memory)?;
-            let schema = self.actual_schema(&reader);
-            self.open = Some(OpenRowGroup { reader, schema });
+        if goes_on {
+            return Ok(());
         }
-        if let Some(open) = &mut self.open {
-            open.reader.move_to(piece.rows.start);
-        }
-        Ok(self.rows.next())
+        // The old pages are given back before the new ones are reserved.
+        self.open = None;
+        let plan = &self.plan;
+        let (file, row_group) = (&piece.file, piece.row_group);
+        let ranges = plan.pruning.matching_rows(file, row_group);
+        let skips_rows = !plan.filters.is_empty() || !plan.pruning.is_empty() || piece.rows.start > 0;
+        let reader = RowGroupReader::open(file, row_group, &plan.wanted, plan.limits, skips_rows)?;
+        self.rows.begin(reader.row_bytes, reader.is_certain);
+        let schema = self.actual_schema(&reader);
+        self.open = Some(OpenRowGroup { reader, schema, ranges });
+        Ok(())
     }
 
     fn actual_schema(&self, reader: &RowGroupReader) -> SchemaRef {
@@ -228,9 +253,9 @@ impl Reader {
             for (idx, column) in columns.iter_mut().enumerate().take(plan.n_filter_columns) {
                 *column = Some(open.reader.read(idx, n_rows)?);
             }
-            let selection = apply_filters(plan, &columns, n_rows)?;
+            let selection = apply_filters(plan, &mut self.answers, &columns, n_rows)?;
             n_kept = selection.n_kept();
-            keep_selected(plan, &mut columns, &selection)?;
+            keep_selected(plan, &open.reader, &mut columns, &selection)?;
             read_selected(plan, &mut open.reader, &mut columns, &selection)?;
         }
         open.reader.position += n_rows as u64;
@@ -254,13 +279,19 @@ impl Reader {
     }
 }
 
-fn apply_filters(plan: &ScanPlan, columns: &[Option<ArrayRef>], n_rows: usize) -> Result<Selection> {
+fn apply_filters(
+    plan: &ScanPlan,
+    answers: &mut [Option<DictionaryAnswers>],
+    columns: &[Option<ArrayRef>],
+    n_rows: usize,
+) -> Result<Selection> {
     let mut selection: Option<Selection> = None;
-    for bound in &plan.filters {
-        let inputs = bound.columns.iter().filter_map(|&idx| columns[idx].clone()).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(n_rows));
-        let batch = RecordBatch::try_new_with_options(bound.schema.clone(), inputs, &options)?;
-        let kept = Selection::of(&bound.filter.evaluate(&batch)?);
+    for (bound, answers) in plan.filters.iter().zip(answers) {
+        let inputs: Vec<ArrayRef> = bound.columns.iter().filter_map(|&idx| columns[idx].clone()).collect();
+        let kept = match inputs.as_slice() {
+            [only] if only.as_any_dictionary_opt().is_some() => bound.evaluate_dictionary(only, answers)?,
+            _ => bound.evaluate(inputs, n_rows)?,
+        };
         let both = match selection {
             Some(before) => before.and(&kept),
             None => kept,
@@ -273,16 +304,43 @@ fn apply_filters(plan: &ScanPlan, columns: &[Option<ArrayRef>], n_rows: usize) -
     selection.ok_or_else(|| Error::query("a scan has no filters to apply"))
 }
 
-/// Of the filter columns, only the kept rows of those that are asked for go on.
-fn keep_selected(plan: &ScanPlan, columns: &mut [Option<ArrayRef>], selection: &Selection) -> Result<()> {
-    if selection.keeps_all() {
-        return Ok(());
+impl BoundFilter {
+    fn evaluate(&self, inputs: Vec<ArrayRef>, n_rows: usize) -> Result<Selection> {
+        let options = RecordBatchOptions::new().with_row_count(Some(n_rows));
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), inputs, &options)?;
+        Ok(Selection::of(&self.filter.evaluate(&batch)?))
     }
+
+    /// Asks once for each value of a dictionary instead of once a row. When a value makes the filter fail, each row is
+    /// asked after all, because an earlier filter might have left that value out.
+    fn evaluate_dictionary(&self, column: &ArrayRef, known: &mut Option<DictionaryAnswers>) -> Result<Selection> {
+        if !known.as_ref().is_some_and(|known| known.are_for(column)) {
+            let ask =
+                |values: ArrayRef| self.filter.evaluate(&RecordBatch::try_new(self.schema.clone(), vec![values])?);
+            *known = DictionaryAnswers::ask(column, self.schema.field(0).is_nullable(), ask).ok();
+        }
+        match known.as_ref().and_then(|known| known.of_rows(column)) {
+            Some(selection) => Ok(selection),
+            None => self.evaluate(vec![cast(column, self.schema.field(0).data_type())?], column.len()),
+        }
+    }
+}
+
+/// Of the filter columns, only the kept rows of those that are asked for go on.
+fn keep_selected(
+    plan: &ScanPlan,
+    reader: &RowGroupReader,
+    columns: &mut [Option<ArrayRef>],
+    selection: &Selection,
+) -> Result<()> {
     let mask = selection.to_array();
     for (idx, column) in columns.iter_mut().enumerate().take(plan.n_filter_columns) {
-        match column {
-            Some(array) if plan.output.contains(&idx) => *array = filter(array, &mask)?,
-            _ => *column = None,
+        match column.take() {
+            Some(array) if plan.output.contains(&idx) => {
+                let kept = if selection.keeps_all() { array } else { filter(&array, &mask)? };
+                *column = Some(reader.produce(idx, kept)?);
+            }
+            _ => {}
         }
     }
     Ok(())

@@ -10,7 +10,10 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::file::metadata::RowGroupMetaData;
 
+use super::chunk::chunk_range;
 use super::footer::OpenFile;
+use super::page_header::{PageHeader, PageKind};
+use super::row_group::is_dictionary_encoded;
 use super::schema::FileColumn;
 use crate::io::table::{ColumnStatistics, TableStatistics};
 
@@ -19,6 +22,8 @@ pub(super) struct StatisticsOfFiles {
     schema: SchemaRef,
     n_rows: u64,
     columns: Vec<Known>,
+    /// Dictionaries whose header may still be read.
+    n_headers_left: usize,
 }
 
 /// What is known of one column so far.
@@ -26,7 +31,12 @@ struct Known {
     min: Bound,
     max: Bound,
     n_nulls: Option<u64>,
+    max_distinct: Option<u64>,
 }
+
+/// Headers of dictionary pages read when a table is opened, a small read each; beyond that, nothing is said about distinct
+/// values.
+const MAX_DICTIONARY_HEADERS: usize = 2048;
 
 /// A smallest or largest value over what was seen.
 enum Bound {
@@ -45,11 +55,12 @@ enum Side {
 
 impl StatisticsOfFiles {
     pub(super) fn new(schema: &SchemaRef) -> Self {
-        let unknown = || Known { min: Bound::Nothing, max: Bound::Nothing, n_nulls: Some(0) };
+        let unknown = || Known { min: Bound::Nothing, max: Bound::Nothing, n_nulls: Some(0), max_distinct: Some(0) };
         StatisticsOfFiles {
             schema: schema.clone(),
             n_rows: 0,
             columns: schema.fields().iter().map(|_| unknown()).collect(),
+            n_headers_left: MAX_DICTIONARY_HEADERS,
         }
     }
 
@@ -59,6 +70,7 @@ impl StatisticsOfFiles {
         let schema = self.schema.clone();
         for (field, known) in schema.fields().iter().zip(&mut self.columns) {
             known.add(file, field);
+            known.add_distinct(file, field, &mut self.n_headers_left);
         }
     }
 
@@ -74,7 +86,7 @@ impl StatisticsOfFiles {
             min: value(known.min),
             max: value(known.max),
             n_nulls: known.n_nulls,
-            max_distinct: None,
+            max_distinct: known.max_distinct,
         });
         TableStatistics { n_rows: Some(self.n_rows), file_bytes, columns: columns.collect() }
     }
@@ -95,6 +107,37 @@ impl Known {
             let more = extremes(file, column, side, &groups, n_nulls.as_ref());
             *bound = std::mem::replace(bound, Bound::Unknown).joined(more, field.data_type(), side);
         }
+    }
+}
+
+impl Known {
+    /// Adds the sizes of the dictionaries, as long as every page refers to one.
+    fn add_distinct(&mut self, file: &OpenFile, field: &Field, n_headers_left: &mut usize) {
+        let Some(column) = file.column(field.name()) else { return };
+        for row_group in 0..file.metadata.num_row_groups() {
+            let Some(before) = self.max_distinct else { return };
+            let size = column.leaf.filter(|_| *n_headers_left > 0).and_then(|leaf| {
+                *n_headers_left -= 1;
+                dictionary_size(file, row_group, leaf)
+            });
+            self.max_distinct = size.map(|size| before + size);
+        }
+    }
+}
+
+/// Values in the dictionary of a chunk all of whose pages refer to it.
+fn dictionary_size(file: &OpenFile, row_group: usize, leaf: usize) -> Option<u64> {
+    let chunk = file.row_group(row_group).column(leaf);
+    if !is_dictionary_encoded(chunk) {
+        return None;
+    }
+    let range = chunk_range(&file.input, chunk).ok()?;
+    let mut start = [0; 64];
+    let n_bytes = start.len().min((range.end - range.start) as usize);
+    file.input.read_at(&mut start[..n_bytes], range.start).ok()?;
+    match PageHeader::parse(&start[..n_bytes]).ok()?.kind {
+        PageKind::Dictionary { n_values, .. } => Some(u64::from(n_values)),
+        _ => None,
     }
 }
 

@@ -17,7 +17,7 @@ use super::scan::{BoundFilter, ParquetSource, ScanPlan};
 use super::schema::UnitedSchema;
 use super::statistics::StatisticsOfFiles;
 use crate::error::{Error, Result};
-use crate::io::table::{Scan, ScanRequest, Table, TableStatistics};
+use crate::io::table::{RowFilter, Scan, ScanRequest, Table, TableStatistics};
 use crate::memory::Memory;
 
 /// How Parquet files are read.
@@ -102,11 +102,16 @@ impl ParquetTable {
     fn wanted(&self, request: &ScanRequest, column: usize) -> WantedColumn {
         let field = self.schema.field(column);
         let is_text = matches!(field.data_type(), DataType::Utf8 | DataType::Binary);
-        let is_filtered = request.filters.iter().any(|filter| filter.columns().contains(&column));
+        // A filter over several columns needs them row by row.
+        let alone = |filter: &Arc<dyn RowFilter>| filter.columns().len() == 1;
+        let mut filters = request.filters.iter().filter(|filter| filter.columns().contains(&column)).peekable();
+        let is_filtered = filters.peek().is_some();
+        let may_keep_dictionary = is_text && filters.all(alone);
         WantedColumn {
             name: field.name().clone(),
             data_type: field.data_type().clone(),
-            may_be_dictionary: is_text && !is_filtered && request.dictionary_columns.contains(&column),
+            may_be_dictionary: may_keep_dictionary && request.dictionary_columns.contains(&column),
+            filters_by_dictionary: may_keep_dictionary && is_filtered,
         }
     }
 
@@ -199,6 +204,7 @@ impl Table for ParquetTable {
         let filters = filters.collect::<Result<Vec<_>>>()?;
         let limits = self.limits(wanted.len());
         let (total_bytes, bytes_per_worker) = self.expected_bytes(&wanted, limits);
+        let pruning = Arc::new(Pruning::new(&self.schema, &request.comparisons));
         let plan = Arc::new(ScanPlan {
             memory: self.memory.clone(),
             limits,
@@ -207,10 +213,10 @@ impl Table for ParquetTable {
             output: request.projection.iter().filter_map(place).collect(),
             schema: self.projected(&request.projection)?,
             wanted,
+            pruning: pruning.clone(),
             read_bytes: self.read_bytes.clone(),
             total_bytes,
         });
-        let pruning = Pruning::new(&self.schema, &request.comparisons);
         let queue = MorselQueue::new(
             self.files.clone(),
             Box::new(move |file, row_group| Ok(pruning.may_match(file, row_group))),

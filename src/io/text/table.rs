@@ -165,3 +165,48 @@ impl Shown {
 fn lock(shown: &Mutex<Shown>) -> MutexGuard<'_, Shown> {
     shown.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Int64Array;
+    use arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+
+    /// The rows shown of `n_rows` rows that arrive `per_batch` at a time: numbers, `…` for the cut, and the last line.
+    fn check(n_rows: i64, per_batch: usize, expected: &str) {
+        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
+        let numbers: Vec<i64> = (0..n_rows).collect();
+        let mut shown = Shown::default();
+        for chunk in numbers.chunks(per_batch) {
+            let column = Arc::new(Int64Array::from(chunk.to_vec()));
+            shown.add(Excerpt::of(&RecordBatch::try_new(schema.clone(), vec![column]).unwrap()).unwrap());
+        }
+        let text = shown.draw(&schema);
+        let cells =
+            text.lines().filter_map(|line| line.strip_prefix("│ ")).map(|line| line.trim_end_matches('│').trim());
+        let rows: Vec<_> = cells.skip(1).collect();
+        let seen = format!("{} .. {}: {}", rows.first().unwrap_or(&""), rows.last().unwrap_or(&""), rows.len());
+        assert_eq!(format!("{seen}; {}", text.lines().last().unwrap()), expected);
+        if n_rows > SHOWN_ROWS as i64 {
+            assert_eq!(rows[HALF - 1..=HALF + 1], ["19", "…", &(n_rows - HALF as i64).to_string()]);
+        }
+    }
+
+    #[test]
+    fn the_first_and_last_rows_are_shown_however_they_arrive() {
+        check(0, 1, " .. : 0; 0 rows");
+        check(1, 1, "0 .. 0: 1; 1 row");
+        for per_batch in [1, 7, 40, 1000, 10_000] {
+            check(40, per_batch, "0 .. 39: 40; 40 rows");
+            check(41, per_batch, "0 .. 40: 41; 41 rows (40 shown)");
+            check(5000, per_batch, "0 .. 4999: 41; 5,000 rows (40 shown)");
+        }
+    }
+
+    #[test]
+    fn long_values_are_cut_between_characters() {
+        assert_eq!(cut("é".repeat(MAX_CELL_CHARS)), "é".repeat(MAX_CELL_CHARS));
+        assert_eq!(cut("é".repeat(MAX_CELL_CHARS + 1)), format!("{}…", "é".repeat(MAX_CELL_CHARS)));
+    }
+}

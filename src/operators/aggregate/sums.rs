@@ -186,9 +186,13 @@ impl<T: Summand> State for Sum<T> {
                     let sum = row.state(self.sum);
                     values.iter().for_each(|&value| overflowed |= T::add(sum, value));
                 } else {
-                    table.for_each_located(|idx, mut row| {
-                        overflowed |= T::add(row.state(self.sum), values[idx]);
-                        *row.state(self.seen) = 1;
+                    let (sum, seen) = (self.sum, self.seen);
+                    table.for_each_with(values, |mut row, value| {
+                        overflowed |= T::add(row.state(sum), value);
+                        // Reading is cheaper than storing the same flag again and again.
+                        if *row.state(seen) == 0 {
+                            *row.state(seen) = 1;
+                        }
                     });
                 }
             }
@@ -235,10 +239,13 @@ impl State for Average {
         let array = args[0].as_primitive::<Float64Type>();
         let values = array.values();
         match counted(array, selected) {
-            None => table.for_each_located(|idx, mut row| {
-                *row.state(self.sum) += values[idx];
-                *row.state(self.n) += 1;
-            }),
+            None => {
+                let (sum, n) = (self.sum, self.n);
+                table.for_each_with(values, |mut row, value| {
+                    *row.state(sum) += value;
+                    *row.state(n) += 1;
+                });
+            }
             Some(valid) => table.for_each_located(|idx, mut row| {
                 if valid.is_valid(idx) {
                     *row.state(self.sum) += values[idx];

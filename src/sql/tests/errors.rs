@@ -51,6 +51,13 @@ fn wrong_names_are_corrected() {
 }
 
 #[test]
+fn the_same_column_twice_needs_a_name() {
+    check_error("SELECT id, qty, id FROM 'sales.csv'", expect![[r#"
+        Usage: sales.csv.id is selected twice
+          hint: give one of them another name with AS"#]]);
+}
+
+#[test]
 fn wrong_text_is_located() {
     check_error("SELECT FROM WHERE", expect!["Data: cannot read where: no such file"]);
     check_error(
