@@ -209,7 +209,7 @@ impl RunWriter {
 #[inline(always)]
 pub(super) fn prefetch_row(row: RowPtr, bytes: usize) {
     #[cfg(target_arch = "x86_64")]
-    for line in (0..bytes).step_by(64).take(4) {
+    for line in (0..bytes).step_by(64).take(4).chain([bytes - 1]) {
         // SAFETY: a prefetch is a hint; any address is allowed, mapped or not.
         unsafe {
             std::arch::x86_64::_mm_prefetch(row.wrapping_add(line).cast(), std::arch::x86_64::_MM_HINT_T0);
