@@ -560,3 +560,32 @@ fn a_filter_on_text_looks_at_each_value_of_a_dictionary_once() {
     let error = scan(&table, ScanRequest { filters, ..everything(&table) }, &memory, 1).unwrap_err();
     assert_eq!(error.message(), "no such value");
 }
+
+#[test]
+fn a_wide_table_is_read_by_fewer_workers_when_memory_is_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wide.parquet");
+    let fields: Vec<_> = (0..64).map(|idx| Field::new(format!("c{idx}"), DataType::Int64, false)).collect();
+    let batch = random_batch(&Arc::new(Schema::new(fields)), 20_000, 4);
+    let properties = WriterProperties::builder().set_dictionary_enabled(false).set_data_page_row_count_limit(1 << 20);
+    write_file(&path, std::slice::from_ref(&batch), properties.build());
+    let memory = Memory::with_governed(28 << 20, 8);
+    let table = ParquetTable::open(&[path], ParquetOptions::default(), &memory).unwrap();
+    let batches = scan(&table, ScanRequest { in_order: true, ..everything(&table) }, &memory, 8).unwrap();
+    assert_eq!(rows(&table.schema(), &batches), batch);
+}
+
+#[test]
+fn long_texts_that_a_dictionary_hides_do_not_make_large_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("docs.parquet");
+    let docs: StringArray = (0..1200).map(|row| Some(format!("{} ", row % 10).repeat(20_000))).collect();
+    let batch = RecordBatch::try_from_iter([("doc", Arc::new(docs) as ArrayRef)]).unwrap();
+    write_file(&path, std::slice::from_ref(&batch), WriterProperties::default());
+    let memory = Memory::with_governed(24 << 20, 1);
+    let table = ParquetTable::open(&[path], ParquetOptions::default(), &memory).unwrap();
+    let batches = scan(&table, everything(&table), &memory, 1).unwrap();
+    let largest = batches.iter().map(|batch| batch.data.get_array_memory_size()).max().unwrap();
+    assert!(largest <= 4 * memory.sizes().batch_bytes, "{largest}");
+    assert_eq!(rows(&table.schema(), &batches), batch);
+}

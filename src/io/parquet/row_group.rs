@@ -265,7 +265,7 @@ fn open_pages(
     skips_rows: bool,
 ) -> Result<ChunkPages> {
     let chunk = file.row_group(row_group).column(leaf);
-    let pages = ChunkPages::new(&file.input, row_group, chunk, limits, file.memory.reserve("Scan"))?;
+    let pages = ChunkPages::new(&file.input, row_group, chunk, limits, &file.memory)?;
     let places = if skips_rows { PagePlaces::read(file, row_group, leaf) } else { None };
     Ok(pages.with_places(places))
 }

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use arrow::datatypes::{DataType, Fields, Schema, SchemaRef};
 
@@ -42,6 +42,8 @@ const KEPT_FOOTERS_SHARE: u64 = 32;
 const MAX_MORSEL_ROWS: u64 = 1 << 20;
 /// Fewer rows than this are not worth handing out.
 const MIN_MORSEL_ROWS: u64 = 1 << 17;
+/// Workers that read at the same time take at most this part of the governed memory, as far as that can be told.
+const READERS_SHARE: u64 = 2;
 /// Windows of all columns of all workers take at most this part of the governed memory.
 const WINDOWS_SHARE: u64 = 8;
 
@@ -167,7 +169,7 @@ impl ParquetTable {
                         total += chunk_range(&file.input, chunk).map_or(0, |range| range.end - range.start);
                         let page_bytes = (chunk.uncompressed_size().max(0) as u64).min(1 << 20);
                         let window_bytes = (chunk.compressed_size().max(0) as u64).min(limits.window_bytes as u64);
-                        let n_pages = if chunk.dictionary_page_offset().is_some() { 4 } else { 2 };
+                        let n_pages = if chunk.dictionary_page_offset().is_some() { 3 } else { 1 };
                         slot += window_bytes + n_pages * page_bytes;
                     }
                 }
@@ -224,7 +226,9 @@ impl Table for ParquetTable {
             self.memory.clone(),
             self.morsel_rows(&request),
         );
-        let source = Arc::new(ParquetSource { plan: plan.clone(), queue: Arc::new(queue) });
+        let affordable = self.memory.governed_bytes() / READERS_SHARE / bytes_per_worker.max(1);
+        let places = AtomicUsize::new(affordable.clamp(1, 1 << 16) as usize);
+        let source = Arc::new(ParquetSource { plan: plan.clone(), queue: Arc::new(queue), places: Arc::new(places) });
         Ok(Scan { source, report: plan, bytes_per_worker })
     }
 
