@@ -84,13 +84,13 @@ impl From<OverBudget> for Error {
 }
 
 impl Memory {
-    /// Governs a process: `budget - resident at start - code still to be touched - safety`, where safety is 6 % of the budget, at least 8 MiB.
+    /// Governs a process: `budget - resident at start - code still to be touched - safety`, where safety is 6 % of the budget, at least 12 MiB.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Budget`] when what is left cannot run any query.
     pub fn for_process(budget: Budget, threads: usize) -> Result<Self> {
         let resident = super::ResidentSet::read().map_or(0, |set| set.resident_bytes) + RUNNING_CODE_BYTES;
-        let safety = (budget.bytes() / 100 * 6).max(8 << 20);
+        let safety = budget.safety_bytes();
         let governed = budget.bytes().saturating_sub(resident + safety);
         if governed < Sizes::smallest_governed() {
             let smallest = (resident + safety + Sizes::smallest_governed()).div_ceil(1 << 20);

@@ -88,6 +88,11 @@ impl RowTable {
         self.partitions.iter().map(PagesWriter::pinned_bytes).sum()
     }
 
+    /// Bytes of pinned pages and entries.
+    pub fn held_bytes(&self) -> u64 {
+        self.pinned_bytes() as u64 + self.memory.bytes()
+    }
+
     /// Finds the row of each key or copies the row in as a new group.
     pub fn find_or_insert(&mut self, rows: Rows<'_>, hashes: &[Hash]) -> Located {
         self.located.clear();
@@ -97,7 +102,7 @@ impl RowTable {
         }
         let mask = self.entries.len() - 1;
         prefetch_entries(&self.entries, hashes, mask);
-        prefetch_rows(&self.entries, hashes, mask);
+        prefetch_rows(&self.entries, hashes, mask, self.layout.row_bytes);
         for (&row, &hash) in rows.ptrs.iter().zip(hashes) {
             // SAFETY: `rows` are live rows of the table's layout, and entries point to rows of pinned pages.
             match unsafe { self.find_or_insert_one(row, hash, mask) } {
@@ -356,10 +361,12 @@ fn prefetch_entries(entries: &[u64], hashes: &[Hash], mask: usize) {
 }
 
 /// Starts loading the rows that the entries of a piece point to.
-fn prefetch_rows(entries: &[u64], hashes: &[Hash], mask: usize) {
+fn prefetch_rows(entries: &[u64], hashes: &[Hash], mask: usize, row_bytes: usize) {
     for &hash in hashes {
-        let entry = entries[hash as usize & mask];
-        prefetch((entry & PTR_MASK) as *const u64);
+        let row = (entries[hash as usize & mask] & PTR_MASK) as *const u8;
+        prefetch(row.cast());
+        // Most rows of up to 64 bytes lie in two cache lines, and their states in the second.
+        prefetch(row.wrapping_add(row_bytes - 1).cast());
     }
 }
 

@@ -116,7 +116,7 @@ impl Merger {
         hash_rows(&plan.layout, rows, &mut self.hashes);
         let mut done = 0;
         while done < rows.len() {
-            if table.pinned_bytes() as u64 > self.share_bytes {
+            if table.held_bytes() > self.share_bytes && table.n_rows() > 0 {
                 return Ok(Some((shared.refusal(), done)));
             }
             let piece = rows.slice(done, PIECE_ROWS.min(rows.len() - done));

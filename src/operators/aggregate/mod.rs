@@ -123,18 +123,18 @@ fn partition_bits(cx: &QueryContext) -> u32 {
 }
 
 impl Shared {
-    /// Bytes of pages that all workers together may keep pinned: the rest is for batches, readers and writers.
+    /// Bytes that all workers together may hold in pages and hash entries: the rest is for batches, readers and writers.
     fn share(&self) -> u64 {
         let free = self.cx.memory.limit_bytes().saturating_sub(self.cx.memory.reserved_outside_pages());
-        free / 8 * 7
+        free / 4 * 3
     }
 
-    /// What one worker may keep pinned while it groups its input.
+    /// What one worker may hold while it groups its input.
     fn input_share(&self, n_workers: usize) -> u64 {
         self.place.share_for_input(self.share()) / n_workers.max(1) as u64
     }
 
-    /// What one worker may keep pinned while it merges partitions.
+    /// What one worker may hold while it merges partitions.
     fn output_share(&self, n_workers: usize) -> u64 {
         self.place.share_for_output(self.share()) / n_workers.max(1) as u64
     }

@@ -332,7 +332,7 @@ impl LocalAggregate {
 
     /// Gives memory back when this worker holds more than its share.
     fn keep_share(&mut self) -> Result<()> {
-        if self.table.pinned_bytes() as u64 > self.share_bytes { self.make_room() } else { Ok(()) }
+        if self.table.held_bytes() > self.share_bytes { self.make_room() } else { Ok(()) }
     }
 
     /// Hands all pages to the pool and starts anew.
