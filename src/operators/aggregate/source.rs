@@ -78,7 +78,7 @@ impl LocalSource for LocalGroups {
                     parts.reverse();
                     self.waiting.append(&mut parts);
                 }
-                Merged::Groups { mut table, library } => self.ready = Some(self.groups(&mut table, library)?),
+                Merged::Groups(mut groups) => self.ready = Some(self.groups(&mut groups.table, groups.library)?),
             }
         }
     }
