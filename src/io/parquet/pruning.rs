@@ -62,7 +62,7 @@ impl Pruning {
     /// worker that is about to read the row group.
     pub(super) fn matching_rows(&self, file: &OpenFile, row_group: usize) -> RowRanges {
         let n_rows = file.row_group(row_group).num_rows() as u64;
-        let mut ranges = vec![0..n_rows];
+        let mut ranges: RowRanges = std::iter::once(0..n_rows).collect();
         for comparison in &self.comparisons {
             let Some(column) = file.column(&comparison.name) else { continue };
             let asks_for_values = matches!(comparison.op, ComparisonOp::Equal | ComparisonOp::In);
@@ -190,13 +190,14 @@ mod tests {
 
     #[test]
     fn ranges_are_intersected() {
-        let check = |one: &[Range<u64>], other: &[Range<u64>], both: &[Range<u64>]| {
-            assert_eq!(intersect(&one.to_vec(), &other.to_vec()), both);
-            assert_eq!(intersect(&other.to_vec(), &one.to_vec()), both);
+        let ranges = |pairs: &[(u64, u64)]| pairs.iter().map(|&(start, end)| start..end).collect::<RowRanges>();
+        let check = |one: &[(u64, u64)], other: &[(u64, u64)], both: &[(u64, u64)]| {
+            assert_eq!(intersect(&ranges(one), &ranges(other)), ranges(both));
+            assert_eq!(intersect(&ranges(other), &ranges(one)), ranges(both));
         };
-        check(&[0..10], &[2..4, 6..20], &[2..4, 6..10]);
-        check(&[0..3, 5..9], &[3..5], &[]);
-        check(&[0..3, 5..9], &[1..8], &[1..3, 5..8]);
-        check(&[], &[0..5], &[]);
+        check(&[(0, 10)], &[(2, 4), (6, 20)], &[(2, 4), (6, 10)]);
+        check(&[(0, 3), (5, 9)], &[(3, 5)], &[]);
+        check(&[(0, 3), (5, 9)], &[(1, 8)], &[(1, 3), (5, 8)]);
+        check(&[], &[(0, 5)], &[]);
     }
 }

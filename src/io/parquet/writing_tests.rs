@@ -28,10 +28,12 @@ fn write(
     let pool = rayon::ThreadPoolBuilder::new().num_threads(n_workers).build().unwrap();
     let workers = contexts(memory, n_workers);
     let next = AtomicU64::new(0);
+    // All workers' ends exist before the first of them pushes.
+    let locals = workers.iter().map(|cx| sink.local(cx).map(Some)).collect::<Result<Vec<_>>>()?;
+    let locals = std::sync::Mutex::new(locals);
     let n_morsels = batches.len().div_ceil(per_morsel) as u64;
     let results: Vec<Result<()>> = pool.broadcast(|broadcast| {
-        let cx = &workers[broadcast.index()];
-        let mut local = sink.local(cx)?;
+        let mut local = locals.lock().unwrap()[broadcast.index()].take().unwrap();
         loop {
             let morsel = next.fetch_add(1, Ordering::Relaxed);
             if morsel >= n_morsels {
