@@ -30,7 +30,10 @@ fn sort_command(dir: &Path, output: &Path) -> Command {
 }
 
 fn names_in(dir: &Path) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(dir).expect("a folder").map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<_> = fs::read_dir(dir)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     names
 }
@@ -65,7 +68,9 @@ fn kills_at_random_moments_leave_nothing_behind() {
 
         assert_eq!(names_in(&dir.path().join("spill")), [""; 0], "kill {kill} at {share:.3} of the run");
         match fs::read(&output) {
-            Ok(found) => assert!(found == complete, "kill {kill} at {share:.3}: the output is neither old nor complete"),
+            Ok(found) => {
+                assert!(found == complete, "kill {kill} at {share:.3}: the output is neither old nor complete")
+            }
             Err(_) => assert!(!old_is_there && !status.success(), "kill {kill} at {share:.3}: the old output is gone"),
         }
         let names = names_in(&dir.path().join("out"));
