@@ -133,6 +133,11 @@ impl PagePool {
         &self.memory
     }
 
+    /// Bytes of pages that are in memory and could be evicted.
+    pub fn evictable_bytes(&self) -> u64 {
+        self.queue.bytes()
+    }
+
     /// Test setting: evict every page as soon as it is unpinned.
     #[doc(hidden)]
     pub fn evict_always(&self, on: bool) {
@@ -561,6 +566,11 @@ impl Drop for Page {
 }
 
 impl Slot {
+    /// Bytes of the page when it is in memory.
+    pub(super) fn bytes(&self) -> u64 {
+        u64::from(self.n_units) * SLOT_UNIT as u64
+    }
+
     fn lock(&self) -> MutexGuard<'_, Place> {
         lock(&self.place)
     }

@@ -14,6 +14,7 @@ mod buffer;
 mod cutoff;
 mod decode;
 mod encode;
+mod input;
 mod levels;
 mod prefix;
 mod shape;

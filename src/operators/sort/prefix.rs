@@ -4,7 +4,8 @@
 
 use arrow::array::{Array, ArrayRef};
 
-use super::encode::{Input, KeyEncoder, KeyKind, VALUE, ordered_f32, ordered_f64};
+use super::encode::{KeyEncoder, KeyKind, VALUE, ordered_f32, ordered_f64};
+use super::input::Input;
 use crate::error::Result;
 
 /// Bytes of a value that are looked at: with the byte for NULL they make a word.
