@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use super::bloom::may_hold_any;
 use super::footer::OpenFile;
 use super::page_index::PageExtremes;
-use super::statistics::{converter, one_value};
+use super::statistics::{converter, has_ordered_extremes, one_value};
 use crate::io::table::{Comparison, ComparisonOp};
 
 /// The comparisons of a scan, by column name.
@@ -132,7 +132,8 @@ fn extremes(file: &OpenFile, row_group: usize, comparison: &NamedComparison) -> 
     let converter = converter(file, column)?;
     let group = || std::iter::once(file.row_group(row_group));
     let data_type = comparison.values.data_type();
-    let of_type = |values: ArrayRef| one_value(&cast(&values, data_type).ok()?, 0);
+    let is_ordered = has_ordered_extremes(file.row_group(row_group), column);
+    let of_type = |values: ArrayRef| one_value(&cast(&values, data_type).ok()?, 0).filter(|_| is_ordered);
     let n_nulls = converter.row_group_null_counts(group()).ok()?;
     Some(Extremes {
         min: converter.row_group_mins(group()).ok().and_then(of_type),

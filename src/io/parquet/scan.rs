@@ -306,13 +306,20 @@ fn apply_filters(
 ) -> Result<Selection> {
     let mut selection: Option<Selection> = None;
     for (bound, answers) in plan.filters.iter().zip(answers) {
-        let inputs: Vec<ArrayRef> = bound.columns.iter().filter_map(|&idx| columns[idx].clone()).collect();
+        let mut inputs: Vec<ArrayRef> = bound.columns.iter().filter_map(|&idx| columns[idx].clone()).collect();
+        // What an earlier filter left out must not make this one fail: `x <> 0 AND 10 / x > 1`.
+        let before = selection.filter(|before| !before.keeps_all());
+        let n_asked = before.as_ref().map_or(n_rows, Selection::n_kept);
+        if let Some(before) = &before {
+            let mask = before.to_array();
+            inputs = inputs.iter().map(|input| filter(input, &mask)).collect::<Result<_, _>>()?;
+        }
         let kept = match inputs.as_slice() {
             [only] if only.as_any_dictionary_opt().is_some() => bound.evaluate_dictionary(only, answers)?,
-            _ => bound.evaluate(inputs, n_rows)?,
+            _ => bound.evaluate(inputs, n_asked)?,
         };
-        let both = match selection {
-            Some(before) => before.and(&kept),
+        let both = match before {
+            Some(before) => before.narrowed(&kept),
             None => kept,
         };
         if both.n_kept() == 0 {
@@ -330,8 +337,8 @@ impl BoundFilter {
         Ok(Selection::of(&self.filter.evaluate(&batch)?))
     }
 
-    /// Asks once for each value of a dictionary instead of once a row. When a value makes the filter fail, each row is
-    /// asked after all, because an earlier filter might have left that value out.
+    /// Asks once for each value of a dictionary instead of once a row. When a value makes the filter fail, each row of
+    /// `column` is asked after all, because an earlier filter may have left that value out.
     fn evaluate_dictionary(&self, column: &ArrayRef, known: &mut Option<DictionaryAnswers>) -> Result<Selection> {
         if !known.as_ref().is_some_and(|known| known.are_for(column)) {
             let ask =
