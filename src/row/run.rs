@@ -13,9 +13,8 @@ use super::pointer::{RowPtr, Rows};
 use crate::error::Result;
 use crate::memory::{Page, PageOwner, PinnedPage, Reservation};
 
-/// What a page of a run costs while it is not in memory, beside its handle: its place in the run and, when that is made
-/// ready for merging, in the index of the merge.
-const INDEX_BYTES: u64 = 2 * size_of::<RunPage>() as u64;
+/// What a page of a run costs while it is not in memory, beside its handle: its place in the index.
+const INDEX_BYTES: u64 = 40;
 
 /// How far ahead of its copying a row is fetched into the cache. So many rows take longer than a memory access.
 const PREFETCH_ROWS: usize = 16;
