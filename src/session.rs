@@ -22,6 +22,7 @@ use rayon::ThreadPool;
 
 use crate::error::{Error, Result};
 use crate::exec::{self, CancelToken, Monitor, Query, QueryContext, RunMetrics};
+use crate::io::csv::RejectFile;
 use crate::io::{FileTables, Output};
 use crate::memory::{Budget, Memory, PagePool, ResidentGuard, release_freed_memory, release_program_pages};
 use crate::spill::{Disk, SpillConfig, SpillStore};
@@ -55,6 +56,7 @@ pub struct Session {
 pub struct PreparedQuery<'s> {
     session: &'s Session,
     planned: PlannedQuery,
+    rejects: Option<Arc<RejectFile>>,
 }
 
 /// A query that is ready to run into its output.
@@ -63,6 +65,7 @@ pub struct QueryRun<'s> {
     query: Query,
     cx: QueryContext,
     monitor: Arc<Monitor>,
+    rejects: Option<Arc<RejectFile>>,
 }
 
 /// Stack of a worker: expressions are evaluated from the top down. Only touched pages become resident.
@@ -105,9 +108,10 @@ impl Session {
     /// cannot be read.
     pub fn sql(&self, text: &str) -> Result<PreparedQuery<'_>> {
         self.memory.set_overrun(0);
-        let planned = sql::plan(text, &self.files, &self.memory)?;
+        let files = self.files.for_query();
+        let planned = sql::plan(text, &files, &self.memory)?;
         self.memory.check_overrun()?;
-        Ok(PreparedQuery { session: self, planned })
+        Ok(PreparedQuery { session: self, planned, rejects: files.rejects().cloned() })
     }
 
     /// The ledger of this session's budget.
@@ -144,11 +148,14 @@ impl<'s> PreparedQuery<'s> {
     /// [`crate::ErrorKind::Usage`] for SQL that is not supported yet, [`crate::ErrorKind::Disk`] when the output cannot
     /// be made.
     pub fn into_run(self, output: &Output, cancel: CancelToken) -> Result<QueryRun<'s>> {
-        let PreparedQuery { session, planned } = self;
+        let PreparedQuery { session, planned, rejects } = self;
+        if let (Some(rejects), Output::File(path, _)) = (&rejects, output) {
+            rejects.refuse_output(path)?;
+        }
         let cx = QueryContext { memory: session.memory.clone(), pages: session.pages.clone(), cancel };
         let query = physical::lower(&planned.plan, |schema, ordered| output.sink(schema, ordered, &cx), &cx)?;
         let monitor = Monitor::new(&query);
-        Ok(QueryRun { session, query, cx, monitor })
+        Ok(QueryRun { session, query, cx, monitor, rejects })
     }
 }
 
@@ -171,12 +178,15 @@ impl QueryRun<'_> {
     /// Runs the query to its end.
     ///
     /// # Errors
-    /// The first error of any operator. The output is then what it was before, and the session can go on.
+    /// The first error of any operator. The output and the reject file are then what they were before, and the session
+    /// can go on.
     pub fn execute(self) -> Result<RunMetrics> {
         // What planning used and running does not.
         release_freed_memory();
         release_program_pages();
-        exec::run(&self.query, &self.cx, &self.session.threads, &self.monitor)
+        let metrics = exec::run(&self.query, &self.cx, &self.session.threads, &self.monitor)?;
+        self.rejects.map_or(Ok(()), |rejects| rejects.publish())?;
+        Ok(metrics)
     }
 }
 
@@ -222,34 +232,33 @@ mod tests {
         assert_eq!(session.memory().reserved_outside_pages(), before, "a query gives back what it took");
     }
 
-    /// A bad row behind the rows that LIMIT wants fails no query, however many workers read ahead; one before it always does.
     #[test]
-    fn limit_does_not_see_bad_rows_behind_it() {
+    fn rejected_rows_of_all_tables_go_to_one_file_when_the_query_succeeds() {
         let folder = tempfile::tempdir().unwrap();
-        let (path, out) = (folder.path().join("late.csv"), folder.path().join("out.csv"));
-        let mut text = String::from("a,b\n");
-        for n in 0..300_000 {
-            text += &format!("{n},some text to fill the morsels with\n");
-        }
-        text += "x,y,z\n";
-        for n in 0..300_000 {
-            text += &format!("{n},some text to fill the morsels with\n");
-        }
-        std::fs::write(&path, text).unwrap();
-        for threads in [1, 2, 4] {
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("a.csv"), "a,t\n1,x\n2\n").unwrap();
+        std::fs::write(path("b.csv"), "a,t\n3,y,z\n4,v\n").unwrap();
+        let session_to = |target: &str| {
+            let mut files = FileTables::default();
+            files.csv.on_bad_row = crate::io::csv::OnBadRow::Reject(RejectFile::new(path(target)));
             let budget = Some(Budget::from_bytes(8 << 30));
-            let session =
-                Session::new(SessionOptions { budget, threads: Some(threads), ..Default::default() }).unwrap();
-            let output = Output::File(out.clone(), OutputFormat::Csv);
-            let of = |limit: &str| format!("SELECT a FROM '{}' {limit}", path.display());
-            for limit in ["LIMIT 3", "LIMIT 1000", "LIMIT 5 OFFSET 200"] {
-                run(&session, &of(limit), &output)
-                    .unwrap_or_else(|error| panic!("{limit}, {threads} threads: {error}"));
-            }
-            for limit in ["LIMIT 300001", "LIMIT 3 OFFSET 400000", ""] {
-                assert_eq!(run(&session, &of(limit), &output).unwrap_err().kind(), ErrorKind::Data, "{limit}");
-            }
-        }
+            Session::new(SessionOptions { budget, threads: Some(2), files, ..Default::default() }).unwrap()
+        };
+        let session = session_to("rejects.csv");
+        let (a, b) = (path("a.csv").display().to_string(), path("b.csv").display().to_string());
+        let sql = format!("SELECT a FROM '{a}' UNION ALL SELECT a FROM '{b}'");
+        drop(session.sql(&sql).unwrap().into_run(&Output::Discard, CancelToken::default()).unwrap());
+        assert!(!path("rejects.csv").exists(), "planning makes no file");
+        run(&session, &sql, &Output::Discard).unwrap();
+        let rejected = std::fs::read_to_string(path("rejects.csv")).unwrap();
+        assert_eq!(rejected.lines().count(), 3, "{rejected}");
+        assert!(rejected.contains(&a) && rejected.contains(&b), "{rejected}");
+        run(&session, &format!("SELECT a / (a - 1) FROM '{a}'"), &Output::Discard).unwrap_err();
+        assert_eq!(std::fs::read_to_string(path("rejects.csv")).unwrap(), rejected, "a failed query changes nothing");
+        let error = session_to("a.csv").sql(&sql).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        let output = Output::File(path("rejects.csv"), OutputFormat::Csv);
+        assert_eq!(run(&session, &sql, &output).unwrap_err().kind(), ErrorKind::Usage);
     }
 
     #[test]

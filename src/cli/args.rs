@@ -6,7 +6,7 @@ use arrow::datatypes::DataType;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::types::parse_columns;
-use crate::io::csv::{CsvOptions, OnBadRow};
+use crate::io::csv::{CsvOptions, OnBadRow, RejectFile};
 use crate::io::parquet::ParquetOptions;
 use crate::io::{FileTables, OutputFormat};
 use crate::memory::{Budget, parse_bytes};
@@ -270,7 +270,7 @@ fn parse_on_bad_row(text: &str) -> Result<OnBadRow, String> {
     match (text, text.strip_prefix("reject=")) {
         ("fail", _) => Ok(OnBadRow::Fail),
         ("skip", _) => Ok(OnBadRow::Skip),
-        (_, Some(file)) if !file.is_empty() => Ok(OnBadRow::Reject(file.into())),
+        (_, Some(file)) if !file.is_empty() => Ok(OnBadRow::Reject(RejectFile::new(file))),
         _ => Err("give fail, skip or reject=FILE".into()),
     }
 }

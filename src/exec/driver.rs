@@ -19,7 +19,7 @@ use super::{
     Batch, Flow, LocalSink, LocalSource, LocalTransform, Monitor, NodeIdx, Pipeline, Query, QueryContext, RunMetrics,
     Sink, Source, Step, TaskContext, Transform,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::memory::Reservation;
 
 /// Batches a worker has in flight at most: what its source, transforms and sink hold at one moment, with their scratch.
@@ -161,14 +161,7 @@ impl PipelineRun<'_> {
     fn run_worker(&self, worker: &mut Worker) -> Result<()> {
         worker.watch.restart();
         let run = catch_unwind(AssertUnwindSafe(|| {
-            match self.pull_all(worker) {
-                Err(error) if matches!(error.kind(), ErrorKind::Data | ErrorKind::Query) => {
-                    if !worker.is_past_the_end()? {
-                        return Err(error);
-                    }
-                }
-                done => done?,
-            }
+            self.pull_all(worker)?;
             worker.flush()?;
             worker.combine()
         }));
@@ -211,33 +204,6 @@ impl Worker {
         let Some(sink) = &mut self.sink else { return Ok(Flow::Done) };
         let mut end = End { sink: sink.as_mut(), node: self.sink_node };
         push_through(&mut self.transforms, &mut end, &mut self.watch, batch)
-    }
-
-    /// Whether what just failed comes after the last row that is wanted, so that nobody would have known it had the workers
-    /// read in turn.
-    fn is_past_the_end(&mut self) -> Result<bool> {
-        let Some(sink) = &mut self.sink else { return Ok(false) };
-        let mut end = End { sink: sink.as_mut(), node: self.sink_node };
-        let failed = self.watch.running();
-        let watch = &mut self.watch;
-        let mut before = vec![self.source_node];
-        let mut rest = &mut self.transforms[..];
-        while let Some((step, after)) = rest.split_first_mut() {
-            if before.contains(&failed) {
-                watch.switch(step.node);
-                let past_the_end = step.role.is_past_the_end(&mut |batch| {
-                    watch.made(step.node, &batch);
-                    push_through(after, &mut end, watch, batch)
-                })?;
-                if past_the_end {
-                    return Ok(true);
-                }
-                watch.switch(failed);
-            }
-            before.push(step.node);
-            rest = after;
-        }
-        Ok(false)
     }
 
     /// Flushes the transforms in order; what one emits goes through those after it.

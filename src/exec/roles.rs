@@ -51,12 +51,6 @@ pub trait LocalTransform: Send {
     /// Takes a batch and emits what follows from it.
     fn push(&mut self, batch: Batch, emit: &mut Emit<'_>) -> Result<Flow>;
 
-    /// Asked when this worker failed before this step: whether the rows that are wanted are all there already, so that the
-    /// failure does not matter. May wait for the other workers; what is held back may be emitted meanwhile.
-    fn is_past_the_end(&mut self, _emit: &mut Emit<'_>) -> Result<bool> {
-        Ok(false)
-    }
-
     /// Emits what was held back; called once, after the last `push`.
     fn flush(&mut self, _emit: &mut Emit<'_>) -> Result<Flow> {
         Ok(Flow::More)

@@ -8,7 +8,6 @@ mod open;
 mod output;
 mod output_file;
 pub mod parquet;
-mod reorder;
 mod suggest;
 mod table;
 pub mod text;

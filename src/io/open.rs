@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::csv::{CsvOptions, CsvTable};
+use super::csv::{CsvOptions, CsvTable, OnBadRow, RejectFile};
 use super::files::{FileFormat, find_files};
 use super::parquet::{ParquetOptions, ParquetTable};
 use super::{OpenTable, Table};
@@ -21,9 +21,28 @@ pub struct FileTables {
     pub parquet: ParquetOptions,
 }
 
+impl FileTables {
+    /// The same, with a reject file of its own: every query has one, whatever the number of its tables.
+    pub(crate) fn for_query(&self) -> Self {
+        let mut files = self.clone();
+        if let OnBadRow::Reject(rejects) = &mut files.csv.on_bad_row {
+            *rejects = rejects.for_next_query();
+        }
+        files
+    }
+
+    /// Where bad rows go.
+    pub(crate) fn rejects(&self) -> Option<&Arc<RejectFile>> {
+        self.csv.on_bad_row.rejects()
+    }
+}
+
 impl OpenTable for FileTables {
     fn open(&self, path: &str, memory: &Memory) -> Result<Arc<dyn Table>> {
         let files = find_files(path)?;
+        if let Some(rejects) = self.rejects() {
+            files.iter().try_for_each(|file| rejects.refuse_input(file))?;
+        }
         Ok(match one_format(&files)? {
             FileFormat::Csv => Arc::new(CsvTable::open(&files, self.csv.clone(), memory)?),
             FileFormat::Tsv => {

@@ -41,7 +41,7 @@ unsafe impl Send for FrameArena {}
 unsafe impl Sync for FrameArena {}
 
 /// Maps `bytes` of zeroed anonymous memory, or `None` when the system has no address space left.
-fn map_anonymous(bytes: usize) -> Option<NonNull<u8>> {
+pub(super) fn map_anonymous(bytes: usize) -> Option<NonNull<u8>> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: a fresh private anonymous mapping at an address the kernel chooses aliases nothing.
     let start = unsafe { libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };

@@ -52,7 +52,7 @@ impl Drop for ResidentGuard {
 fn sample(memory: &Memory, known_bytes: u64) {
     charge_shadow(memory, known_bytes);
     let budget = memory.budget().bytes();
-    let safety = (budget / 100 * 6).max(8 << 20);
+    let safety = memory.budget().safety_bytes();
     let Some(resident) = resident_bytes_now() else { return };
     if resident + safety / 2 <= budget {
         let raised = memory.limit_bytes() + safety / 8;

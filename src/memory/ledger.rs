@@ -4,10 +4,10 @@
 //! pages of any operator are evicted first; the caller sees [`OverBudget`] only when that did not help.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use super::{Budget, Sizes};
+use super::{BlockingPlace, Budget, Sizes};
 use crate::error::{Error, Result};
 
 /// Reservations are taken from the ledger in steps of this size, so that its counters stay cold.
@@ -23,6 +23,7 @@ pub struct Memory {
 }
 
 struct Ledger {
+    blocking: Arc<AtomicUsize>,
     budget: Budget,
     governed: u64,
     limit: AtomicU64,
@@ -85,13 +86,13 @@ impl From<OverBudget> for Error {
 }
 
 impl Memory {
-    /// Governs a process: `budget - resident at start - code still to be touched - safety`, where safety is 6 % of the budget, at least 8 MiB.
+    /// Governs a process: `budget - resident at start - code still to be touched - safety`, where safety is 6 % of the budget, at least 12 MiB.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Budget`] when what is left cannot run any query.
     pub fn for_process(budget: Budget, threads: usize) -> Result<Self> {
         let resident = super::ResidentSet::read().map_or(0, |set| set.resident_bytes) + RUNNING_CODE_BYTES;
-        let safety = (budget.bytes() / 100 * 6).max(8 << 20);
+        let safety = budget.safety_bytes();
         let governed = budget.bytes().saturating_sub(resident + safety);
         if governed < Sizes::smallest_governed() {
             let smallest = (resident + safety + Sizes::smallest_governed()).div_ceil(1 << 20);
@@ -111,6 +112,7 @@ impl Memory {
 
     fn governing(governed: u64, budget: Budget, threads: usize) -> Self {
         let ledger = Ledger {
+            blocking: Arc::default(),
             budget,
             governed,
             limit: AtomicU64::new(governed),
@@ -157,6 +159,20 @@ impl Memory {
     pub fn available_bytes(&self) -> u64 {
         let idle = self.ledger.idle_pages.load(Ordering::Relaxed);
         self.ledger.available().saturating_add(idle).min(self.limit_bytes())
+    }
+
+    /// A place for one more blocking operator, above those there are.
+    pub fn enter_blocking(&self) -> BlockingPlace {
+        BlockingPlace::enter(&self.ledger.blocking)
+    }
+
+    /// Charges bytes that are held whatever the limit says: the handles of pages that left memory. Operators get less.
+    pub(super) fn charge(&self, bytes: u64) {
+        self.ledger.reserved.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn discharge(&self, bytes: u64) {
+        self.give_back(bytes);
     }
 
     /// An empty reservation of `consumer`, an operator's name as EXPLAIN prints it.

@@ -11,6 +11,7 @@
 //! implemented by `row/`).
 
 mod allocator;
+mod blocking;
 mod budget;
 mod frames;
 mod guard;
@@ -20,8 +21,10 @@ mod queue;
 mod resident;
 mod sizes;
 mod store;
+mod words;
 
 pub use allocator::{CountingAllocator, live_bytes};
+pub use blocking::BlockingPlace;
 pub use budget::{Budget, parse_bytes};
 pub use guard::ResidentGuard;
 pub use ledger::{Memory, OverBudget, Reservation};
@@ -29,3 +32,4 @@ pub use pool::{OwnerCounters, Page, PageOwner, PagePool, PinnedPage};
 pub use resident::{ResidentSet, process_cpu_time, release_freed_memory, release_program_pages};
 pub use sizes::Sizes;
 pub use store::{BlockId, PageFormat, PageStore, RawPages, StoreCounters};
+pub use words::ZeroedWords;

@@ -17,6 +17,7 @@ pub(super) struct EvictionQueue {
 struct Entries {
     by_priority: BTreeMap<Ticket, Arc<Slot>>,
     next: u64,
+    bytes: u64,
 }
 
 /// A page's place in the queue.
@@ -31,21 +32,35 @@ impl EvictionQueue {
         let mut entries = self.lock();
         entries.next += 1;
         let ticket = Ticket { priority, number: entries.next };
+        entries.bytes += slot.bytes();
         entries.by_priority.insert(ticket, slot);
         ticket
     }
 
     /// Puts a page that was taken out back in its place.
     pub(super) fn enter_again(&self, ticket: Ticket, slot: Arc<Slot>) {
-        self.lock().by_priority.insert(ticket, slot);
+        let mut entries = self.lock();
+        entries.bytes += slot.bytes();
+        entries.by_priority.insert(ticket, slot);
     }
 
     pub(super) fn leave(&self, ticket: Ticket) {
-        self.lock().by_priority.remove(&ticket);
+        let mut entries = self.lock();
+        if let Some(slot) = entries.by_priority.remove(&ticket) {
+            entries.bytes -= slot.bytes();
+        }
     }
 
     pub(super) fn take_first(&self) -> Option<Arc<Slot>> {
-        self.lock().by_priority.pop_last().map(|(_, slot)| slot)
+        let mut entries = self.lock();
+        let (_, slot) = entries.by_priority.pop_last()?;
+        entries.bytes -= slot.bytes();
+        Some(slot)
+    }
+
+    /// Bytes of all pages in the queue.
+    pub(super) fn bytes(&self) -> u64 {
+        self.lock().bytes
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {

@@ -7,13 +7,9 @@
 //! row is known once every earlier morsel has been counted to its end. Counting happens when a batch arrives and not when
 //! it leaves, so workers wait for each other's counts only, and the worker with the earliest morsel never waits. A worker
 //! stops as soon as the rows counted before its batch, complete or not, reach the limit: it can only get later morsels.
-//!
-//! A worker that fails, on a bad row say, may be ahead of the others: had they read in turn, the limit might have been
-//! reached before that row. So it waits until the rows before its failure are known to be enough, or until no other worker
-//! can go on; only then the failure is one.
 //! Over an input without an order any rows do, and nobody waits.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -64,7 +60,6 @@ impl Transform for Limit {
             Order::Any(seen) => Box::new(AnyRows { window: self.window, seen: seen.clone() }),
             Order::Kept(tally) => Box::new(FirstRows {
                 window: self.window,
-                _running: Running::start(tally),
                 tally: tally.clone(),
                 cancel: cx.cancel.clone(),
                 held: VecDeque::new(),
@@ -127,12 +122,6 @@ struct Counts {
     rows_complete: u64,
     /// Morsels from this one on will not be counted to their end, and nobody wants what comes after it.
     abandoned_from: u64,
-    /// Workers that are not done.
-    n_running: usize,
-    /// Workers that have failed and wait to know whether that matters.
-    n_failed: usize,
-    /// The morsels whose first row is waited for, one a waiting worker.
-    waited_for: BTreeSet<u64>,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -151,15 +140,7 @@ enum Start {
 
 impl Default for Counts {
     fn default() -> Self {
-        Counts {
-            morsels: BTreeMap::new(),
-            n_complete: 0,
-            rows_complete: 0,
-            abandoned_from: u64::MAX,
-            n_running: 0,
-            n_failed: 0,
-            waited_for: BTreeSet::new(),
-        }
+        Counts { morsels: BTreeMap::new(), n_complete: 0, rows_complete: 0, abandoned_from: u64::MAX }
     }
 }
 
@@ -173,17 +154,6 @@ impl Counts {
             Some(count) => Start::Exactly(count.start),
             None => Start::Exactly(self.rows_complete),
         }
-    }
-
-    /// Rows known from the start of the input on without a gap.
-    fn rows_without_gap(&self) -> u64 {
-        self.rows_complete + self.morsels.get(&self.n_complete).map_or(0, |morsel| morsel.n_rows)
-    }
-
-    /// Whether no worker will count anything any more.
-    fn is_stuck(&self) -> bool {
-        let n_waiting = self.waited_for.iter().filter(|&&morsel| morsel > self.n_complete).count();
-        n_waiting + self.n_failed >= self.n_running
     }
 
     fn advance(&mut self) {
@@ -233,27 +203,9 @@ struct Held {
     bytes: usize,
 }
 
-/// Counts a worker as running until dropped.
-struct Running(Arc<Tally>);
-
-impl Running {
-    fn start(tally: &Arc<Tally>) -> Self {
-        tally.lock().n_running += 1;
-        Running(tally.clone())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.lock().n_running -= 1;
-        self.0.changed.notify_all();
-    }
-}
-
 /// A worker's side when the first rows are wanted.
 struct FirstRows {
     window: Window,
-    _running: Running,
     tally: Arc<Tally>,
     cancel: CancelToken,
     held: VecDeque<Held>,
@@ -282,16 +234,6 @@ impl LocalTransform for FirstRows {
     fn flush(&mut self, emit: &mut Emit<'_>) -> Result<Flow> {
         self.drain(true, emit)
     }
-
-    fn is_past_the_end(&mut self, emit: &mut Emit<'_>) -> Result<bool> {
-        self.tally.lock().n_failed += 1;
-        let past_the_end = self.wait_for_the_end(emit);
-        self.tally.lock().n_failed -= 1;
-        if matches!(past_the_end, Ok(true)) {
-            self.unfinished = None;
-        }
-        past_the_end
-    }
 }
 
 impl FirstRows {
@@ -316,31 +258,6 @@ impl FirstRows {
             }
         }
         Ok(Flow::More)
-    }
-
-    /// Whether the rows before a failure reach the end of the window. No morsel from the failed one on is ever complete.
-    fn wait_for_the_end(&mut self, emit: &mut Emit<'_>) -> Result<bool> {
-        loop {
-            self.cancel.check()?;
-            // Others may wait for what is held here.
-            self.emit_known(emit)?;
-            let counts = self.tally.lock();
-            if counts.rows_without_gap() >= self.window.end {
-                return Ok(true);
-            }
-            if counts.is_stuck() {
-                return Ok(false);
-            }
-            drop(self.tally.changed.wait_timeout(counts, WAIT));
-        }
-    }
-
-    /// Emits held batches whose place is known.
-    fn emit_known(&mut self, emit: &mut Emit<'_>) -> Result<Flow> {
-        let max_held_bytes = std::mem::replace(&mut self.max_held_bytes, usize::MAX);
-        let flow = self.drain(false, emit);
-        self.max_held_bytes = max_held_bytes;
-        flow
     }
 
     /// Nothing of this worker is wanted any more, nor any later morsel of others.
@@ -368,15 +285,10 @@ impl FirstRows {
                 return Ok(None);
             }
             self.cancel.check()?;
-            counts.waited_for.insert(morsel);
-            if counts.n_failed > 0 && counts.is_stuck() {
-                self.tally.changed.notify_all();
-            }
             counts = match self.tally.changed.wait_timeout(counts, WAIT) {
                 Ok((counts, _)) => counts,
                 Err(poisoned) => poisoned.into_inner().0,
             };
-            counts.waited_for.remove(&morsel);
         }
     }
 }

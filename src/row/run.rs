@@ -13,9 +13,8 @@ use super::pointer::{RowPtr, Rows};
 use crate::error::Result;
 use crate::memory::{Page, PageOwner, PinnedPage, Reservation};
 
-/// What a page of a run costs while it is not in memory: its first key, its handle, and what the
-/// pool keeps of it.
-const INDEX_BYTES: u64 = (size_of::<RunPage>() + 72) as u64;
+/// What a page of a run costs while it is not in memory, beside its handle: its place in the index.
+const INDEX_BYTES: u64 = 40;
 
 /// How far ahead of its copying a row is fetched into the cache. So many rows take longer than a memory access.
 const PREFETCH_ROWS: usize = 16;
@@ -209,7 +208,7 @@ impl RunWriter {
 #[inline(always)]
 pub(super) fn prefetch_row(row: RowPtr, bytes: usize) {
     #[cfg(target_arch = "x86_64")]
-    for line in (0..bytes).step_by(64).take(4) {
+    for line in (0..bytes).step_by(64).take(4).chain([bytes - 1]) {
         // SAFETY: a prefetch is a hint; any address is allowed, mapped or not.
         unsafe {
             std::arch::x86_64::_mm_prefetch(row.wrapping_add(line).cast(), std::arch::x86_64::_MM_HINT_T0);

@@ -89,7 +89,10 @@ unsafe fn scatter_width(values: &[u8], width: usize, offset: usize, ptrs: &[RowP
             4 => scatter_array::<4>(values, offset, ptrs),
             8 => scatter_array::<8>(values, offset, ptrs),
             16 => scatter_array::<16>(values, offset, ptrs),
+            24 => scatter_array::<24>(values, offset, ptrs),
             32 => scatter_array::<32>(values, offset, ptrs),
+            40 => scatter_array::<40>(values, offset, ptrs),
+            64 => scatter_array::<64>(values, offset, ptrs),
             0 => {}
             _ => {
                 for (value, ptr) in values.chunks_exact(width).zip(ptrs) {

@@ -32,6 +32,24 @@ impl RowScratch {
         RowScratch { layout, block: Vec::new(), ptrs: Vec::new(), heap_at: Vec::new() }
     }
 
+    /// Bytes that [`RowScratch::fill`] needs for these rows.
+    pub fn bytes_for(&mut self, columns: &Columns, start: usize, len: usize) -> usize {
+        self.heap_at.clear();
+        self.heap_at.resize(len, 0);
+        if self.layout.has_heap() {
+            add_heap_bytes(columns, start, &mut self.heap_at);
+        }
+        len * (self.layout.row_bytes + 2 * size_of::<usize>()) + self.heap_at.iter().sum::<usize>()
+    }
+
+    /// Gives the block back when it is larger than `most_bytes`, after a piece of unusually long values.
+    pub fn shrink_to(&mut self, most_bytes: usize) {
+        if self.bytes() > most_bytes {
+            self.block = Vec::new();
+            self.ptrs.clear();
+        }
+    }
+
     /// Turns rows `start..start + len` of the batch into rows; states are zero.
     ///
     /// # Errors
@@ -50,6 +68,7 @@ impl RowScratch {
             end += bytes;
         }
         self.block.clear();
+        self.block.reserve_exact(end.div_ceil(8));
         self.block.resize(end.div_ceil(8), 0);
         let base: RowPtr = self.block.as_mut_ptr().cast();
         self.ptrs.clear();

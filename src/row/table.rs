@@ -15,7 +15,7 @@ use super::page::RowPointers;
 use super::pages::{PagesWriter, SealedPages};
 use super::pointer::{RowMut, RowPtr, RowRef, Rows};
 use crate::error::Result;
-use crate::memory::{OverBudget, PageOwner, Reservation};
+use crate::memory::{OverBudget, PageOwner, Reservation, ZeroedWords};
 
 const PTR_BITS: u32 = 48;
 const PTR_MASK: u64 = (1 << PTR_BITS) - 1;
@@ -28,7 +28,7 @@ pub struct RowTable {
     /// The partition of a hash is `(hash << skip_bits) >> partition_shift`.
     skip_bits: u32,
     partition_bits: u32,
-    entries: Vec<u64>,
+    entries: ZeroedWords,
     /// Rows with an entry.
     n_rows: usize,
     /// Rows on pinned pages, which is more after [`RowTable::append`].
@@ -68,7 +68,7 @@ impl RowTable {
             layout,
             skip_bits,
             partition_bits,
-            entries: Vec::new(),
+            entries: ZeroedWords::empty(),
             n_rows: 0,
             n_pinned: 0,
             generation: 1,
@@ -88,6 +88,11 @@ impl RowTable {
         self.partitions.iter().map(PagesWriter::pinned_bytes).sum()
     }
 
+    /// Bytes of pinned pages and entries.
+    pub fn held_bytes(&self) -> u64 {
+        self.pinned_bytes() as u64 + self.memory.bytes()
+    }
+
     /// Finds the row of each key or copies the row in as a new group.
     pub fn find_or_insert(&mut self, rows: Rows<'_>, hashes: &[Hash]) -> Located {
         self.located.clear();
@@ -97,7 +102,7 @@ impl RowTable {
         }
         let mask = self.entries.len() - 1;
         prefetch_entries(&self.entries, hashes, mask);
-        prefetch_rows(&self.entries, hashes, mask);
+        prefetch_rows(&self.entries, hashes, mask, self.layout.row_bytes);
         for (&row, &hash) in rows.ptrs.iter().zip(hashes) {
             // SAFETY: `rows` are live rows of the table's layout, and entries point to rows of pinned pages.
             match unsafe { self.find_or_insert_one(row, hash, mask) } {
@@ -297,7 +302,7 @@ impl RowTable {
     /// Gives the entries back and forgets the keys.
     pub fn drop_entries(&mut self) {
         self.forget();
-        self.entries = Vec::new();
+        self.entries = ZeroedWords::empty();
         self.memory.shrink(self.memory.bytes());
     }
 
@@ -310,7 +315,10 @@ impl RowTable {
         let len = needed.next_power_of_two().max(MIN_ENTRIES);
         let (old_bytes, new_bytes) = (self.entries.len() as u64 * 8, len as u64 * 8);
         self.memory.try_grow(new_bytes)?;
-        let mut entries = vec![0u64; len];
+        let Some(mut entries) = ZeroedWords::new(len) else {
+            self.memory.shrink(new_bytes);
+            return Err(self.memory.memory().refuse("Aggregate", new_bytes));
+        };
         self.n_rows = self.refill(&mut entries);
         self.entries = entries;
         self.memory.shrink(old_bytes);
@@ -353,10 +361,12 @@ fn prefetch_entries(entries: &[u64], hashes: &[Hash], mask: usize) {
 }
 
 /// Starts loading the rows that the entries of a piece point to.
-fn prefetch_rows(entries: &[u64], hashes: &[Hash], mask: usize) {
+fn prefetch_rows(entries: &[u64], hashes: &[Hash], mask: usize, row_bytes: usize) {
     for &hash in hashes {
-        let entry = entries[hash as usize & mask];
-        prefetch((entry & PTR_MASK) as *const u64);
+        let row = (entries[hash as usize & mask] & PTR_MASK) as *const u8;
+        prefetch(row.cast());
+        // Most rows of up to 64 bytes lie in two cache lines, and their states in the second.
+        prefetch(row.wrapping_add(row_bytes - 1).cast());
     }
 }
 

@@ -3,13 +3,10 @@
 //! The set of rejected rows is the same at any number of threads; their order in the reject file is file order within a
 //! morsel only, and every entry carries its line.
 
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::datatypes::DataType;
-use tempfile::NamedTempFile;
 
 use super::column::Reason;
 use super::feed::Block;
@@ -44,31 +41,21 @@ pub(super) struct BadRows {
     table: Arc<Definition>,
     memory: Memory,
     n_rows: AtomicU64,
-    rejects: Mutex<Rejects>,
-}
-
-enum Rejects {
-    None,
-    Open { to: PathBuf, file: BufWriter<NamedTempFile> },
 }
 
 impl BadRows {
-    /// Prepares the reject file, if one is wanted.
-    pub(super) fn new(table: Arc<Definition>, memory: Memory) -> Result<Self> {
-        let rejects = match &table.on_bad_row {
-            OnBadRow::Reject(to) => Rejects::create(to)?,
-            OnBadRow::Fail | OnBadRow::Skip => Rejects::None,
-        };
-        Ok(BadRows { table, memory, n_rows: AtomicU64::new(0), rejects: Mutex::new(rejects) })
+    pub(super) fn new(table: Arc<Definition>, memory: Memory) -> Self {
+        BadRows { table, memory, n_rows: AtomicU64::new(0) }
+    }
+
+    /// Opens the reject file, if one is wanted.
+    pub(super) fn begin(&self) -> Result<()> {
+        self.table.on_bad_row.rejects().map_or(Ok(()), |rejects| rejects.begin())
     }
 
     /// Rows left out so far.
     pub(super) fn n_rows(&self) -> u64 {
         self.n_rows.load(Ordering::Relaxed)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Rejects> {
-        self.rejects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Deals with bad rows of one block, in file order.
@@ -81,23 +68,23 @@ impl BadRows {
             return Err(self.error(block, data, first)?);
         }
         self.n_rows.fetch_add(rows.len() as u64, Ordering::Relaxed);
-        let Rejects::Open { to, file } = &mut *self.lock() else { return Ok(()) };
-        let (mut line, mut counted_to) = (block.n_lines + 1, block.begin);
-        for row in rows {
-            line += memchr::memchr_iter(b'\n', &data[counted_to..row.start]).count() as u64;
-            counted_to = row.start;
-            let offset = block.offset + row.start as u64;
-            let record = [
-                block.layout.path.display().to_string(),
-                line.to_string(),
-                offset.to_string(),
-                self.column_name(row).unwrap_or_default().to_owned(),
-                self.reason(block, data, row),
-                String::from_utf8_lossy(data[row.start..row.end].trim_ascii_end()).into_owned(),
-            ];
-            write_record(file, &record).map_err(|error| Error::write_failed(to, &error))?;
-        }
-        Ok(())
+        let Some(rejects) = self.table.on_bad_row.rejects() else { return Ok(()) };
+        rejects.append(|out| {
+            let (mut line, mut counted_to) = (block.n_lines + 1, block.begin);
+            for row in rows {
+                line += memchr::memchr_iter(b'\n', &data[counted_to..row.start]).count() as u64;
+                counted_to = row.start;
+                out.append_record(&[
+                    block.layout.path.as_os_str().as_encoded_bytes(),
+                    line.to_string().as_bytes(),
+                    (block.offset + row.start as u64).to_string().as_bytes(),
+                    self.column_name(row).unwrap_or_default().as_bytes(),
+                    self.reason(block, data, row).as_bytes(),
+                    data[row.start..row.end].trim_ascii_end(),
+                ])?;
+            }
+            Ok(())
+        })
     }
 
     fn column_name(&self, row: &BadRow) -> Option<&str> {
@@ -137,16 +124,22 @@ impl BadRows {
         let column = self.column_name(row).map(|name| format!(", column {name:?}")).unwrap_or_default();
         let reason = self.reason(block, data, row);
         let error = Error::data(format!("{}, line {line}{column}: {reason}", path.display()));
-        Ok(error.with_hint(self.hint(row)))
+        Ok(error.with_hint(self.hint(block, row)))
     }
 
-    fn hint(&self, row: &BadRow) -> String {
+    fn hint(&self, block: &Block, row: &BadRow) -> String {
         match row.problem {
             Problem::Value { column, reason: Reason::Type, .. } => {
                 let name = self.table.schema.field(column).name();
                 if !self.table.is_inferred[column] {
                     return format!(
                         "declare another type with --schema {name}=string, or leave such rows out with --on-bad-row skip"
+                    );
+                }
+                if !block.layout.was_looked_at {
+                    return format!(
+                        "the type was inferred from other files, because there are many: declare it with \
+                         --schema {name}=string, or leave such rows out with --on-bad-row skip"
                     );
                 }
                 format!(
@@ -168,54 +161,6 @@ impl BadRows {
             }
         }
     }
-
-    /// Puts the reject file in its place.
-    pub(super) fn finish(&self) -> Result<()> {
-        match std::mem::replace(&mut *self.lock(), Rejects::None) {
-            Rejects::None => Ok(()),
-            Rejects::Open { to, file } => persist(&to, file).map_err(|error| Error::write_failed(&to, &error)),
-        }
-    }
-}
-
-impl Drop for BadRows {
-    /// A query that stopped early keeps what it rejected so far.
-    fn drop(&mut self) {
-        let _ = self.finish();
-    }
-}
-
-impl Rejects {
-    fn create(to: &Path) -> Result<Self> {
-        let failed = |error: std::io::Error| Error::write_failed(to, &error);
-        let folder = match to.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let mut file = BufWriter::new(NamedTempFile::new_in(folder).map_err(failed)?);
-        let header = ["file", "line", "byte_offset", "column", "reason", "raw"].map(String::from);
-        write_record(&mut file, &header).map_err(failed)?;
-        Ok(Rejects::Open { to: to.to_owned(), file })
-    }
-}
-
-fn persist(to: &Path, file: BufWriter<NamedTempFile>) -> std::io::Result<()> {
-    let file = file.into_inner().map_err(|error| error.into_error())?;
-    file.as_file().sync_all()?;
-    file.persist(to).map_err(|error| error.error)?;
-    Ok(())
-}
-
-fn write_record(out: &mut impl Write, fields: &[String]) -> std::io::Result<()> {
-    for (idx, field) in fields.iter().enumerate() {
-        let separator = if idx + 1 == fields.len() { "\n" } else { "," };
-        if field.contains([',', '"', '\n', '\r']) {
-            write!(out, "\"{}\"{separator}", field.replace('"', "\"\""))?;
-        } else {
-            write!(out, "{field}{separator}")?;
-        }
-    }
-    Ok(())
 }
 
 /// A value as a message shows it.

@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use memchr::{memchr, memchr_iter, memrchr};
 
 use super::chain::{Chain, Seam};
-use super::header::{Head, read_names, too_long, unterminated};
+use super::compressed::read_failed;
+use super::header::{Head, HeadBounds, read_names, too_long, unterminated};
 use super::open::Definition;
 use super::stream::{OpenText, Text, count_lines, open_text, read_fully, read_fully_at};
 use super::structure::{CHUNK, QuoteState, find_boundaries};
@@ -28,6 +29,8 @@ const OVERLAP: usize = 4 * 1024;
 /// Which field of a file is which column of the table.
 pub(super) struct Layout {
     pub(super) path: PathBuf,
+    /// Whether the file was looked at for the types.
+    pub(super) was_looked_at: bool,
     pub(super) n_fields: usize,
     /// One entry a column of the table.
     pub(super) fields: Vec<Option<usize>>,
@@ -175,7 +178,7 @@ impl Feed {
                 _ => {}
             }
             let Some(path) = self.table.paths.get(cursor.next_file) else { return Ok(Claimed::End) };
-            cursor.current = self.open(path.clone())?;
+            cursor.current = self.open(path.clone(), self.table.looks_at(cursor.next_file))?;
             cursor.next_file += 1;
         }
     }
@@ -185,33 +188,32 @@ impl Feed {
     }
 
     /// Opens a file and reads its header.
-    fn open(&self, path: PathBuf) -> Result<Current> {
+    fn open(&self, path: PathBuf, was_looked_at: bool) -> Result<Current> {
         let OpenText { text, len } = open_text(&path, &self.memory, self.read_bytes.clone())?;
         let (dialect, max_row_bytes) = (self.table.dialect, self.table.max_row_bytes);
-        let head = match &text {
-            Text::Plain(file) => Head::read(&mut &*file, &path, dialect, max_row_bytes)?,
-            Text::Streamed { .. } => Head { bytes: Vec::new(), record: (0, 0), is_whole_file: false },
-        };
+        let bounds = HeadBounds { dialect, max_row_bytes, memory: &self.memory };
         match text {
             Text::Plain(file) => {
-                let (layout, start) = self.layout(path, &head)?;
+                let head = Head::read(&mut &file, &path, bounds)?;
+                let (layout, start) = self.layout(path, was_looked_at, &head)?;
                 let n_lines = memchr_iter(b'\n', &head.bytes[..start]).count() as u64;
                 let seam = Seam { state: QuoteState::RECORD_START, at_record_start: true, n_lines };
                 let (start, chain) = (start as u64, Chain::new(seam));
                 Ok(Current::Plain { file: Arc::new(PlainFile { file, layout, len, start, chain }), next_block: 0 })
             }
             Text::Streamed { mut reader, reservation } => {
-                let mut head = Head::read(&mut *reader, &path, dialect, max_row_bytes)?;
-                let (layout, start) = self.layout(path, &head)?;
+                let mut head = Head::read(&mut *reader, &path, bounds)?;
+                let (layout, start) = self.layout(path, was_looked_at, &head)?;
                 let n_lines = memchr_iter(b'\n', &head.bytes[..start]).count() as u64;
                 head.bytes.drain(..start);
-                let (carry, offset) = (head.bytes, start as u64);
+                let (carry, carry_reserved, offset) = (head.bytes, head.reserved, start as u64);
                 let is_end = head.is_whole_file;
                 let table = self.table.clone();
                 let memory = self.memory.clone();
                 Ok(Current::Streamed(StreamedFile {
                     reader,
-                    reservation,
+                    _reservation: reservation,
+                    carry_reserved,
                     table,
                     memory,
                     layout,
@@ -225,12 +227,12 @@ impl Feed {
     }
 
     /// Which field is which column, and where the first row of data starts.
-    fn layout(&self, path: PathBuf, head: &Head) -> Result<(Arc<Layout>, usize)> {
+    fn layout(&self, path: PathBuf, was_looked_at: bool, head: &Head) -> Result<(Arc<Layout>, usize)> {
         let table = &self.table;
         let n_columns = table.schema.fields().len();
         if !table.has_header {
             let fields = (0..n_columns).map(Some).collect();
-            return Ok((Arc::new(Layout { path, n_fields: n_columns, fields }), head.record.0));
+            return Ok((Arc::new(Layout { path, was_looked_at, n_fields: n_columns, fields }), head.record.0));
         }
         let names = read_names(&head.fields(table.dialect), &path, table.dialect.quote)?;
         let mut fields = vec![None; n_columns];
@@ -238,7 +240,7 @@ impl Feed {
             let Some(column) = table.columns.get(name) else { return Err(unknown_column(&path, name)) };
             fields[*column] = Some(idx);
         }
-        Ok((Arc::new(Layout { path, n_fields: names.len().max(1), fields }), head.second_record()))
+        Ok((Arc::new(Layout { path, was_looked_at, n_fields: names.len().max(1), fields }), head.second_record()))
     }
 
     fn read_plain(&self, claim: Claim, buffer: &mut BlockBuffer) -> Result<Option<Block>> {
@@ -402,8 +404,10 @@ fn unknown_column(path: &std::path::Path, name: &str) -> Error {
 /// A file that can only be read from front to back.
 struct StreamedFile {
     reader: Box<dyn Read + Send>,
-    /// Covers the decoder and `carry`.
-    reservation: Reservation,
+    /// Covers the decoder.
+    _reservation: Reservation,
+    /// Covers `carry`.
+    carry_reserved: Reservation,
     table: Arc<Definition>,
     memory: Memory,
     layout: Arc<Layout>,
@@ -426,7 +430,7 @@ impl StreamedFile {
             if !self.is_end {
                 buffer.make_room(want)?;
                 let read = read_fully(&mut *self.reader, &mut buffer.bytes[filled..want]);
-                filled += read.map_err(|error| Error::read_failed(&self.layout.path, &error))?;
+                filled += read.map_err(|error| read_failed(&self.layout.path, &error))?;
                 self.is_end = filled < want;
             }
             if filled == 0 {
@@ -468,7 +472,9 @@ impl StreamedFile {
     fn cut(&mut self, morsel: u64, end: usize, filled: usize, has_quotes: bool, buffer: &BlockBuffer) -> Result<Block> {
         let rest = &buffer.bytes[end.min(filled)..filled];
         if rest.len() > self.carry.capacity() {
-            self.reservation.try_grow((rest.len() - self.carry.capacity()) as u64)?;
+            self.carry = Vec::new();
+            self.carry_reserved.try_resize(rest.len() as u64)?;
+            self.carry.reserve_exact(rest.len());
         }
         self.carry.clear();
         self.carry.extend_from_slice(rest);

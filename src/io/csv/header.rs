@@ -4,13 +4,23 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::path::Path;
 
+use super::compressed::read_failed;
 use super::stream::{UTF8_MARK, read_fully};
 use super::strings::unquote;
 use super::structure::{Dialect, QuoteState};
 use crate::error::{Error, Result};
+use crate::memory::{Memory, Reservation};
 
 /// Bytes read to find the first record; most headers are far shorter.
 const HEAD_BYTES: usize = 16 * 1024;
+
+/// How the start of a file is read.
+#[derive(Clone, Copy)]
+pub(super) struct HeadBounds<'a> {
+    pub(super) dialect: Dialect,
+    pub(super) max_row_bytes: u64,
+    pub(super) memory: &'a Memory,
+}
 
 /// The start of a file.
 pub(super) struct Head {
@@ -21,12 +31,14 @@ pub(super) struct Head {
     pub(super) record: (usize, usize),
     /// The whole file is in `bytes`.
     pub(super) is_whole_file: bool,
+    /// Covers `bytes`.
+    pub(super) reserved: Reservation,
 }
 
 impl Head {
     /// Reads until the first record is complete.
-    pub(super) fn read(reader: &mut dyn Read, path: &Path, dialect: Dialect, max_row_bytes: u64) -> Result<Head> {
-        Self::read_at_least(HEAD_BYTES, reader, path, dialect, max_row_bytes)
+    pub(super) fn read(reader: &mut dyn Read, path: &Path, bounds: HeadBounds<'_>) -> Result<Head> {
+        Self::read_at_least(HEAD_BYTES, reader, path, bounds)
     }
 
     /// Reads `n_bytes`, and until the first record is complete.
@@ -34,21 +46,29 @@ impl Head {
         n_bytes: usize,
         reader: &mut dyn Read,
         path: &Path,
-        dialect: Dialect,
-        max_row_bytes: u64,
+        bounds: HeadBounds<'_>,
     ) -> Result<Head> {
+        let HeadBounds { dialect, max_row_bytes, memory } = bounds;
+        let mut reserved = memory.reserve("Scan");
         let (mut bytes, mut want) = (Vec::new(), n_bytes);
         loop {
             let kept = bytes.len();
+            // Old and new bytes are there together for a moment.
+            reserved.try_resize((kept + want) as u64)?;
+            bytes.reserve_exact(want - kept);
             bytes.resize(want, 0);
-            let n = read_fully(reader, &mut bytes[kept..]).map_err(|error| Error::read_failed(path, &error))?;
+            reserved.try_resize(want as u64)?;
+            let n = read_fully(reader, &mut bytes[kept..]).map_err(|error| read_failed(path, &error))?;
             bytes.truncate(kept + n);
             let is_whole_file = bytes.len() < want;
             if let Some(record) = find_first_record(&bytes, dialect) {
-                return Ok(Head { bytes, record, is_whole_file });
+                return Ok(Head { bytes, record, is_whole_file, reserved });
+            }
+            if has_carriage_returns_only(&bytes, dialect) {
+                return Err(carriage_returns_only(path));
             }
             if is_whole_file {
-                return Self::of_one_line(bytes, path, dialect);
+                return Self::of_one_line(bytes, path, dialect, reserved);
             }
             if bytes.len() as u64 > max_row_bytes {
                 return Err(too_long(path, 1, max_row_bytes));
@@ -58,14 +78,14 @@ impl Head {
     }
 
     /// A file without any complete record: it is empty, or its only line has no newline.
-    fn of_one_line(bytes: Vec<u8>, path: &Path, dialect: Dialect) -> Result<Head> {
+    fn of_one_line(bytes: Vec<u8>, path: &Path, dialect: Dialect, reserved: Reservation) -> Result<Head> {
         let start = first_byte(&bytes);
         let mut state = QuoteState::RECORD_START;
         bytes[start..].iter().for_each(|&byte| _ = state.step(byte, dialect));
         if state.in_quote {
             return Err(unterminated(path, 1));
         }
-        Ok(Head { record: (start, bytes.len()), bytes, is_whole_file: true })
+        Ok(Head { record: (start, bytes.len()), bytes, is_whole_file: true, reserved })
     }
 
     /// The fields of the first record as they stand in the file; none when there is no record.
@@ -106,6 +126,22 @@ fn find_first_record(bytes: &[u8], dialect: Dialect) -> Option<(usize, usize)> {
         }
     }
     None
+}
+
+/// Whether text without a newline has a carriage return outside quotes, other than at its end.
+fn has_carriage_returns_only(bytes: &[u8], dialect: Dialect) -> bool {
+    let mut state = QuoteState::RECORD_START;
+    bytes.iter().enumerate().any(|(idx, &byte)| {
+        state.step(byte, dialect);
+        byte == b'\r' && !state.in_quote && idx + 1 < bytes.len()
+    })
+}
+
+/// Lines as old spreadsheets end them.
+fn carriage_returns_only(path: &Path) -> Error {
+    let path = path.display();
+    Error::data(format!("{path} ends its lines with carriage returns only, and has no newline"))
+        .with_hint(format!("convert it first, for example: tr '\\r' '\\n' < {path} > lines.csv"))
 }
 
 /// The fields of one record without its newline.
@@ -183,7 +219,9 @@ mod tests {
     fn the_first_record_may_hold_newlines_and_follow_empty_lines() {
         let dialect = Dialect { delimiter: b',', quote: b'"' };
         let text = b"\xEF\xBB\xBF\r\n\n\"a\nb\",c\r\n1,2\n";
-        let head = Head::read(&mut &text[..], Path::new("x.csv"), dialect, 1 << 20).unwrap();
+        let memory = Memory::with_governed(1 << 24, 1);
+        let bounds = HeadBounds { dialect, max_row_bytes: 1 << 20, memory: &memory };
+        let head = Head::read(&mut &text[..], Path::new("x.csv"), bounds).unwrap();
         assert_eq!(head.fields(dialect), [&b"\"a\nb\""[..], b"c"]);
         assert_eq!(&head.bytes[head.second_record()..], b"1,2\n");
     }

@@ -123,6 +123,7 @@ mod tests {
         check(&["1", "-2", "", "NA"], DataType::Int64);
         check(&["1", "2.5"], DataType::Float64);
         check(&["9007199254740993", "2.5"], DataType::Utf8);
+        check(&["0.1234567890123456789", "2.5"], DataType::Utf8);
         check(&["01234", "12345"], DataType::Utf8);
         check(&["+4930", "1"], DataType::Utf8);
         check(&["99999999999999999999"], DataType::Utf8);

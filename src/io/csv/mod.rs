@@ -13,6 +13,7 @@
 mod bad_rows;
 mod chain;
 mod column;
+mod compressed;
 mod dates;
 mod feed;
 mod header;
@@ -20,6 +21,7 @@ mod infer;
 mod numbers;
 mod open;
 mod options;
+mod reject_file;
 mod scan;
 mod sniff;
 mod stream;
@@ -32,3 +34,4 @@ mod tests;
 
 pub use open::CsvTable;
 pub use options::{CsvOptions, OnBadRow};
+pub use reject_file::RejectFile;

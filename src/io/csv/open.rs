@@ -13,8 +13,9 @@ use memchr::memchr;
 
 use super::bad_rows::type_name;
 use super::column::{ColumnSettings, NullTexts};
+use super::compressed::read_failed;
 use super::feed::BlockBuffer;
-use super::header::{Head, numbered_name, read_names};
+use super::header::{Head, HeadBounds, numbered_name, read_names};
 use super::infer::{Guess, looks_like_header};
 use super::options::{CsvOptions, OnBadRow};
 use super::scan::CsvScan;
@@ -63,11 +64,21 @@ pub(super) struct Definition {
 }
 
 impl Definition {
+    /// Whether file `idx` was looked at for the schema.
+    pub(super) fn looks_at(&self, idx: usize) -> bool {
+        looks_at(idx, self.paths.len())
+    }
+
     /// What the builder of a column is told.
     pub(super) fn column_settings(&self, column: usize) -> ColumnSettings {
         let (quote, nulls) = (self.dialect.quote, self.nulls.clone());
         ColumnSettings { quote, nulls, strict: self.is_inferred[column] }
     }
+}
+
+/// Whether file `idx` of `n_files` is looked at for the schema.
+fn looks_at(idx: usize, n_files: usize) -> bool {
+    idx < FIRST_FILES || idx.is_multiple_of(n_files.div_ceil(FIRST_FILES))
 }
 
 impl CsvTable {
@@ -87,15 +98,14 @@ impl CsvTable {
             memory,
             options: &options,
         };
-        let stride = paths.len().div_ceil(FIRST_FILES).max(1);
-        let looked_at = paths.iter().enumerate().filter(|(idx, _)| *idx < FIRST_FILES || idx % stride == 0);
+        let looked_at = paths.iter().enumerate().filter(|(idx, _)| looks_at(*idx, paths.len()));
         let looked_at: Vec<&PathBuf> = looked_at.map(|(_, path)| path).collect();
         let dialect = sampler.find_dialect(&looked_at)?;
         let samples = sampler.look_at(&looked_at, dialect)?;
-        let has_header = options.header.unwrap_or_else(|| match samples.first() {
-            Some(sample) => looks_like_header(&sample.first, &sample.below),
-            None => true,
-        });
+        let has_header = match options.header {
+            Some(has_header) => has_header,
+            None => find_header(&samples)?,
+        };
         let united = unite(&samples, has_header, dialect)?;
         let may_add = looked_at.len() < paths.len() || samples.is_empty();
         let (schema, is_inferred) = declare(united, &options.schema_overrides, may_add)?;
@@ -171,13 +181,17 @@ impl Sampler<'_> {
         }
         for path in paths {
             let mut reader = self.open(path)?;
-            let head = Head::read_at_least(SNIFF_BYTES, &mut *reader, path, dialect, self.max_row_bytes)?;
+            let head = Head::read_at_least(SNIFF_BYTES, &mut *reader, path, self.bounds(dialect))?;
             if head.record.0 < head.record.1 {
                 dialect.delimiter = sniff_delimiter(&head.bytes[head.record.0..], quote, head.is_whole_file);
                 break;
             }
         }
         Ok(dialect)
+    }
+
+    fn bounds(&self, dialect: Dialect) -> HeadBounds<'_> {
+        HeadBounds { dialect, max_row_bytes: self.max_row_bytes, memory: self.memory }
     }
 
     fn open(&self, path: &Path) -> Result<Box<dyn Read>> {
@@ -206,7 +220,7 @@ impl Sampler<'_> {
 
     fn look_at_file(&self, path: &Path, dialect: Dialect, n_rows: u64, mut n_bytes: u64) -> Result<Option<Sample>> {
         let mut reader = self.open(path)?;
-        let head = Head::read(&mut *reader, path, dialect, self.max_row_bytes)?;
+        let head = Head::read(&mut *reader, path, self.bounds(dialect))?;
         let fields = head.fields(dialect);
         if fields.is_empty() {
             return Ok(None);
@@ -240,7 +254,7 @@ impl Sampler<'_> {
             let want = (2 * filled).max(SNIFF_BYTES);
             buffer.make_room(want)?;
             let n = read_fully(&mut *reader, &mut buffer.bytes[filled..want]);
-            filled += n.map_err(|error| Error::read_failed(path, &error))?;
+            filled += n.map_err(|error| read_failed(path, &error))?;
             is_end = filled < want;
         }
     }
@@ -267,6 +281,24 @@ impl Sample {
             }
         }
     }
+}
+
+/// Whether the first rows of the files name their columns. All files or none of them.
+fn find_header(samples: &[Sample]) -> Result<bool> {
+    let Some((first, others)) = samples.split_first() else { return Ok(true) };
+    let judge = |sample: &Sample| looks_like_header(&sample.first, &sample.below);
+    let has_header = judge(first);
+    let agrees = |sample: &Sample| judge(sample) == has_header || (has_header && sample.names == first.names);
+    let Some(other) = others.iter().find(|sample| !agrees(sample)) else { return Ok(has_header) };
+    let (with, without) = if has_header { (first, other) } else { (other, first) };
+    Err(Error::data(format!(
+        "{} seems to begin with a header and {} without one",
+        with.path.display(),
+        without.path.display()
+    ))
+    .with_hint(
+        "say which it is for all files: --header yes or --header no; if they really differ, give those without a header one",
+    ))
 }
 
 /// The columns of all samples, in the order of their first appearance.

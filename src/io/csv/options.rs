@@ -1,9 +1,10 @@
 //! What a user can say about a CSV file.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 
+use super::reject_file::RejectFile;
 use crate::memory::Memory;
 
 /// How to read CSV files. The default finds out delimiter, header and types from the first rows.
@@ -38,7 +39,18 @@ pub enum OnBadRow {
     /// The row is left out and counted.
     Skip,
     /// The row is left out, counted, and written to this CSV file: file, line, byte offset, column, reason, raw record.
-    Reject(PathBuf),
+    /// All tables of a query share one such file, and whoever runs the query publishes it.
+    Reject(Arc<RejectFile>),
+}
+
+impl OnBadRow {
+    /// The reject file, if there is one.
+    pub(crate) fn rejects(&self) -> Option<&Arc<RejectFile>> {
+        match self {
+            OnBadRow::Reject(rejects) => Some(rejects),
+            OnBadRow::Fail | OnBadRow::Skip => None,
+        }
+    }
 }
 
 impl Default for CsvOptions {

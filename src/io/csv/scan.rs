@@ -4,7 +4,6 @@
 //! a row longer than a block reserves what it needs on top.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::filter_record_batch;
@@ -29,15 +28,14 @@ pub(super) struct CsvScan {
     feed: Feed,
     bad_rows: BadRows,
     plan: Plan,
-    /// Workers that have not reached the end.
-    n_readers: AtomicUsize,
     bytes_per_worker: u64,
 }
 
 /// Which columns are read and what becomes of them.
 struct Plan {
-    /// Columns of the table that are read, for the filters or for the output.
+    /// Columns of the table that are read: for the filters or for the output, then those that are only checked.
     columns: Vec<usize>,
+    /// The columns that go on; the others are there so that the rows left out do not depend on the query.
     schema: SchemaRef,
     /// Positions in `columns` of the output.
     projection: Vec<usize>,
@@ -59,9 +57,8 @@ impl CsvScan {
         let counts_lines = matches!(table.on_bad_row, OnBadRow::Reject(_));
         let scan = Arc::new(CsvScan {
             feed: Feed::new(table.clone(), memory.clone(), counts_lines),
-            bad_rows: BadRows::new(table.clone(), memory.clone())?,
+            bad_rows: BadRows::new(table.clone(), memory.clone()),
             plan,
-            n_readers: AtomicUsize::new(0),
             bytes_per_worker,
             table,
         });
@@ -89,7 +86,11 @@ impl Plan {
             .collect();
         let projection: Vec<usize> = request.projection.iter().map(|column| position(*column)).collect();
         let fields: Vec<_> = columns.iter().map(|column| table.schema.field(*column).clone()).collect();
-        let row_bytes: usize = fields.iter().map(|field| fixed_bytes(field.data_type())).sum();
+        if table.on_bad_row != OnBadRow::Fail {
+            let known = columns.clone();
+            columns.extend((0..table.schema.fields().len()).filter(|column| !known.contains(column)));
+        }
+        let row_bytes: usize = columns.iter().map(|column| fixed_bytes(table.schema.field(*column).data_type())).sum();
         let sizes = memory.sizes();
         Plan {
             columns,
@@ -149,10 +150,10 @@ struct CsvSource(Arc<CsvScan>);
 impl Source for CsvSource {
     fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalSource>> {
         let scan = self.0.clone();
+        scan.bad_rows.begin()?;
         let mut reservation = cx.memory.reserve("Scan");
         reservation.try_grow(scan.bytes_per_worker - BlockBuffer::bytes_for(scan.table.block_bytes))?;
         let columns = Columns { builders: scan.plan.builders(&scan.table)?, n_rows: 0, misfits: Vec::new() };
-        scan.n_readers.fetch_add(1, Ordering::Relaxed);
         Ok(Box::new(CsvReader {
             buffer: BlockBuffer::new(&cx.memory),
             tokens: Tokens::new(scan.table.schema.fields().len(), scan.table.dialect),
@@ -194,7 +195,8 @@ impl LocalSource for CsvReader {
         loop {
             self.cancel.check()?;
             if self.block.is_none() && !self.take_block()? {
-                return self.finish();
+                self.finish();
+                return Ok(None);
             }
             let Some(progress) = &mut self.block else { return Ok(None) };
             let is_last = self.columns.fill(&self.scan, progress, &mut self.tokens, &self.buffer.bytes)?;
@@ -230,23 +232,11 @@ impl CsvReader {
         Ok(true)
     }
 
-    /// The last reader to reach the end puts the reject file in its place.
-    fn finish(&mut self) -> Result<Option<Batch>> {
+    /// Gives back the memory of the block.
+    fn finish(&mut self) {
         if !self.is_finished {
             self.is_finished = true;
             self.buffer = BlockBuffer::new(self.reservation.memory());
-            if self.scan.n_readers.fetch_sub(1, Ordering::AcqRel) == 1 {
-                self.scan.bad_rows.finish()?;
-            }
-        }
-        Ok(None)
-    }
-}
-
-impl Drop for CsvReader {
-    fn drop(&mut self) {
-        if !self.is_finished {
-            self.scan.n_readers.fetch_sub(1, Ordering::AcqRel);
         }
     }
 }
@@ -381,7 +371,9 @@ impl Columns {
 
     /// The batch; the columns start anew.
     fn finish(&mut self, plan: &Plan) -> Result<RecordBatch> {
-        let columns: Vec<ArrayRef> = self.builders.iter_mut().map(|builder| builder.finish()).collect::<Result<_>>()?;
+        let (read, checked) = self.builders.split_at_mut(plan.schema.fields().len());
+        let columns: Vec<ArrayRef> = read.iter_mut().map(|builder| builder.finish()).collect::<Result<_>>()?;
+        checked.iter_mut().for_each(|builder| builder.truncate(0));
         plan.finish(columns, std::mem::take(&mut self.n_rows))
     }
 }

@@ -4,22 +4,18 @@
 //! before anything is allocated.
 
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, Cursor, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
-use flate2::bufread::MultiGzDecoder;
-
+use super::compressed::{COMPRESSED_BYTES, GzipReader, ZstdReader, counted, read_failed};
 use crate::error::{Error, Result};
 use crate::memory::{Memory, Reservation};
 
 /// The mark that says UTF-8.
 pub(super) const UTF8_MARK: &[u8] = b"\xEF\xBB\xBF";
-
-/// Bytes that are read from a compressed file at once.
-const COMPRESSED_BYTES: usize = 64 * 1024;
 
 /// An opened file.
 pub(super) struct OpenText {
@@ -39,7 +35,7 @@ pub(super) enum Text {
 
 /// Opens a file. `read_bytes` counts what is read of a streamed one.
 pub(super) fn open_text(path: &Path, memory: &Memory, read_bytes: Arc<AtomicU64>) -> Result<OpenText> {
-    let failed = |error: io::Error| Error::read_failed(path, &error);
+    let failed = |error: io::Error| read_failed(path, &error);
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
@@ -49,20 +45,18 @@ pub(super) fn open_text(path: &Path, memory: &Memory, read_bytes: Arc<AtomicU64>
     let n = read_fully_at(&file, &mut magic, 0).map_err(failed)?;
     let magic = &magic[..n];
     let mut reservation = memory.reserve("Scan");
-    let counted = |file| BufReader::with_capacity(COMPRESSED_BYTES, CountedReader { file, read_bytes });
     let reader: Box<dyn Read + Send> = match magic {
         [0x1F, 0x8B, ..] => {
             reservation.try_grow(2 * COMPRESSED_BYTES as u64)?;
-            Box::new(MultiGzDecoder::new(counted(file)))
+            Box::new(GzipReader::new(counted(file, read_bytes)))
         }
         [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => {
             let window = window_bytes(magic, path, memory)?;
             reservation.try_grow(window + 4 * COMPRESSED_BYTES as u64)?;
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(counted(file)).map_err(failed)?;
-            decoder.window_log_max(window.next_power_of_two().ilog2().max(10)).map_err(failed)?;
-            Box::new(decoder)
+            let window_log = window.next_power_of_two().ilog2().max(10);
+            Box::new(ZstdReader::new(counted(file, read_bytes), window_log).map_err(failed)?)
         }
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Box::new(counted(file)),
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Box::new(counted(file, read_bytes)),
         _ => match foreign_format(magic) {
             None => return Ok(OpenText { text: Text::Plain(file), len: metadata.len() }),
             Some(format) => {
@@ -123,7 +117,7 @@ pub(super) fn count_lines(path: &Path, offset: u64, memory: &Memory) -> Result<u
     let (mut left, mut n_lines, mut buffer) = (offset, 0, [0; 16 * 1024]);
     while left > 0 {
         let want = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        let n = read_fully(&mut *reader, &mut buffer[..want]).map_err(|error| Error::read_failed(path, &error))?;
+        let n = read_fully(&mut *reader, &mut buffer[..want]).map_err(|error| read_failed(path, &error))?;
         if n == 0 {
             break;
         }
@@ -168,19 +162,6 @@ fn zstd_window_bytes(magic: &[u8]) -> Option<u64> {
     let mut size = [0; 8];
     size[..n].copy_from_slice(magic.get(at..at + n)?);
     Some(u64::from_le_bytes(size) + if n == 2 { 256 } else { 0 })
-}
-
-struct CountedReader {
-    file: File,
-    read_bytes: Arc<AtomicU64>,
-}
-
-impl Read for CountedReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.file.read(buffer)?;
-        self.read_bytes.fetch_add(n as u64, Ordering::Relaxed);
-        Ok(n)
-    }
 }
 
 /// Looks for a byte order mark of UTF-16 and translates if there is one.

@@ -1,13 +1,14 @@
 //! The pages of one column chunk, one at a time.
 //!
-//! Memory: a read-ahead window, the dictionary, and two data pages (the one being decoded and its successor), all under a
-//! reservation taken before they are allocated. The size of the row group does not matter.
+//! Memory: a read-ahead window, the dictionary, and one data page (two while one follows the other). Buffers carry their
+//! reservations with them, taken before they are allocated and given back when the last reader of the bytes drops them.
+//! The size of the row group does not matter.
 //! The surprising part: a page that nobody wants is stepped over by its header, without reading its bytes.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parquet::basic::{CompressionCodec, Type};
+use parquet::basic::{CompressionCodec, Encoding, Type};
 use parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
 use parquet::errors::Result as ParquetResult;
 use parquet::file::metadata::ColumnChunkMetaData;
@@ -17,12 +18,14 @@ use super::input::{InputFile, into_parquet};
 use super::page_header::{HeaderError, PageHeader, PageKind};
 use super::page_index::PagePlaces;
 use crate::error::{Error, Result};
-use crate::memory::Reservation;
+use crate::memory::{Memory, Reservation};
 
 /// Enough for any header without long statistics.
 const HEADER_GUESS_BYTES: usize = 4 * 1024;
 /// Statistics in a header may hold long values; beyond this it is no header.
 const MAX_HEADER_BYTES: usize = 16 << 20;
+/// Values of smaller pages are never much larger than a batch.
+const LARGE_PAGE_BYTES: usize = 1 << 20;
 
 /// Sizes that a chunk's pages must keep to. Units: bytes.
 #[derive(Debug, Clone, Copy)]
@@ -47,9 +50,12 @@ pub(super) struct ChunkPages {
     at: u64,
     remaining_levels: u64,
     peeked: Option<PageHeader>,
+    has_def_levels: bool,
+    /// What decoders keep of the dictionary.
     dictionary_bytes: u64,
-    page_bytes: u64,
-    reservation: Reservation,
+    /// What decoders make of the current page beyond a batch: levels, and values that are larger than a batch.
+    decoded: Reservation,
+    memory: Memory,
 }
 
 /// Names a chunk in errors.
@@ -66,6 +72,28 @@ struct Window {
     start: u64,
     end_of_chunk: u64,
     window_bytes: usize,
+    memory: Memory,
+}
+
+/// Bytes and the memory they were granted.
+struct ReservedBytes {
+    bytes: Vec<u8>,
+    _granted: Reservation,
+}
+
+impl ReservedBytes {
+    /// Room for `n_bytes`.
+    fn with_capacity(n_bytes: usize, memory: &Memory) -> Result<Self> {
+        let mut granted = memory.reserve("Scan");
+        granted.try_grow(n_bytes as u64)?;
+        Ok(ReservedBytes { bytes: Vec::with_capacity(n_bytes), _granted: granted })
+    }
+}
+
+impl AsRef<[u8]> for ReservedBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// Where a chunk lies in its file, checked against the file's length.
@@ -89,18 +117,18 @@ impl ChunkPages {
         row_group: usize,
         chunk: &ColumnChunkMetaData,
         limits: PageLimits,
-        mut reservation: Reservation,
+        memory: &Memory,
     ) -> Result<Self> {
         let range = chunk_range(file, chunk)?;
         let chunk_bytes = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let window_bytes = limits.window_bytes.min(chunk_bytes);
-        reservation.try_grow(window_bytes as u64)?;
         let window = Window {
             file: file.clone(),
             bytes: Bytes::new(),
             start: range.start,
             end_of_chunk: range.end,
             window_bytes,
+            memory: memory.clone(),
         };
         Ok(ChunkPages {
             window,
@@ -113,9 +141,10 @@ impl ChunkPages {
             at: range.start,
             remaining_levels: u64::try_from(chunk.num_values()).unwrap_or(0),
             peeked: None,
+            has_def_levels: chunk.column_descr().max_def_level() > 0,
             dictionary_bytes: 0,
-            page_bytes: 0,
-            reservation,
+            decoded: memory.reserve("Scan"),
+            memory: memory.clone(),
         })
     }
 
@@ -216,35 +245,41 @@ impl ChunkPages {
 
     fn next(&mut self) -> Result<Option<Page>> {
         let Some(header) = self.header()? else { return Ok(None) };
-        self.reserve(&header)?;
         let body = self.window.get(self.at + header.header_bytes as u64, header.compressed_bytes)?;
         let body = self.decompressed(&header, body)?;
+        self.reserve_decoded(&header, &body)?;
         self.step_over(&header);
         Ok(Some(into_page(&header, body)))
     }
 
-    /// Makes room for the page and its predecessor, which the decoder still holds. Values of variable length are copied
-    /// out of large pages, and levels of nested columns are expanded, so these count too.
-    fn reserve(&mut self, header: &PageHeader) -> Result<()> {
-        let is_compressed = self.codec != CompressionCodec::UNCOMPRESSED;
-        let mut bytes = if is_compressed { header.uncompressed_bytes as u64 } else { 0 };
-        let beyond_window = header.compressed_bytes.saturating_sub(self.window.window_bytes) as u64;
-        bytes += beyond_window;
-        if self.is_repeated {
-            bytes += 4 * header.n_levels() as u64;
-        }
-        let is_large_text = self.physical_type == Type::BYTE_ARRAY && header.uncompressed_bytes > 1 << 20;
-        if is_large_text {
-            bytes += header.uncompressed_bytes as u64;
-        }
+    /// Makes room for what the decoder will make of the page.
+    fn reserve_decoded(&mut self, header: &PageHeader, body: &Bytes) -> Result<()> {
+        let is_text = self.physical_type == Type::BYTE_ARRAY;
+        let mut bytes = 0;
         if let PageKind::Dictionary { n_values, .. } = header.kind {
-            self.dictionary_bytes = 2 * header.uncompressed_bytes as u64 + 8 * u64::from(n_values);
-            bytes = 0;
+            self.dictionary_bytes = header.uncompressed_bytes as u64 + 8 * u64::from(n_values);
+        } else if self.is_repeated {
+            bytes += 4 * header.n_levels() as u64;
+        } else if is_text && body.len() > LARGE_PAGE_BYTES {
+            // The buffer of a batch may double to make room for its last value.
+            let largest = largest_value(self.values_of(header, body)).unwrap_or(body.len());
+            bytes += 2 * largest as u64;
         }
-        let both_pages = self.page_bytes + bytes;
-        self.page_bytes = bytes;
-        let window_bytes = self.window.window_bytes as u64;
-        Ok(self.reservation.try_resize(window_bytes + self.dictionary_bytes + both_pages)?)
+        Ok(self.decoded.try_resize(self.dictionary_bytes + bytes)?)
+    }
+
+    /// The plain values of a flat text page, behind its levels; empty when they are not plain.
+    fn values_of<'a>(&self, header: &PageHeader, body: &'a [u8]) -> &'a [u8] {
+        let values = match header.kind {
+            PageKind::DataV2 { encoding: Encoding::PLAIN, def_bytes, .. } => body.get(def_bytes as usize..),
+            PageKind::Data { encoding: Encoding::PLAIN, .. } if self.has_def_levels => {
+                let length = body.first_chunk().map_or(0, |&length| u32::from_le_bytes(length) as usize);
+                body.get(4..).and_then(|rest| rest.get(length..))
+            }
+            PageKind::Data { encoding: Encoding::PLAIN, .. } => Some(body),
+            _ => None,
+        };
+        values.unwrap_or_default()
     }
 
     fn decompressed(&self, header: &PageHeader, body: Bytes) -> Result<Bytes> {
@@ -258,12 +293,23 @@ impl ChunkPages {
         if self.codec == CompressionCodec::UNCOMPRESSED || !is_compressed {
             return Ok(body);
         }
-        let mut page = Vec::with_capacity(header.uncompressed_bytes);
-        page.extend_from_slice(&body[..n_plain]);
-        decompress(self.codec, &body[n_plain..], header.uncompressed_bytes - n_plain, &mut page)
+        let mut page = ReservedBytes::with_capacity(header.uncompressed_bytes, &self.memory)?;
+        page.bytes.extend_from_slice(&body[..n_plain]);
+        decompress(self.codec, &body[n_plain..], header.uncompressed_bytes - n_plain, &mut page.bytes)
             .map_err(|error| self.damaged(format!("a page cannot be decompressed: {error}")))?;
-        Ok(page.into())
+        Ok(Bytes::from_owner(page))
     }
+}
+
+/// The longest of plain text values, each behind its length.
+fn largest_value(mut values: &[u8]) -> Option<usize> {
+    let mut largest = 0;
+    while let Some((length, rest)) = values.split_first_chunk() {
+        let length = u32::from_le_bytes(*length) as usize;
+        values = rest.get(length..)?;
+        largest = largest.max(length);
+    }
+    (largest > 0).then_some(largest)
 }
 
 fn into_page(header: &PageHeader, buf: Bytes) -> Page {
@@ -316,12 +362,11 @@ impl Window {
         if have.len() < n_bytes {
             let available = usize::try_from(self.end_of_chunk - at).unwrap_or(usize::MAX);
             let length = n_bytes.max(self.window_bytes).min(available);
-            let mut buffer = Vec::with_capacity(length);
-            buffer.extend_from_slice(have);
-            let n_kept = buffer.len();
-            buffer.resize(length, 0);
-            self.file.read_at(&mut buffer[n_kept..], at + n_kept as u64)?;
-            self.bytes = buffer.into();
+            let mut buffer = ReservedBytes::with_capacity(length, &self.memory)?;
+            buffer.bytes.extend_from_slice(have);
+            let n_kept = have.len();
+            self.file.append_at(&mut buffer.bytes, length - n_kept, at + n_kept as u64)?;
+            self.bytes = Bytes::from_owner(buffer);
             self.start = at;
         }
         let skip = (at - self.start) as usize;

@@ -175,8 +175,9 @@ impl Walk<'_, '_> {
 
 type Reader = Result<Box<dyn ArrayReader>>;
 
-/// The readers grow to the rows that are asked for; nothing is allocated beforehand.
-const NO_ROWS_BEFOREHAND: usize = 0;
+/// Rows for which a reader makes room at first. Without any, a batch of many short runs would grow its buffers exactly,
+/// once a run; with all rows of a batch, a filter that leaves few would waste most of them.
+const ROWS_BEFOREHAND: usize = 1024;
 
 fn leaf_reader(
     pages: Box<dyn PageIterator>,
@@ -184,7 +185,7 @@ fn leaf_reader(
     data_type: DataType,
     threshold: ItemThreshold,
 ) -> Reader {
-    const N: usize = NO_ROWS_BEFOREHAND;
+    const N: usize = ROWS_BEFOREHAND;
     if data_type == DataType::Null {
         return Ok(Box::new(NullArrayReader::<Int32Type>::new(pages, column, N, threshold)?));
     }

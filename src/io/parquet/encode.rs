@@ -3,7 +3,8 @@
 //! Memory: encoded pages and the encoders' own buffers, under a reservation that grows before a batch is taken and is
 //! corrected after it. Small budgets mean small row groups, small pages and small dictionaries.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -11,8 +12,9 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, ArrowWriterOptions, compute_leaves,
 };
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, PageType, ZstdLevel};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnChunkMetaData, PageEncodingStats};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 
@@ -84,12 +86,18 @@ const MAX_GROUP_BYTES: u64 = 64 << 20;
 const MIN_GROUP_BYTES: u64 = 1 << 20;
 /// Part of the governed memory that all row groups under construction take together.
 const GROUPS_SHARE: u64 = 4;
+/// The largest dictionary of a column. What does not fit a cache costs more to look up than it saves.
+const MAX_DICTIONARY_BYTES: usize = 512 << 10;
 /// Below this much governed memory, pages have no index of their own: it would stay in memory until the file is complete.
 const PAGE_INDEX_FROM_GOVERNED: u64 = 256 << 20;
 
 /// What every row group of a file has in common.
 pub(super) struct Encoding {
-    factory: ArrowRowGroupWriterFactory,
+    factory: Mutex<ArrowRowGroupWriterFactory>,
+    /// Leaf columns whose values are written plainly, because an earlier row group had too many for a dictionary.
+    plain: Mutex<BTreeSet<usize>>,
+    properties: WriterProperties,
+    schema: SchemaRef,
     fields: Vec<Field>,
     /// Encoded bytes at which a row group ends.
     pub(super) group_bytes: u64,
@@ -124,14 +132,15 @@ impl Encoding {
         let properties = WriterProperties::builder()
             .set_compression(options.compression.codec()?)
             .set_data_page_size_limit(page_bytes)
-            .set_dictionary_page_size_limit(page_bytes)
+            .set_dictionary_page_size_limit(page_bytes.min(MAX_DICTIONARY_BYTES))
             .set_statistics_enabled(statistics)
             .set_offset_index_disabled(statistics != EnabledStatistics::Page)
-            .set_created_by(concat!("brimful version ", env!("CARGO_PKG_VERSION")).into());
+            .set_created_by(concat!("brimful version ", env!("CARGO_PKG_VERSION")).into())
+            .build();
         let target = output.target().to_path_buf();
-        let options_of_writer = ArrowWriterOptions::new().with_properties(properties.build());
-        let plain = Arc::new(Schema::new(schema.fields().clone()));
-        let writer = ArrowWriter::try_new_with_options(output, plain, options_of_writer)
+        let options_of_writer = ArrowWriterOptions::new().with_properties(properties.clone());
+        let schema = Arc::new(Schema::new(schema.fields().clone()));
+        let writer = ArrowWriter::try_new_with_options(output, schema.clone(), options_of_writer)
             .and_then(ArrowWriter::into_serialized_writer);
         let (file, factory) = writer.map_err(|error| write_failed(error, &target))?;
         let fields = schema.fields().iter().map(|field| field.as_ref().clone()).collect();
@@ -140,7 +149,10 @@ impl Encoding {
         let one_builder = codec_bytes + n_leaves * 2 * page_bytes as u64;
         let affordable = memory.governed_bytes() / GROUPS_SHARE / one_builder.max(1);
         let encoding = Encoding {
-            factory,
+            factory: Mutex::new(factory),
+            plain: Mutex::default(),
+            properties,
+            schema,
             fields,
             group_bytes,
             group_rows: options.row_group_rows.max(1),
@@ -155,9 +167,39 @@ impl Encoding {
     pub(super) fn row_group(&self) -> Result<RowGroupBuilder> {
         let mut reserved = self.memory.reserve("Output");
         reserved.try_grow(self.codec_bytes)?;
-        let writers = self.factory.create_column_writers(0).map_err(encoding_failed)?;
+        let writers = lock(&self.factory).create_column_writers(0).map_err(encoding_failed)?;
         Ok(RowGroupBuilder { writers, n_rows: 0, reserved })
     }
+
+    /// Looks which columns of a complete row group outgrew their dictionaries, and tries none for them from now on.
+    fn learn(&self, chunks: &[ArrowColumnChunk]) -> Result<()> {
+        let outgrew = |chunk: &ColumnChunkMetaData| {
+            let plain_pages = chunk.page_encoding_stats().into_iter().flatten();
+            let is_plain = |stats: &PageEncodingStats| {
+                stats.page_type != PageType::DICTIONARY_PAGE && stats.encoding == parquet::basic::Encoding::PLAIN
+            };
+            chunk.dictionary_page_offset().is_some() && plain_pages.into_iter().any(is_plain)
+        };
+        let mut plain = lock(&self.plain);
+        let n_before = plain.len();
+        plain.extend((0..chunks.len()).filter(|&leaf| outgrew(&chunks[leaf].close().metadata)));
+        if plain.len() == n_before {
+            return Ok(());
+        }
+        let paths = plain.iter().map(|&leaf| chunks[leaf].close().metadata.column_path().clone());
+        let properties = paths.fold(self.properties.clone().into_builder(), |properties, path| {
+            properties.set_column_dictionary_enabled(path, false)
+        });
+        let options = ArrowWriterOptions::new().with_properties(properties.build());
+        let nowhere = ArrowWriter::try_new_with_options(std::io::sink(), self.schema.clone(), options);
+        let (_, factory) = nowhere.and_then(ArrowWriter::into_serialized_writer).map_err(encoding_failed)?;
+        *lock(&self.factory) = factory;
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// A row group under construction.
@@ -212,10 +254,11 @@ impl RowGroupBuilder {
     }
 
     /// Closes the column chunks.
-    pub(super) fn finish(self) -> Result<EncodedRowGroup> {
+    pub(super) fn finish(self, encoding: &Encoding) -> Result<EncodedRowGroup> {
         let RowGroupBuilder { writers, n_rows, mut reserved } = self;
         let chunks = writers.into_iter().map(ArrowColumnWriter::close).collect::<Result<Vec<_>, _>>();
         let chunks = chunks.map_err(encoding_failed)?;
+        encoding.learn(&chunks)?;
         let bytes: u64 = chunks.iter().map(|chunk| chunk.close().bytes_written).sum();
         reserved.shrink(reserved.bytes().saturating_sub(bytes));
         Ok(EncodedRowGroup { chunks, n_rows, reserved })

@@ -51,6 +51,25 @@ impl InputFile {
         })
     }
 
+    /// Appends `n_bytes` from `offset` on to `buffer`, which has room for them.
+    pub(super) fn append_at(&self, buffer: &mut Vec<u8>, n_bytes: usize, offset: u64) -> Result<()> {
+        self.read_bytes.fetch_add(n_bytes as u64, Ordering::Relaxed);
+        let end = buffer.len() + n_bytes;
+        buffer.reserve_exact(n_bytes);
+        while buffer.len() < end {
+            let at = offset + (n_bytes - (end - buffer.len())) as u64;
+            let n_missing = end - buffer.len();
+            // The spare capacity may be larger than what is asked for.
+            match rustix::io::pread(&self.file, rustix::buffer::spare_capacity(buffer), at) {
+                Ok(0) => return Err(self.damaged("it is shorter than its footer says")),
+                Ok(n_read) if n_read > n_missing => buffer.truncate(end),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(Error::read_failed(&self.path, &error.into())),
+            }
+        }
+        Ok(())
+    }
+
     /// The error for a file that does not hold what it should.
     pub(super) fn damaged(&self, what: impl std::fmt::Display) -> Error {
         Error::data(format!("{} is not a readable Parquet file: {what}", self.path.display()))

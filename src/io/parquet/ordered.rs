@@ -6,22 +6,23 @@
 //! encodes one itself if too many are under way; so one worker that merges sorted runs keeps all others busy.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 
 use arrow::array::RecordBatch;
 
 use super::row_group::total_row_bytes;
 use super::sink::Shared;
 use crate::error::{Error, Result};
-use crate::exec::{Batch, CancelToken, Flow, LocalSink, TaskContext};
-use crate::io::reorder::Reorder;
+use crate::exec::{Batch, Flow, LocalSink, Placed, ReorderWindow, ReorderWorker, TaskContext};
 use crate::memory::{Memory, Reservation};
 
 /// Collects batches in order and hands out row groups.
 pub(super) struct OrderedGroups {
     shared: Arc<Shared>,
     memory: Memory,
-    reorder: Reorder,
+    /// Made by the first worker.
+    window: OnceLock<Arc<ReorderWindow<Batch>>>,
+    window_bytes: u64,
     /// Bytes of batches that make a row group.
     group_bytes: u64,
     max_under_way: usize,
@@ -61,7 +62,8 @@ impl OrderedGroups {
         OrderedGroups {
             shared,
             memory: memory.clone(),
-            reorder: Reorder::new(memory, "Output", window_bytes),
+            window: OnceLock::new(),
+            window_bytes,
             group_bytes,
             max_under_way,
             open: Mutex::new(OpenGroup::new(0, memory)),
@@ -71,9 +73,9 @@ impl OrderedGroups {
     }
 
     /// Adds a batch whose turn it is.
-    fn add(self: &Arc<Self>, batch: &RecordBatch) -> Result<()> {
+    fn add(self: &Arc<Self>, batch: &RecordBatch) -> Result<Flow> {
         if batch.num_rows() == 0 {
-            return Ok(());
+            return Ok(Flow::More);
         }
         let mut open = lock(&self.open);
         let bytes = total_row_bytes(batch.columns()) as u64;
@@ -96,7 +98,7 @@ impl OrderedGroups {
         if open.reserved.bytes() >= self.group_bytes {
             self.begin_job(open.take(&self.memory));
         }
-        Ok(())
+        Ok(Flow::More)
     }
 
     /// Offers the job to idle workers.
@@ -160,7 +162,7 @@ impl OrderedGroups {
             reserved.shrink(bytes.min(reserved.bytes()));
         }
         drop(reserved);
-        self.shared.append_in_order(number, group.finish()?)
+        self.shared.append_in_order(number, group.finish(&self.shared.encoding)?)
     }
 
     /// Runs what waits and waits for what runs.
@@ -178,7 +180,9 @@ impl OrderedGroups {
 
     /// Encodes everything that is left.
     pub(super) fn finish(self: &Arc<Self>) -> Result<()> {
-        self.reorder.finish(&mut |batch| self.add(&batch.data))?;
+        if let Some(window) = self.window.get() {
+            window.finish(|batch| self.add(&batch.data))?;
+        }
         let last = lock(&self.open).take(&self.memory);
         lock(&self.jobs).waiting.push_back(last);
         self.run_all_jobs()
@@ -206,35 +210,31 @@ impl OpenGroup {
 /// One worker of an ordered output.
 pub(super) struct OrderedSink {
     groups: Arc<OrderedGroups>,
-    cancel: CancelToken,
+    worker: ReorderWorker<Batch>,
 }
 
 impl OrderedSink {
     pub(super) fn new(groups: Arc<OrderedGroups>, cx: &TaskContext) -> Self {
-        groups.reorder.expect_workers(cx.n_workers);
-        OrderedSink { groups, cancel: cx.cancel.clone() }
+        let new = || ReorderWindow::new(&groups.memory, "Output", groups.window_bytes, cx.cancel.clone());
+        let worker = groups.window.get_or_init(new).worker();
+        OrderedSink { groups, worker }
     }
 }
 
 impl LocalSink for OrderedSink {
     fn push(&mut self, batch: Batch) -> Result<Flow> {
-        let groups = self.groups.clone();
+        let groups = &self.groups;
         if groups.shared.has_failed() {
             return Err(lock(&groups.jobs).error.take().unwrap_or_else(|| groups.shared.no_longer_open()));
         }
-        groups.reorder.push(batch, &self.cancel, &mut |batch| groups.add(&batch.data))?;
+        let flow = self.worker.push(Placed::batch(batch), |batch| groups.add(&batch.data))?;
         groups.help()?;
-        Ok(Flow::More)
+        Ok(flow)
     }
 
     fn combine(self: Box<Self>) -> Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for OrderedSink {
-    fn drop(&mut self) {
-        self.groups.reorder.leave();
+        let OrderedSink { groups, worker } = *self;
+        worker.leave(|batch| groups.add(&batch.data)).map(|_| ())
     }
 }
 

@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use super::bloom::may_hold_any;
 use super::footer::OpenFile;
 use super::page_index::PageExtremes;
-use super::statistics::{converter, one_value};
+use super::statistics::{converter, has_ordered_extremes, one_value};
 use crate::io::table::{Comparison, ComparisonOp};
 
 /// The comparisons of a scan, by column name.
@@ -62,7 +62,7 @@ impl Pruning {
     /// worker that is about to read the row group.
     pub(super) fn matching_rows(&self, file: &OpenFile, row_group: usize) -> RowRanges {
         let n_rows = file.row_group(row_group).num_rows() as u64;
-        let mut ranges = vec![0..n_rows];
+        let mut ranges: RowRanges = std::iter::once(0..n_rows).collect();
         for comparison in &self.comparisons {
             let Some(column) = file.column(&comparison.name) else { continue };
             let asks_for_values = matches!(comparison.op, ComparisonOp::Equal | ComparisonOp::In);
@@ -132,7 +132,8 @@ fn extremes(file: &OpenFile, row_group: usize, comparison: &NamedComparison) -> 
     let converter = converter(file, column)?;
     let group = || std::iter::once(file.row_group(row_group));
     let data_type = comparison.values.data_type();
-    let of_type = |values: ArrayRef| one_value(&cast(&values, data_type).ok()?, 0);
+    let is_ordered = has_ordered_extremes(file.row_group(row_group), column);
+    let of_type = |values: ArrayRef| one_value(&cast(&values, data_type).ok()?, 0).filter(|_| is_ordered);
     let n_nulls = converter.row_group_null_counts(group()).ok()?;
     Some(Extremes {
         min: converter.row_group_mins(group()).ok().and_then(of_type),
@@ -190,13 +191,14 @@ mod tests {
 
     #[test]
     fn ranges_are_intersected() {
-        let check = |one: &[Range<u64>], other: &[Range<u64>], both: &[Range<u64>]| {
-            assert_eq!(intersect(&one.to_vec(), &other.to_vec()), both);
-            assert_eq!(intersect(&other.to_vec(), &one.to_vec()), both);
+        let ranges = |pairs: &[(u64, u64)]| pairs.iter().map(|&(start, end)| start..end).collect::<RowRanges>();
+        let check = |one: &[(u64, u64)], other: &[(u64, u64)], both: &[(u64, u64)]| {
+            assert_eq!(intersect(&ranges(one), &ranges(other)), ranges(both));
+            assert_eq!(intersect(&ranges(other), &ranges(one)), ranges(both));
         };
-        check(&[0..10], &[2..4, 6..20], &[2..4, 6..10]);
-        check(&[0..3, 5..9], &[3..5], &[]);
-        check(&[0..3, 5..9], &[1..8], &[1..3, 5..8]);
-        check(&[], &[0..5], &[]);
+        check(&[(0, 10)], &[(2, 4), (6, 20)], &[(2, 4), (6, 10)]);
+        check(&[(0, 3), (5, 9)], &[(3, 5)], &[]);
+        check(&[(0, 3), (5, 9)], &[(1, 8)], &[(1, 3), (5, 8)]);
+        check(&[], &[(0, 5)], &[]);
     }
 }

@@ -140,6 +140,103 @@ impl RowFilter for BeginsWith {
     }
 }
 
+/// Keeps rows whose text, as a number, divides 100; fails on a zero as SQL does.
+struct Divides {
+    columns: Vec<usize>,
+}
+
+impl RowFilter for Divides {
+    fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<BooleanArray> {
+        let values = cast(batch.column(0), &DataType::Int64)?;
+        let divided = arrow::compute::kernels::numeric::div(&Int64Array::new_scalar(100), &values)?;
+        Ok(arrow::compute::kernels::cmp::gt(&divided, &Int64Array::new_scalar(20))?)
+    }
+}
+
+#[test]
+fn a_filter_is_not_asked_about_rows_that_an_earlier_one_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f.parquet");
+    let numbers: Int64Array = (0..1000).map(|row| Some(row % 10)).collect();
+    let texts: StringArray = (0..1000).map(|row| Some((row % 10).to_string())).collect();
+    let batch =
+        RecordBatch::try_from_iter([("n", Arc::new(numbers) as ArrayRef), ("s", Arc::new(texts) as ArrayRef)]).unwrap();
+    for dictionary in [false, true] {
+        let properties = WriterProperties::builder().set_dictionary_enabled(dictionary).build();
+        write_file(&path, std::slice::from_ref(&batch), properties);
+        let (table, memory) = open(std::slice::from_ref(&path));
+        for column in [0, 1] {
+            let filters: Vec<Arc<dyn RowFilter>> = vec![
+                Arc::new(AtLeast { columns: vec![0], value: 1 }),
+                Arc::new(Divides { columns: vec![column] }),
+                Arc::new(Modulo { columns: vec![0], of: 4, below: 2 }),
+            ];
+            let request = ScanRequest { filters, ..everything(&table) };
+            let batches = scan(&table, request.clone(), &memory, 2).unwrap();
+            let found = rows(&table.schema(), &batches);
+            let found: Vec<i64> = found.column(0).as_primitive::<Int64Type>().values()[..2].to_vec();
+            assert_eq!((found, count(&batches)), (vec![1, 4], 200));
+            let alone = ScanRequest { filters: request.filters[1..].to_vec(), ..request };
+            assert_eq!(scan(&table, alone, &memory, 2).err().unwrap().kind(), ErrorKind::Query);
+        }
+    }
+}
+
+#[test]
+fn of_thousands_of_files_every_schema_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, columns: Vec<(&str, ArrayRef)>| {
+        let path = folder.path().join(name);
+        write_file(&path, &[RecordBatch::try_from_iter(columns).unwrap()], WriterProperties::default());
+        path
+    };
+    let first = write("0000", vec![("a", Arc::new(Int32Array::from(vec![1])) as ArrayRef)]);
+    let mut paths = vec![first.clone()];
+    for n in 1..1100 {
+        let path = folder.path().join(format!("{n:04}"));
+        std::fs::hard_link(&first, &path).unwrap();
+        paths.push(path);
+    }
+    paths.push(write(
+        "last",
+        vec![
+            ("a", Arc::new(Int64Array::from(vec![1 << 40])) as ArrayRef),
+            ("b", Arc::new(BooleanArray::from(vec![true])) as ArrayRef),
+        ],
+    ));
+    let (table, memory) = open(&paths);
+    assert_eq!(table.statistics().n_rows, Some(1101));
+    let read = rows(&table.schema(), &scan(&table, everything(&table), &memory, 2).unwrap());
+    assert_eq!(read.column(0).as_primitive::<Int64Type>().values()[1099..], [1, 1 << 40]);
+    assert_eq!(read.column(1).null_count(), 1100);
+}
+
+#[test]
+fn integers_that_a_double_would_round_are_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, column: ArrayRef| {
+        let path = folder.path().join(name);
+        let batch = RecordBatch::try_from_iter([("a", column)]).unwrap();
+        write_file(&path, &[batch], WriterProperties::default());
+        path
+    };
+    let double = write("double.parquet", Arc::new(Float64Array::from(vec![0.5])));
+    let read = |last: i64| {
+        let path = write("whole.parquet", Arc::new(Int64Array::from(vec![Some(1), None, Some(last)])));
+        let (table, memory) = open(&[double.clone(), path]);
+        scan(&table, everything(&table), &memory, 1).map(|batches| count(&batches))
+    };
+    assert_eq!(read(-(1 << 53)).unwrap(), 4);
+    assert_eq!(read(1 << 60).unwrap(), 4);
+    let error = read((1 << 53) + 1).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Data);
+    assert!(error.message().ends_with("whole.parquet, row group 0, column a: 9007199254740993 does not fit float64"));
+}
+
 fn number_and_text() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("n", DataType::Int64, true),
@@ -559,4 +656,33 @@ fn a_filter_on_text_looks_at_each_value_of_a_dictionary_once() {
     let filters: Vec<Arc<dyn RowFilter>> = vec![Arc::new(filter)];
     let error = scan(&table, ScanRequest { filters, ..everything(&table) }, &memory, 1).unwrap_err();
     assert_eq!(error.message(), "no such value");
+}
+
+#[test]
+fn a_wide_table_is_read_by_fewer_workers_when_memory_is_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wide.parquet");
+    let fields: Vec<_> = (0..64).map(|idx| Field::new(format!("c{idx}"), DataType::Int64, false)).collect();
+    let batch = random_batch(&Arc::new(Schema::new(fields)), 20_000, 4);
+    let properties = WriterProperties::builder().set_dictionary_enabled(false).set_data_page_row_count_limit(1 << 20);
+    write_file(&path, std::slice::from_ref(&batch), properties.build());
+    let memory = Memory::with_governed(28 << 20, 8);
+    let table = ParquetTable::open(&[path], ParquetOptions::default(), &memory).unwrap();
+    let batches = scan(&table, ScanRequest { in_order: true, ..everything(&table) }, &memory, 8).unwrap();
+    assert_eq!(rows(&table.schema(), &batches), batch);
+}
+
+#[test]
+fn long_texts_that_a_dictionary_hides_do_not_make_large_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("docs.parquet");
+    let docs: StringArray = (0..1200).map(|row| Some(format!("{} ", row % 10).repeat(20_000))).collect();
+    let batch = RecordBatch::try_from_iter([("doc", Arc::new(docs) as ArrayRef)]).unwrap();
+    write_file(&path, std::slice::from_ref(&batch), WriterProperties::default());
+    let memory = Memory::with_governed(24 << 20, 1);
+    let table = ParquetTable::open(&[path], ParquetOptions::default(), &memory).unwrap();
+    let batches = scan(&table, everything(&table), &memory, 1).unwrap();
+    let largest = batches.iter().map(|batch| batch.data.get_array_memory_size()).max().unwrap();
+    assert!(largest <= 4 * memory.sizes().batch_bytes, "{largest}");
+    assert_eq!(rows(&table.schema(), &batches), batch);
 }

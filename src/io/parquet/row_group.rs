@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, new_null_array};
-use arrow::datatypes::DataType;
+use arrow::array::{ArrayRef, ArrowPrimitiveType, AsArray, new_null_array};
+use arrow::datatypes::{DataType, Int64Type, UInt64Type};
 use parquet::arrow::array_reader::ArrayReader;
 use parquet::basic::Encoding;
 use parquet::errors::ParquetError;
@@ -146,9 +146,20 @@ impl RowGroupReader {
     }
 
     fn describe(&self, failure: Failure) -> Error {
-        let Failure { column, error } = failure;
-        let row_group = self.row_group;
-        from_parquet(error, |what| self.file.input.damaged(format!("row group {row_group}, column {column}: {what}")))
+        let (column, row_group) = (failure.column, self.row_group);
+        match failure.error {
+            Wrong::Damaged(error) => from_parquet(error, |what| {
+                self.file.input.damaged(format!("row group {row_group}, column {column}: {what}"))
+            }),
+            Wrong::Rounds(value) => {
+                let path = self.file.input.path().display();
+                Error::data(format!("{path}, row group {row_group}, column {column}: {value} does not fit float64"))
+                    .with_hint(
+                        "another file has this column as floating-point numbers, which hold every integer up to 2^53 \
+                         only: read the files separately and cast the column",
+                    )
+            }
+        }
     }
 }
 
@@ -161,7 +172,19 @@ pub(super) struct Run {
 
 struct Failure {
     column: String,
-    error: ParquetError,
+    error: Wrong,
+}
+
+enum Wrong {
+    Damaged(ParquetError),
+    /// This integer is not a floating-point number.
+    Rounds(i128),
+}
+
+impl From<ParquetError> for Wrong {
+    fn from(error: ParquetError) -> Self {
+        Wrong::Damaged(error)
+    }
 }
 
 impl PresentColumn {
@@ -209,7 +232,8 @@ impl PresentColumn {
     }
 
     fn read_runs(&mut self, runs: &[Run]) -> Result<ArrayRef, Failure> {
-        guarded(|| self.decode_runs(runs)).map_err(|error| Failure { column: self.name.clone(), error })
+        let read = guarded(|| self.decode_runs(runs)).map_err(Wrong::from);
+        read.and_then(|array| self.widen(array)).map_err(|error| Failure { column: self.name.clone(), error })
     }
 
     fn decode_runs(&mut self, runs: &[Run]) -> Result<ArrayRef, ParquetError> {
@@ -228,10 +252,36 @@ impl PresentColumn {
         if array.len() != n_expected {
             return Err(too_few_rows());
         }
-        match &self.widen_to {
-            Some(data_type) => Ok(arrow::compute::cast(&array, data_type)?),
-            None => Ok(array),
+        Ok(array)
+    }
+
+    /// `array` in the table's type.
+    fn widen(&self, array: ArrayRef) -> Result<ArrayRef, Wrong> {
+        let Some(data_type) = &self.widen_to else { return Ok(array) };
+        if let Some(value) = integer_that_rounds(&array, data_type) {
+            return Err(Wrong::Rounds(value));
         }
+        Ok(arrow::compute::cast(&array, data_type).map_err(ParquetError::from)?)
+    }
+}
+
+/// An integer of `array` that no double is equal to, where `data_type` has doubles in its place.
+fn integer_that_rounds(array: &ArrayRef, data_type: &DataType) -> Option<i128> {
+    fn find<T: ArrowPrimitiveType<Native: Into<i128>>>(array: &ArrayRef) -> Option<i128> {
+        let mut values = array.as_primitive::<T>().iter().flatten().map(Into::into);
+        values.find(|&value: &i128| value as f64 as i128 != value)
+    }
+    match (array.data_type(), data_type) {
+        (DataType::Int64, DataType::Float64) => find::<Int64Type>(array),
+        (DataType::UInt64, DataType::Float64) => find::<UInt64Type>(array),
+        (DataType::Struct(_), DataType::Struct(fields)) => {
+            let mut children = array.as_struct().columns().iter().zip(fields);
+            children.find_map(|(child, field)| integer_that_rounds(child, field.data_type()))
+        }
+        (DataType::List(_), DataType::List(item)) => {
+            integer_that_rounds(array.as_list::<i32>().values(), item.data_type())
+        }
+        _ => None,
     }
 }
 
@@ -265,7 +315,7 @@ fn open_pages(
     skips_rows: bool,
 ) -> Result<ChunkPages> {
     let chunk = file.row_group(row_group).column(leaf);
-    let pages = ChunkPages::new(&file.input, row_group, chunk, limits, file.memory.reserve("Scan"))?;
+    let pages = ChunkPages::new(&file.input, row_group, chunk, limits, &file.memory)?;
     let places = if skips_rows { PagePlaces::read(file, row_group, leaf) } else { None };
     Ok(pages.with_places(places))
 }

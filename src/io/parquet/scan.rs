@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{cast, filter};
@@ -52,6 +52,8 @@ pub(super) struct BoundFilter {
 pub(super) struct ParquetSource {
     pub(super) plan: Arc<ScanPlan>,
     pub(super) queue: Arc<MorselQueue>,
+    /// Workers that may still begin to read. When pages are too large for all, some find nothing to do.
+    pub(super) places: Arc<AtomicUsize>,
 }
 
 impl Source for ParquetSource {
@@ -60,6 +62,7 @@ impl Source for ParquetSource {
         Ok(Box::new(Reader {
             plan: self.plan.clone(),
             queue: self.queue.clone(),
+            place: Place::NotAsked(self.places.clone()),
             cx: cx.clone(),
             rows: BatchRows::new(sizes.batch_rows, sizes.batch_bytes),
             pending: Pending::new(sizes.batch_rows / 2, sizes.batch_bytes / 2),
@@ -86,6 +89,7 @@ impl Report for ScanPlan {
 struct Reader {
     plan: Arc<ScanPlan>,
     queue: Arc<MorselQueue>,
+    place: Place,
     cx: TaskContext,
     rows: BatchRows,
     pending: Pending,
@@ -96,6 +100,13 @@ struct Reader {
     current: Option<Current>,
     /// What each filter says of the values of the dictionary it saw last.
     answers: Vec<Option<DictionaryAnswers>>,
+}
+
+/// Whether a worker reads at all.
+enum Place {
+    NotAsked(Arc<AtomicUsize>),
+    Taken,
+    Refused,
 }
 
 struct OpenRowGroup {
@@ -116,6 +127,14 @@ struct Current {
 impl LocalSource for Reader {
     fn next(&mut self) -> Result<Option<Batch>> {
         self.batch_reserved.shrink(self.batch_reserved.bytes());
+        if let Place::NotAsked(places) = &self.place {
+            let take = |n_places: usize| n_places.checked_sub(1);
+            let taken = places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
+            self.place = if taken { Place::Taken } else { Place::Refused };
+        }
+        if let Place::Refused = self.place {
+            return Ok(None);
+        }
         loop {
             self.cx.cancel.check()?;
             if self.current.is_none() {
@@ -287,13 +306,20 @@ fn apply_filters(
 ) -> Result<Selection> {
     let mut selection: Option<Selection> = None;
     for (bound, answers) in plan.filters.iter().zip(answers) {
-        let inputs: Vec<ArrayRef> = bound.columns.iter().filter_map(|&idx| columns[idx].clone()).collect();
+        let mut inputs: Vec<ArrayRef> = bound.columns.iter().filter_map(|&idx| columns[idx].clone()).collect();
+        // What an earlier filter left out must not make this one fail: `x <> 0 AND 10 / x > 1`.
+        let before = selection.filter(|before| !before.keeps_all());
+        let n_asked = before.as_ref().map_or(n_rows, Selection::n_kept);
+        if let Some(before) = &before {
+            let mask = before.to_array();
+            inputs = inputs.iter().map(|input| filter(input, &mask)).collect::<Result<_, _>>()?;
+        }
         let kept = match inputs.as_slice() {
             [only] if only.as_any_dictionary_opt().is_some() => bound.evaluate_dictionary(only, answers)?,
-            _ => bound.evaluate(inputs, n_rows)?,
+            _ => bound.evaluate(inputs, n_asked)?,
         };
-        let both = match selection {
-            Some(before) => before.and(&kept),
+        let both = match before {
+            Some(before) => before.narrowed(&kept),
             None => kept,
         };
         if both.n_kept() == 0 {
@@ -311,8 +337,8 @@ impl BoundFilter {
         Ok(Selection::of(&self.filter.evaluate(&batch)?))
     }
 
-    /// Asks once for each value of a dictionary instead of once a row. When a value makes the filter fail, each row is
-    /// asked after all, because an earlier filter might have left that value out.
+    /// Asks once for each value of a dictionary instead of once a row. When a value makes the filter fail, each row of
+    /// `column` is asked after all, because an earlier filter may have left that value out.
     fn evaluate_dictionary(&self, column: &ArrayRef, known: &mut Option<DictionaryAnswers>) -> Result<Selection> {
         if !known.as_ref().is_some_and(|known| known.are_for(column)) {
             let ask =

@@ -112,11 +112,11 @@ impl UnitedSchema {
         Ok(())
     }
 
-    /// The united schema. A column that is missing in some file may be NULL; so may every column when files remain unseen.
-    pub(super) fn finish(self, all_files_seen: bool) -> SchemaRef {
+    /// The united schema. A column that is missing in some file may be NULL.
+    pub(super) fn finish(self) -> SchemaRef {
         let fields = self.fields.into_iter().zip(self.seen_in);
         let fields = fields.map(|(field, seen)| {
-            let nullable = field.is_nullable() || seen < self.n_files || !all_files_seen;
+            let nullable = field.is_nullable() || seen < self.n_files;
             field.with_nullable(nullable)
         });
         Arc::new(Schema::new(fields.collect::<Fields>()))

@@ -2,7 +2,7 @@
 //!
 //! Memory: one bit a row, and two numbers a run of kept rows.
 
-use arrow::array::{Array, ArrayData, ArrayRef, AsArray, BooleanArray, new_null_array};
+use arrow::array::{Array, ArrayData, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, new_null_array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::concat;
 use arrow::datatypes::Int32Type;
@@ -31,11 +31,17 @@ impl Selection {
         Selection { mask: kept, n_kept }
     }
 
-    /// The rows that both keep.
-    pub(super) fn and(&self, other: &Selection) -> Self {
-        let mask = &self.mask & &other.mask;
-        let n_kept = mask.count_set_bits();
-        Selection { mask, n_kept }
+    /// Of the rows kept so far, those that `of_kept` keeps, which has one bit for each of them.
+    pub(super) fn narrowed(&self, of_kept: &Selection) -> Self {
+        let mut mask = BooleanBufferBuilder::new(self.n_rows());
+        let mut n_seen = 0;
+        for (start, end) in self.mask.set_slices() {
+            mask.append_n(start - mask.len(), false);
+            mask.append_buffer(&of_kept.mask.slice(n_seen, end - start));
+            n_seen += end - start;
+        }
+        mask.append_n(self.n_rows() - mask.len(), false);
+        Selection { mask: mask.finish(), n_kept: of_kept.n_kept }
     }
 
     pub(super) fn n_rows(&self) -> usize {
@@ -138,6 +144,14 @@ mod tests {
     fn scattered_rows_are_read_whole() {
         let every_second: BooleanArray = (0..1000).map(|row| Some(row % 2 == 0)).collect();
         assert!(Selection::of(&every_second).runs().is_none());
+    }
+
+    #[test]
+    fn kept_rows_are_narrowed_in_their_places() {
+        let select = |bits: &[u8]| Selection::of(&bits.iter().map(|bit| Some(*bit == 1)).collect());
+        let both = select(&[0, 1, 1, 0, 0, 1, 0]).narrowed(&select(&[1, 0, 1]));
+        assert_eq!(both.mask.iter().collect::<Vec<_>>(), [false, true, false, false, false, true, false]);
+        assert_eq!((both.n_rows(), both.n_kept()), (7, 2));
     }
 
     #[test]

@@ -243,7 +243,7 @@ impl FreeGroups {
             let n_rows = room.min(rest.num_rows());
             group.write(encoding, &rest.slice(0, n_rows))?;
             match group.is_full(encoding) {
-                true => self.shared.append_any(group.finish()?)?,
+                true => self.shared.append_any(group.finish(encoding)?)?,
                 false => taken.builder = Some(group),
             }
             rest = rest.slice(n_rows, rest.num_rows() - n_rows);
@@ -254,7 +254,7 @@ impl FreeGroups {
     /// Appends what is left.
     fn finish(&self) -> Result<()> {
         let idle = std::mem::take(&mut self.lock().idle);
-        idle.into_iter().try_for_each(|group| self.shared.append_any(group.finish()?))
+        idle.into_iter().try_for_each(|group| self.shared.append_any(group.finish(&self.shared.encoding)?))
     }
 
     /// Gives all memory back except that of the row group that asks.
@@ -274,7 +274,7 @@ impl TakenGroup<'_> {
             if group.reserve(bytes).is_ok() {
                 return Ok(group);
             }
-            self.groups.shared.append_any(group.finish()?)?;
+            self.groups.shared.append_any(group.finish(&self.groups.shared.encoding)?)?;
         }
         let fresh = || {
             let mut group = self.groups.shared.encoding.row_group()?;

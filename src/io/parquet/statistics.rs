@@ -74,10 +74,7 @@ impl StatisticsOfFiles {
         }
     }
 
-    pub(super) fn finish(self, file_bytes: u64, all_files_seen: bool) -> TableStatistics {
-        if !all_files_seen {
-            return TableStatistics { n_rows: None, file_bytes, columns: Vec::new() };
-        }
+    pub(super) fn finish(self, file_bytes: u64) -> TableStatistics {
         let value = |bound: Bound| match bound {
             Bound::Value(value) => Some(value),
             Bound::Nothing | Bound::Unknown => None,
@@ -174,6 +171,18 @@ pub(super) fn converter<'a>(file: &'a OpenFile, column: &'a FileColumn) -> Optio
     Some(converter.with_missing_null_counts_as_zero(false))
 }
 
+/// Whether the smallest and largest values that `group` states are in the order of the column's type. The old statistics
+/// were written in the order of signed numbers or signed bytes, whatever the type.
+pub(super) fn has_ordered_extremes(group: &RowGroupMetaData, column: &FileColumn) -> bool {
+    use DataType as T;
+    let Some(statistics) = column.leaf.and_then(|leaf| group.column(leaf).statistics()) else { return true };
+    let is_signed = matches!(
+        column.field.data_type(),
+        T::Boolean | T::Int8 | T::Int16 | T::Int32 | T::Int64 | T::Float32 | T::Float64
+    ) || column.field.data_type().is_temporal();
+    is_signed || !statistics.is_min_max_deprecated()
+}
+
 fn null_counts(file: &OpenFile, column: &FileColumn, groups: &[&RowGroupMetaData]) -> Option<UInt64Array> {
     converter(file, column)?.row_group_null_counts(groups.iter().copied()).ok()
 }
@@ -191,6 +200,9 @@ fn extremes(
     n_nulls: Option<&UInt64Array>,
 ) -> Bound {
     let Some(converter) = converter(file, column) else { return Bound::Unknown };
+    if !groups.iter().all(|group| has_ordered_extremes(group, column)) {
+        return Bound::Unknown;
+    }
     let values = match side {
         Side::Min => converter.row_group_mins(groups.iter().copied()),
         Side::Max => converter.row_group_maxes(groups.iter().copied()),
@@ -212,4 +224,38 @@ fn extremes(
 /// One value as an array, for callers that compare.
 pub(super) fn one_value(values: &ArrayRef, idx: usize) -> Option<ArrayRef> {
     (idx < values.len() && values.is_valid(idx)).then(|| Arc::clone(&values.slice(idx, 1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use parquet::file::metadata::ColumnChunkMetaData;
+    use parquet::file::statistics::Statistics;
+    use parquet::schema::parser::parse_message_type;
+    use parquet::schema::types::SchemaDescriptor;
+
+    use super::*;
+
+    #[test]
+    fn old_extremes_count_only_where_their_order_is_that_of_the_type() {
+        let check = |data_type: DataType, parquet_type: &str, deprecated: bool, want: bool| {
+            let message = parse_message_type(&format!("message m {{ required {parquet_type}; }}")).unwrap();
+            let schema = Arc::new(SchemaDescriptor::new(Arc::new(message)));
+            let statistics = match parquet_type.starts_with("int32") {
+                true => Statistics::int32(Some(1), Some(2), None, Some(0), deprecated),
+                false => Statistics::byte_array(Some("a".into()), Some("b".into()), None, Some(0), deprecated),
+            };
+            let chunk = ColumnChunkMetaData::builder(schema.column(0)).set_statistics(statistics).build().unwrap();
+            let group = RowGroupMetaData::builder(schema).set_column_metadata(vec![chunk]).build().unwrap();
+            let column = FileColumn { field: Arc::new(Field::new("c", data_type, false)), root: 0, leaf: Some(0) };
+            assert_eq!(has_ordered_extremes(&group, &column), want, "{column:?}");
+        };
+        check(DataType::Int32, "int32 c", true, true);
+        check(DataType::Date32, "int32 c (DATE)", true, true);
+        check(DataType::UInt32, "int32 c (UINT_32)", true, false);
+        check(DataType::UInt32, "int32 c (UINT_32)", false, true);
+        check(DataType::Decimal128(5, 2), "int32 c (DECIMAL(5, 2))", true, false);
+        check(DataType::Utf8, "binary c (UTF8)", true, false);
+        check(DataType::Utf8, "binary c (UTF8)", false, true);
+        check(DataType::Binary, "binary c", true, false);
+    }
 }

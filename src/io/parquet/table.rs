@@ -1,10 +1,11 @@
 //! Parquet files as a table: schema, statistics, and how a scan is prepared.
 //!
-//! Memory: the footers of a few files stay in memory; those of many files are read when their turn comes.
+//! Memory: every footer is read for the schema, but only those of a few files stay in memory; the others are read again
+//! when their turn comes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use arrow::datatypes::{DataType, Fields, Schema, SchemaRef};
 
@@ -34,14 +35,17 @@ impl Default for ParquetOptions {
     }
 }
 
-/// Up to so many files, every footer is read when the table is opened: reading a thousand takes about 0.2 s.
-const MAX_FOOTERS_AT_OPEN: usize = 1024;
+/// Of more files than this, footers are not read a second time for statistics of columns. Reading a thousand takes about
+/// 0.2 s.
+const MAX_FILES_WITH_STATISTICS: usize = 1024;
 /// Footers stay in memory while they are at most this part of the governed memory together.
 const KEPT_FOOTERS_SHARE: u64 = 32;
 /// Rows of a morsel: enough that the pages cut at its ends do not matter.
 const MAX_MORSEL_ROWS: u64 = 1 << 20;
 /// Fewer rows than this are not worth handing out.
 const MIN_MORSEL_ROWS: u64 = 1 << 17;
+/// Workers that read at the same time take at most this part of the governed memory, as far as that can be told.
+const READERS_SHARE: u64 = 2;
 /// Windows of all columns of all workers take at most this part of the governed memory.
 const WINDOWS_SHARE: u64 = 8;
 
@@ -66,29 +70,25 @@ impl ParquetTable {
         }
         let read_bytes = Arc::new(AtomicU64::new(0));
         let n_bytes = paths.iter().map(|path| file_bytes(path)).collect::<Result<Vec<_>>>()?;
-        let n_seen = if paths.len() <= MAX_FOOTERS_AT_OPEN { paths.len() } else { 1 };
-        let all_seen = n_seen == paths.len();
         let mut schemas = UnitedSchema::default();
         let mut open: Vec<Option<Arc<OpenFile>>> = vec![None; paths.len()];
-        let mut kept_bytes = 0;
-        for (idx, path) in paths.iter().enumerate().take(n_seen) {
+        let (mut kept_bytes, mut n_rows) = (0, 0);
+        for (idx, path) in paths.iter().enumerate() {
             let file = OpenFile::open(path, &read_bytes, memory)?;
             schemas.add(&file.schema, path)?;
+            n_rows += file.n_rows();
             kept_bytes += file.metadata.memory_size() as u64;
             if kept_bytes <= memory.governed_bytes() / KEPT_FOOTERS_SHARE {
                 open[idx] = Some(Arc::new(file));
             }
         }
-        let schema = schemas.finish(all_seen);
-        let mut known = StatisticsOfFiles::new(&schema);
-        for (idx, path) in paths.iter().enumerate().take(if all_seen { n_seen } else { 0 }) {
-            match &open[idx] {
-                Some(file) => known.add(file),
-                None => known.add(&OpenFile::open(path, &read_bytes, memory)?),
-            }
-        }
-        let statistics = known.finish(n_bytes.iter().sum(), all_seen);
+        let schema = schemas.finish();
+        let file_bytes = n_bytes.iter().sum();
         let files = Arc::new(Files { paths: paths.to_vec(), n_bytes, open });
+        let statistics = match paths.len() <= MAX_FILES_WITH_STATISTICS {
+            true => statistics_of(&files, &schema, file_bytes, &read_bytes, memory)?,
+            false => TableStatistics { n_rows: Some(n_rows), file_bytes, columns: Vec::new() },
+        };
         Ok(ParquetTable { files, schema, statistics, options, memory: memory.clone(), read_bytes })
     }
 
@@ -167,7 +167,7 @@ impl ParquetTable {
                         total += chunk_range(&file.input, chunk).map_or(0, |range| range.end - range.start);
                         let page_bytes = (chunk.uncompressed_size().max(0) as u64).min(1 << 20);
                         let window_bytes = (chunk.compressed_size().max(0) as u64).min(limits.window_bytes as u64);
-                        let n_pages = if chunk.dictionary_page_offset().is_some() { 4 } else { 2 };
+                        let n_pages = if chunk.dictionary_page_offset().is_some() { 3 } else { 1 };
                         slot += window_bytes + n_pages * page_bytes;
                     }
                 }
@@ -176,6 +176,23 @@ impl ParquetTable {
         }
         (total, largest)
     }
+}
+
+fn statistics_of(
+    files: &Files,
+    schema: &SchemaRef,
+    file_bytes: u64,
+    read_bytes: &Arc<AtomicU64>,
+    memory: &Memory,
+) -> Result<TableStatistics> {
+    let mut known = StatisticsOfFiles::new(schema);
+    for (path, open) in files.paths.iter().zip(&files.open) {
+        match open {
+            Some(file) => known.add(file),
+            None => known.add(&OpenFile::open(path, read_bytes, memory)?),
+        }
+    }
+    Ok(known.finish(file_bytes))
 }
 
 fn file_bytes(path: &Path) -> Result<u64> {
@@ -224,7 +241,9 @@ impl Table for ParquetTable {
             self.memory.clone(),
             self.morsel_rows(&request),
         );
-        let source = Arc::new(ParquetSource { plan: plan.clone(), queue: Arc::new(queue) });
+        let affordable = self.memory.governed_bytes() / READERS_SHARE / bytes_per_worker.max(1);
+        let places = AtomicUsize::new(affordable.clamp(1, 1 << 16) as usize);
+        let source = Arc::new(ParquetSource { plan: plan.clone(), queue: Arc::new(queue), places: Arc::new(places) });
         Ok(Scan { source, report: plan, bytes_per_worker })
     }
 

@@ -28,10 +28,12 @@ fn write(
     let pool = rayon::ThreadPoolBuilder::new().num_threads(n_workers).build().unwrap();
     let workers = contexts(memory, n_workers);
     let next = AtomicU64::new(0);
+    // All workers' ends exist before the first of them pushes.
+    let locals = workers.iter().map(|cx| sink.local(cx).map(Some)).collect::<Result<Vec<_>>>()?;
+    let locals = std::sync::Mutex::new(locals);
     let n_morsels = batches.len().div_ceil(per_morsel) as u64;
     let results: Vec<Result<()>> = pool.broadcast(|broadcast| {
-        let cx = &workers[broadcast.index()];
-        let mut local = sink.local(cx)?;
+        let mut local = locals.lock().unwrap()[broadcast.index()].take().unwrap();
         loop {
             let morsel = next.fetch_add(1, Ordering::Relaxed);
             if morsel >= n_morsels {
@@ -199,4 +201,25 @@ fn a_failing_disk_is_an_error_and_leaves_the_old_file() {
             }
         }
     }
+}
+
+#[test]
+fn a_column_that_outgrew_its_dictionary_gets_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.parquet");
+    let texts: ArrayRef =
+        Arc::new((0..30_000).map(|row| Some(format!("a text of some length {row}"))).collect::<StringArray>());
+    let few: ArrayRef = Arc::new((0..30_000).map(|row| Some(row % 10)).collect::<Int64Array>());
+    let batch = RecordBatch::try_from_iter([("s", texts), ("few", few)]).unwrap();
+    let memory = Memory::with_governed(256 << 20, 1);
+    let options = ParquetSinkOptions { row_group_rows: 30_000, ..ParquetSinkOptions::default() };
+    let sink = ParquetSink::new(&path, batch.schema(), &options, true, &memory).unwrap();
+    write(&sink, &[batch.clone(), batch.clone()], 1, &memory, 1).unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    let metadata = parquet::file::metadata::ParquetMetaDataReader::new().parse_and_finish(&file).unwrap();
+    let has_dictionary =
+        |group: usize, column: usize| metadata.row_group(group).column(column).dictionary_page_offset().is_some();
+    assert_eq!([has_dictionary(0, 0), has_dictionary(1, 0)], [true, false]);
+    assert_eq!([has_dictionary(0, 1), has_dictionary(1, 1)], [true, true]);
+    assert_eq!(read_back(&path), concat_batches(&batch.schema(), &[batch.clone(), batch]).unwrap());
 }

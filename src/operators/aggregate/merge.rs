@@ -28,9 +28,15 @@ pub(super) struct Partition {
 /// What became of a partition.
 pub(super) enum Merged {
     /// Its distinct groups.
-    Groups { table: RowTable, library: Option<LibraryStates> },
+    Groups(Box<MergedGroups>),
     /// It did not fit; its parts are to be merged instead.
     Split(Vec<Partition>),
+}
+
+/// The groups of a merged partition.
+pub(super) struct MergedGroups {
+    pub(super) table: RowTable,
+    pub(super) library: Option<LibraryStates>,
 }
 
 /// Merges partitions on behalf of one worker.
@@ -100,7 +106,7 @@ impl Merger {
                 }
             }
         }
-        Ok(Merged::Groups { table, library })
+        Ok(Merged::Groups(Box::new(MergedGroups { table, library })))
     }
 
     /// Merges one page; says why and at which row it stopped, if it did.
@@ -116,7 +122,7 @@ impl Merger {
         hash_rows(&plan.layout, rows, &mut self.hashes);
         let mut done = 0;
         while done < rows.len() {
-            if table.pinned_bytes() as u64 > self.share_bytes {
+            if table.held_bytes() > self.share_bytes && table.n_rows() > 0 {
                 return Ok(Some((shared.refusal(), done)));
             }
             let piece = rows.slice(done, PIECE_ROWS.min(rows.len() - done));

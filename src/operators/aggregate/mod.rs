@@ -35,7 +35,7 @@ use self::plan::AggregatePlan;
 use crate::error::Result;
 use crate::exec::{OperatorReport, QueryContext, Report, Sink, Source};
 use crate::io::ColumnStatistics;
-use crate::memory::{OverBudget, PageOwner};
+use crate::memory::{BlockingPlace, OverBudget, PageOwner};
 use crate::row::{RowPageFormat, SealedPages};
 
 /// An aggregation: a sink for its input and a source of its groups, over one shared state.
@@ -48,6 +48,7 @@ struct Shared {
     plan: AggregatePlan,
     owner: Arc<PageOwner>,
     cx: QueryContext,
+    place: BlockingPlace,
     partition_bits: u32,
     partitions: Mutex<Vec<SealedPages>>,
     /// Groups of partitions that are merged together, set when the sink is finished.
@@ -77,6 +78,7 @@ impl Aggregate {
             plan,
             owner,
             cx: cx.clone(),
+            place: cx.memory.enter_blocking(),
             partition_bits,
             partitions: Mutex::new((0..1usize << partition_bits).map(|_| SealedPages::default()).collect()),
             morsels: Mutex::default(),
@@ -121,10 +123,20 @@ fn partition_bits(cx: &QueryContext) -> u32 {
 }
 
 impl Shared {
-    /// Bytes of pages that one worker may keep pinned.
-    fn worker_share(&self, n_workers: usize) -> u64 {
+    /// Bytes that all workers together may hold in pages and hash entries: the rest is for batches, readers and writers.
+    fn share(&self) -> u64 {
         let free = self.cx.memory.limit_bytes().saturating_sub(self.cx.memory.reserved_outside_pages());
-        (free / 8 * 7) / n_workers.max(1) as u64
+        free / 4 * 3
+    }
+
+    /// What one worker may hold while it groups its input.
+    fn input_share(&self, n_workers: usize) -> u64 {
+        self.place.share_for_input(self.share()) / n_workers.max(1) as u64
+    }
+
+    /// What one worker may hold while it merges partitions.
+    fn output_share(&self, n_workers: usize) -> u64 {
+        self.place.share_for_output(self.share()) / n_workers.max(1) as u64
     }
 
     /// The refusal of a worker that has used up its share.

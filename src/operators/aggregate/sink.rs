@@ -61,6 +61,8 @@ struct LocalAggregate {
     share_bytes: u64,
     /// Rows of a piece.
     piece_rows: usize,
+    /// Bytes of a piece, unless a single row is larger.
+    piece_bytes: usize,
     n_rows: u64,
 }
 
@@ -86,8 +88,9 @@ impl Sink for AggregateSink {
             map: CodeMap::default(),
             missing: Vec::new(),
             mode: Mode::PROBING,
-            share_bytes: shared.worker_share(cx.n_workers),
+            share_bytes: shared.input_share(cx.n_workers),
             piece_rows,
+            piece_bytes: (piece_rows * row_bytes).max(cx.sizes().batch_bytes),
             n_rows: 0,
             shared,
         }))
@@ -173,7 +176,9 @@ impl LocalAggregate {
         let positions = UInt32Array::from_iter_values(missing.iter().map(|&position| position + range.start as u32));
         let keys = keys.iter().map(|key| take(key, &positions, None)).collect::<Result<Vec<_>, _>>()?;
         let columns = self.prepare(&keys)?;
-        self.fill_scratch(&columns, 0, missing.len())?;
+        if self.fill_scratch(&columns, 0, missing.len())? < missing.len() {
+            return Ok(false);
+        }
         let located = self.table.find_or_insert(self.scratch.rows(), &self.hashes);
         if located.refused.is_none() {
             self.map.learn(&self.table, &self.coder.codes()[range.clone()], missing);
@@ -181,15 +186,22 @@ impl LocalAggregate {
         Ok(located.refused.is_none())
     }
 
-    fn fill_scratch(&mut self, columns: &Columns, start: usize, len: usize) -> Result<()> {
-        self.scratch.fill(columns, start, len)?;
-        let bytes = (self.scratch.bytes() + self.hashes.capacity() * 8) as u64;
+    /// Turns up to `len` rows into rows in the scratch block, fewer when their values are long; returns how many.
+    fn fill_scratch(&mut self, columns: &Columns, start: usize, mut len: usize) -> Result<usize> {
+        let mut bytes = self.scratch.bytes_for(columns, start, len);
+        while bytes > self.piece_bytes && len > 1 {
+            len = len.div_ceil(2);
+            bytes = self.scratch.bytes_for(columns, start, len);
+        }
+        self.scratch.shrink_to(self.piece_bytes * 2);
+        let bytes = (bytes.max(self.scratch.bytes()) + len * size_of::<Hash>()) as u64;
         if bytes > self.scratch_memory.bytes() && self.scratch_memory.try_resize(bytes).is_err() {
             self.seal()?;
             self.scratch_memory.try_resize(bytes)?;
         }
+        self.scratch.fill(columns, start, len)?;
         hash_rows(&self.shared.plan.layout, self.scratch.rows(), &mut self.hashes);
-        Ok(())
+        Ok(len)
     }
 
     /// A piece whose keys are looked up by hash, or appended.
@@ -197,7 +209,16 @@ impl LocalAggregate {
         if self.shared.plan.spec.keys.is_empty() {
             return self.push_ungrouped(batch, start, len);
         }
-        self.fill_scratch(columns, start, len)?;
+        let n_filled = self.fill_scratch(columns, start, len)?;
+        self.push_filled(batch, start, n_filled)?;
+        if n_filled < len {
+            return self.push_piece(batch, columns, start + n_filled, len - n_filled);
+        }
+        Ok(())
+    }
+
+    /// Adds the rows in the scratch block, which are `len` rows of the batch from `start` on.
+    fn push_filled(&mut self, batch: &Batch, start: usize, len: usize) -> Result<()> {
         let mut done = 0;
         while done < len {
             let appending = matches!(self.mode, Mode::Appending { .. });
@@ -311,7 +332,7 @@ impl LocalAggregate {
 
     /// Gives memory back when this worker holds more than its share.
     fn keep_share(&mut self) -> Result<()> {
-        if self.table.pinned_bytes() as u64 > self.share_bytes { self.make_room() } else { Ok(()) }
+        if self.table.held_bytes() > self.share_bytes { self.make_room() } else { Ok(()) }
     }
 
     /// Hands all pages to the pool and starts anew.

@@ -23,7 +23,7 @@ pub(super) struct AggregateSource {
 
 impl Source for AggregateSource {
     fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalSource>> {
-        let share = self.shared.worker_share(cx.n_workers);
+        let share = self.shared.output_share(cx.n_workers);
         Ok(Box::new(LocalGroups {
             merger: Merger::new(self.shared.clone(), share),
             shared: self.shared.clone(),
@@ -78,7 +78,7 @@ impl LocalSource for LocalGroups {
                     parts.reverse();
                     self.waiting.append(&mut parts);
                 }
-                Merged::Groups { mut table, library } => self.ready = Some(self.groups(&mut table, library)?),
+                Merged::Groups(mut groups) => self.ready = Some(self.groups(&mut groups.table, groups.library)?),
             }
         }
     }

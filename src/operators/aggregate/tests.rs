@@ -213,7 +213,7 @@ fn many_rows(n_rows: usize, n_keys: usize) -> Vec<Row> {
     let row = |idx: usize| Row {
         text: Some(format!("key number {:012}", idx * 7919 % n_keys)),
         number: Some((idx % n_keys % 97) as i32),
-        flag: Some(idx % 3 == 0),
+        flag: Some(idx.is_multiple_of(3)),
         int: Some(idx as i64),
         float: Some((idx % 100) as f64 / 4.0),
     };

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use super::buffer::{Unsorted, keep_first};
-use super::slices::{SlicedMerge, Sources};
+use super::slices::{SlicedMerge, Sources, slice_rows};
 use super::{Phase, RowsOf, SortState};
 use crate::error::{Error, Result};
 use crate::memory::PinnedPage;
@@ -107,7 +107,7 @@ impl SortState {
         let key = self.index_key(&known, of);
         let condenser = Condenser::new(&known);
         let (bank, memory) = self.fill_bank(of, runs.len(), n_workers, spares)?;
-        let final_width = final_fan_in(bank.n_pages(), n_workers);
+        let final_width = self.final_fan_in(of, bank.n_pages(), n_workers);
         let inputs = self.inputs(of, key, condenser, bank);
         let mut level = 1;
         while runs.len() > final_width {
@@ -133,8 +133,9 @@ impl SortState {
     ) -> Result<(PageBank, crate::memory::Reservation)> {
         let page_bytes = of.owner.page_bytes();
         let per_run = RowMerge::bytes_per_run(&of.shape.layout, page_bytes);
-        let affordable = self.share() as usize / (page_bytes + per_run);
-        let wanted = (2 * n_workers - 1) * n_runs + n_workers * PAGES_BESIDE;
+        // Two thirds of the share, because whoever takes the rows collects them too: into row groups, or a table.
+        let affordable = self.output_share() as usize / 3 * 2 / (page_bytes + per_run);
+        let wanted = self.pages_to_merge(of, n_runs, n_workers);
         let mut memory = self.cx.memory.reserve(self.name);
         let mut n_pages = wanted.min(affordable).max(2 + PAGES_BESIDE);
         while memory.try_resize((n_pages * per_run) as u64).is_err() && n_pages > 2 + PAGES_BESIDE {
@@ -146,6 +147,23 @@ impl SortState {
             return Err(self.cx.memory.refuse(self.name, missing as u64).into());
         }
         Ok((bank, memory))
+    }
+
+    /// Pages for merging `n_runs` with `n_workers`. Workers take neighbouring slices. Where a slice has less than a page of
+    /// each run, they share most pages; at worst each holds a page of every run, and so does every border between them.
+    fn pages_to_merge(&self, of: &RowsOf, n_runs: usize, n_workers: usize) -> usize {
+        let rows_per_page = (of.owner.page_bytes() / of.shape.layout.row_bytes()).max(1);
+        let slice_rows = slice_rows(n_runs, self.cx.memory.sizes().batch_rows);
+        let shared = n_runs + n_workers * slice_rows / rows_per_page;
+        shared.min((2 * n_workers - 1) * n_runs) + n_workers * PAGES_BESIDE
+    }
+
+    /// The most runs that can be merged at once by as many workers as it pays to have.
+    fn final_fan_in(&self, of: &RowsOf, n_pages: usize, n_workers: usize) -> usize {
+        let fan_in = |n_workers: usize| {
+            (1..=n_pages).rev().find(|&n_runs| self.pages_to_merge(of, n_runs, n_workers) <= n_pages).unwrap_or(0)
+        };
+        (1..=n_workers).rev().map(fan_in).find(|&fan_in| fan_in >= MIN_FAN_IN).unwrap_or(fan_in(1)).max(2)
     }
 
     /// Merges the smallest runs, on all threads, as far as needed for the rest to be `width` runs.
@@ -181,13 +199,6 @@ impl SortState {
         merge.bank().put(spare);
         Ok(run)
     }
-}
-
-/// The most runs that all workers can merge at once: each holds a page of every run, and pages at the border of two slices
-/// wait for the worker that is behind. With few pages, fewer workers will find pages.
-fn final_fan_in(n_pages: usize, n_workers: usize) -> usize {
-    let fan_in = |n_workers: usize| n_pages.saturating_sub(n_workers * PAGES_BESIDE) / (2 * n_workers - 1);
-    (1..=n_workers).rev().map(fan_in).find(|&fan_in| fan_in >= MIN_FAN_IN).unwrap_or(fan_in(1)).max(2)
 }
 
 /// Runs to merge with one another, and those to leave alone.

@@ -14,6 +14,7 @@ mod buffer;
 mod cutoff;
 mod decode;
 mod encode;
+mod input;
 mod levels;
 mod prefix;
 mod shape;
@@ -36,7 +37,7 @@ use self::shape::RowShape;
 use self::slices::SlicedMerge;
 use crate::error::Result;
 use crate::exec::{OperatorReport, QueryContext, Report, Sink, Source};
-use crate::memory::PageOwner;
+use crate::memory::{BlockingPlace, PageOwner};
 use crate::row::{KeyField, KeySpread, RowPageFormat};
 
 /// A sort: a sink for its input and a source of its rows in order, over one shared state.
@@ -52,6 +53,7 @@ pub(crate) struct SortState {
     forgets: bool,
     encoder: KeyEncoder,
     cx: QueryContext,
+    place: BlockingPlace,
     /// Known with the first row.
     rows: OnceLock<RowsOf>,
     /// Known with the first run.
@@ -114,6 +116,7 @@ impl SortState {
             encoder,
             spec,
             cx: cx.clone(),
+            place: cx.memory.enter_blocking(),
             rows: OnceLock::new(),
             index: OnceLock::new(),
             phase: Mutex::new(Phase::Collecting(Collected::default())),
@@ -142,6 +145,16 @@ impl SortState {
     fn share(&self) -> u64 {
         let memory = &self.cx.memory;
         memory.limit_bytes().saturating_sub(memory.reserved_outside_pages()) / 4 * 3
+    }
+
+    /// The share while rows are collected.
+    fn input_share(&self) -> u64 {
+        self.place.share_for_input(self.share())
+    }
+
+    /// The share while rows are given away.
+    fn output_share(&self) -> u64 {
+        self.place.share_for_output(self.share())
     }
 
     /// The shape of the rows, decided by the first keys that any worker has.

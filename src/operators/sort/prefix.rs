@@ -4,7 +4,8 @@
 
 use arrow::array::{Array, ArrayRef};
 
-use super::encode::{Input, KeyEncoder, KeyKind, VALUE, ordered_f32, ordered_f64};
+use super::encode::{KeyEncoder, KeyKind, VALUE, ordered_f32, ordered_f64};
+use super::input::Input;
 use crate::error::Result;
 
 /// Bytes of a value that are looked at: with the byte for NULL they make a word.
@@ -52,16 +53,13 @@ impl KeyEncoder {
     }
 }
 
-/// The first bytes of a string as they begin its key, left-aligned. Where escapes would move them, what no bound excludes.
+/// The first bytes of a string as they begin its key, left-aligned and not yet inverted. What follows a string that is
+/// shorter is the next key's; it is taken to be what no bound excludes, and so are strings that escapes would change.
 fn string_image(value: &[u8], descending: bool) -> u64 {
-    let mut image = [0; 8];
+    let mut image = if descending { [0xFF; 8] } else { [0; 8] };
     let len = value.len().min(VALUE_BYTES);
     image[..len].copy_from_slice(&value[..len]);
-    // What follows a short value in its key is its terminator and then other keys. Zero bytes stand for the least that
-    // can follow; inverted they would stand for the most, so that rows tied with the bound were lost.
-    if descending && len < VALUE_BYTES {
-        image[len + 1..].fill(0xFF);
-    }
+    image[len] = 0;
     match descending && value[..len].contains(&0) {
         true => u64::MAX,
         false => u64::from_be_bytes(image),
@@ -112,5 +110,17 @@ fn collect(n_rows: usize, admits: impl Fn(usize) -> bool, rows: &mut Vec<u32>) {
             hits &= hits - 1;
         }
         row += len;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::string_image;
+
+    #[test]
+    fn what_follows_a_short_string_excludes_nothing() {
+        assert_eq!(string_image(b"ab", false).to_be_bytes(), *b"ab\0\0\0\0\0\0");
+        assert_eq!(string_image(b"ab", true).to_be_bytes(), *b"ab\0\xFF\xFF\xFF\xFF\xFF");
+        assert_eq!(string_image(b"a\0", true), u64::MAX);
     }
 }

@@ -43,13 +43,17 @@ const REFUSALS: usize = 4;
 /// Rows after which a worker looks whether its share is used up.
 const ROWS_AT_ONCE: usize = 2048;
 
+/// One part in so many of memory is left to readers and other operators while there is anything to write away: what they
+/// take while a few thousand rows are collected.
+const HEADROOM_PART: u64 = 8;
+
 /// With a small limit, rows that are collected before some are forgotten; as many as are cheap to sort at once.
 const FORGET_BESIDE: usize = 1024;
 
 impl Sink for SortSink {
     fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalSink>> {
         let state = self.state.clone();
-        let share_bytes = state.share() / cx.n_workers.max(1) as u64;
+        let share_bytes = state.input_share() / cx.n_workers.max(1) as u64;
         let forget_from = match state.spec.limit.filter(|_| state.forgets) {
             Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX).saturating_mul(2).saturating_add(FORGET_BESIDE),
             None => usize::MAX,
@@ -141,7 +145,9 @@ impl LocalSort {
     }
 
     fn has_collected_enough(&self) -> bool {
-        self.is_share_used_up() || self.collecting.as_ref().is_some_and(|held| held.buffer.n_rows() >= self.forget_from)
+        self.is_share_used_up()
+            || self.is_others_turn()
+            || self.collecting.as_ref().is_some_and(|held| held.buffer.n_rows() >= self.forget_from)
     }
 
     /// Forgets what is beyond the limit if that is much, else writes a run.
@@ -173,8 +179,18 @@ impl LocalSort {
 
     fn is_share_used_up(&self) -> bool {
         let now = self.state.cx.memory.limit_bytes() / 4 * 3 / self.n_workers as u64;
-        let held = self.collecting.as_ref().map_or(0, |collecting| collecting.buffer.bytes());
-        held >= self.share_bytes.min(now)
+        self.held_bytes() >= self.share_bytes.min(now)
+    }
+
+    /// Whether readers and other operators are about to be refused for what is pinned here: they cannot evict that.
+    fn is_others_turn(&self) -> bool {
+        let cx = &self.state.cx;
+        self.held_bytes() >= self.share_bytes / 4
+            && cx.memory.available_bytes() + cx.pages.evictable_bytes() < cx.memory.limit_bytes() / HEADROOM_PART
+    }
+
+    fn held_bytes(&self) -> u64 {
+        self.collecting.as_ref().map_or(0, |collecting| collecting.buffer.bytes())
     }
 
     fn write_run(&mut self) -> Result<()> {

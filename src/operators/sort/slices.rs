@@ -75,6 +75,11 @@ impl SlicedMerge {
     }
 }
 
+/// Rows of a slice of `n_runs`.
+pub(super) fn slice_rows(n_runs: usize, batch_rows: usize) -> usize {
+    (batch_rows * BATCHES_PER_SLICE).max(n_runs * ROWS_PER_RUN)
+}
+
 /// Borders between slices of about the same number of rows.
 fn choose_borders(sources: &Sources, batch_rows: usize) -> Vec<IndexKey> {
     let (n_rows, n_runs) = match sources {
@@ -82,7 +87,7 @@ fn choose_borders(sources: &Sources, batch_rows: usize) -> Vec<IndexKey> {
         Sources::Runs { runs, .. } => (runs.iter().map(Run::n_rows).sum::<usize>(), runs.len()),
         Sources::Pinned(runs) => (runs.iter().map(SortedRows::len).sum(), runs.len()),
     };
-    let slice_rows = (batch_rows * BATCHES_PER_SLICE).max(n_runs * ROWS_PER_RUN);
+    let slice_rows = slice_rows(n_runs, batch_rows);
     let sample_rows = slice_rows / SAMPLES_PER_SLICE;
     let mut samples: Vec<(IndexKey, usize)> = Vec::new();
     match sources {

@@ -232,8 +232,52 @@ fn files_that_are_not_csv_are_errors() {
         &gz[..gz.len() / 2],
         CsvOptions::default(),
         expect![[r#"
-        cannot read t.csv: incomplete deflate stream
-    "#]],
+            cannot read t.csv: the file is cut off: its gzip stream goes on behind the last byte, 23
+              hint: copy or download the file again; gzip -t tells whether a copy is whole
+        "#]],
+    );
+    check(
+        [&gz[..], b"trailing"].concat(),
+        CsvOptions::default(),
+        expect![[r#"
+            cannot read t.csv: its gzip stream ends at byte 46, and something else follows
+              hint: keep the stream only, for example: head -c 46 t.csv > whole.csv.gz
+        "#]],
+    );
+    let mut broken = gz.clone();
+    broken[20] ^= 0xFF;
+    check(
+        broken,
+        CsvOptions::default(),
+        expect![[r#"
+            cannot read t.csv: its gzip stream is damaged near byte 46: corrupt gzip stream does not have a matching checksum
+              hint: copy or download the file again; gzip -t tells whether a copy is whole
+        "#]],
+    );
+    let zst = zstd::encode_all(late("1,2", "3,4").as_bytes(), 1).unwrap();
+    check(
+        &zst[..zst.len() - 3],
+        CsvOptions::default(),
+        expect![[r#"
+            cannot read t.csv: the file is cut off: its zstd stream goes on behind the last byte, 29
+              hint: copy or download the file again; zstd -t tells whether a copy is whole
+        "#]],
+    );
+    check(
+        [&zst[..], b"trailing"].concat(),
+        CsvOptions::default(),
+        expect![[r#"
+            cannot read t.csv: its zstd stream ends at byte 32, and something else follows
+              hint: keep the stream only, for example: head -c 32 t.csv > whole.csv.zst
+        "#]],
+    );
+    check(
+        "a,b\r1,2\r3,4\r",
+        CsvOptions::default(),
+        expect![[r#"
+            t.csv ends its lines with carriage returns only, and has no newline
+              hint: convert it first, for example: tr '\r' '\n' < t.csv > lines.csv
+        "#]],
     );
     check(
         b"\x28\xB5\x2F\xFD\x00\xA0............",
@@ -260,6 +304,53 @@ fn schemas_of_files_are_united() {
     assert_eq!(types, [DataType::Int64, DataType::Float64, DataType::Utf8]);
     let rows = scan(&table, all_columns(&table), 2).unwrap().rows();
     assert_eq!(rows, [["1", "2.0", "~"], ["3", "4.5", "x"], ["7", "~", "y"]]);
+}
+
+#[test]
+fn files_with_and_without_a_header_are_not_guessed_at() {
+    let folder = Folder::new();
+    let paths = [folder.write("1.csv", "id,name\n1,x\n"), folder.write("2.csv", "3,y\n4,z\n")];
+    let shown = |paths: &[PathBuf]| folder.shown(&open(paths, CsvOptions::default()).err().unwrap());
+    let want = expect![[r#"
+        1.csv seems to begin with a header and 2.csv without one
+          hint: say which it is for all files: --header yes or --header no; if they really differ, give those without a header one
+    "#]];
+    want.assert_eq(&shown(&paths));
+    want.assert_eq(&shown(&[paths[1].clone(), paths[0].clone()]));
+    let told = CsvOptions { header: Some(false), ..CsvOptions::default() };
+    let table = open(&paths, told).unwrap();
+    assert_eq!(scan(&table, all_columns(&table), 2).unwrap().n_rows(), 4);
+    // The same names, although the values below do not tell.
+    let paths = [paths[0].clone(), folder.write("3.csv", "id,name\n,\n"), folder.write("4.csv", "id,name\n")];
+    let table = open(&paths, CsvOptions::default()).unwrap();
+    assert_eq!(scan(&table, all_columns(&table), 2).unwrap().n_rows(), 2);
+}
+
+#[test]
+fn a_value_of_an_unseen_file_that_does_not_fit_is_an_error() {
+    let folder = Folder::new();
+    let mut paths: Vec<_> = (0..100).map(|n| folder.write(&format!("{n:03}.csv"), "id\n1\n")).collect();
+    paths[33] = folder.write("033.csv", "id\n1.5\n");
+    let table = open(&paths, CsvOptions::default()).unwrap();
+    let error = scan(&table, all_columns(&table), 1).err().unwrap();
+    expect![[r#"
+        033.csv, line 2, column "id": "1.5" does not fit the type int64
+          hint: the type was inferred from other files, because there are many: declare it with --schema id=string, or leave such rows out with --on-bad-row skip
+    "#]]
+    .assert_eq(&folder.shown(&error));
+}
+
+#[test]
+fn a_long_header_of_a_compressed_file_is_under_the_budget() {
+    let folder = Folder::new();
+    let names: Vec<String> = (0..20_000).map(|n| format!("column number {n}")).collect();
+    let text = format!("{}\n{}1\n", names.join(","), "1,".repeat(names.len() - 1));
+    let path = folder.write("t.csv.gz", fixtures::gzip_in_members(text.as_bytes(), 1 << 20));
+    let memory = Memory::with_governed(64 << 20, 1);
+    let table = CsvTable::open(std::slice::from_ref(&path), CsvOptions::default(), &memory).unwrap();
+    assert!(memory.peak_reserved_bytes() as usize > text.len(), "{}", memory.peak_reserved_bytes());
+    assert_eq!(table.schema().fields().len(), 20_000);
+    assert_eq!(memory.reserved_bytes(), 0);
 }
 
 #[test]
@@ -296,6 +387,22 @@ fn bad_rows_are_skipped_and_counted() {
         let scanned = scan(&table, all_columns(&table), 2).unwrap();
         assert_eq!((scanned.n_rows(), scanned.report.n_bad_rows), (201, 2));
         assert_eq!(scanned.report.read_bytes, scanned.report.total_bytes - "id,price\n".len() as u64);
+    }
+}
+
+#[test]
+fn the_rows_left_out_do_not_depend_on_the_columns_read() {
+    let folder = Folder::new();
+    let path = folder.write("t.csv", b"a,b,c\n1,2,x\nx,2,x\n3,y,x\n4,5,\xE9\n6,7,x\n");
+    let options = CsvOptions {
+        on_bad_row: OnBadRow::Skip,
+        schema_overrides: vec![("a".into(), DataType::Int64), ("b".into(), DataType::Int64)],
+        ..CsvOptions::default()
+    };
+    let table = open(&[path], options).unwrap();
+    for projection in [vec![], vec![0], vec![1], vec![2, 0], vec![0, 1, 2]] {
+        let scanned = scan(&table, ScanRequest { projection, ..ScanRequest::default() }, 2).unwrap();
+        assert_eq!((scanned.n_rows(), scanned.report.n_bad_rows), (2, 3));
     }
 }
 

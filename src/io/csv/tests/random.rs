@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::oracle::{Field, read_rows};
 use super::*;
-use crate::io::csv::OnBadRow;
+use crate::io::csv::{OnBadRow, RejectFile};
 
 /// A field and whether to quote it although it need not be.
 fn field() -> impl Strategy<Value = (Field, bool)> {
@@ -122,7 +122,8 @@ proptest! {
     ) {
         let folder = Folder::new();
         let path = folder.write("t.csv", format!("c0,c1\n{}\n", lines.join("\n")));
-        let rejects = folder.0.path().join("rejects.csv");
+        let target = folder.0.path().join("rejects.csv");
+        let rejects = RejectFile::new(&target);
         let options = CsvOptions {
             schema_overrides: vec![("c0".into(), DataType::Int64), ("c1".into(), DataType::Int64)],
             on_bad_row: OnBadRow::Reject(rejects.clone()),
@@ -138,7 +139,8 @@ proptest! {
         let scanned = scan(&table, all_columns(&table), threads).unwrap();
         prop_assert_eq!(scanned.rows(), good.clone());
         prop_assert_eq!(scanned.report.n_bad_rows as usize, lines.len() - good.len());
-        let written = std::fs::read_to_string(rejects).unwrap();
+        rejects.publish().unwrap();
+        let written = std::fs::read_to_string(target).unwrap();
         let rejected = read_rows(&written, ',', 6);
         prop_assert_eq!(rejected.len() - 1, lines.len() - good.len());
         for row in &rejected[1..] {

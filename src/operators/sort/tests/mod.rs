@@ -274,8 +274,9 @@ fn what_fits_is_not_written() {
 fn rows_longer_than_a_page_are_sorted_too() {
     let fields = vec![Field::new("text", DataType::Utf8, true), Field::new("number", DataType::Int64, false)];
     let schema = Arc::new(Schema::new(fields));
-    let text =
-        |n: usize| if n % 7 == 0 { "long ".repeat(4000 + n % 11 * 1500) } else { format!("short {}", n * 31 % 97) };
+    let text = |n: usize| {
+        if n.is_multiple_of(7) { "long ".repeat(4000 + n % 11 * 1500) } else { format!("short {}", n * 31 % 97) }
+    };
     let texts = (0..600).map(text).collect::<Vec<_>>();
     let numbers = Int64Array::from_iter_values((0..600).map(|n| n * 17 % 101));
     let rows =

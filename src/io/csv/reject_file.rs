@@ -1,0 +1,246 @@
+//! The file that rows left out of a query go to.
+//!
+//! Memory: at most 64 KiB of text for a file, whatever the length of a row.
+//! All scans of a query write into one such file, and it takes its place only when the query succeeds; until then the
+//! target is what it was.
+
+use std::fmt;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Error, Result};
+use crate::io::OutputFile;
+
+/// Text that is collected before it is written.
+const BUFFER_BYTES: usize = 16 * 1024;
+
+const HEADER: &[u8] = b"file,line,byte_offset,column,reason,raw\n";
+
+/// Where bad rows of one query go; shared by its scans.
+pub struct RejectFile {
+    target: PathBuf,
+    state: Mutex<State>,
+}
+
+enum State {
+    /// No scan has begun.
+    Unused,
+    Open(Writer),
+    /// Published.
+    Done,
+}
+
+struct Writer {
+    file: OutputFile,
+    buffer: Vec<u8>,
+}
+
+impl RejectFile {
+    /// A reject file that will be at `target`. Nothing is made before a scan begins.
+    pub fn new(target: impl Into<PathBuf>) -> Arc<Self> {
+        Arc::new(RejectFile { target: target.into(), state: Mutex::new(State::Unused) })
+    }
+
+    /// The same target, for another query.
+    pub(crate) fn for_next_query(&self) -> Arc<Self> {
+        Self::new(self.target.clone())
+    }
+
+    /// Refuses an input that is the target itself.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Usage`].
+    pub(crate) fn refuse_input(&self, input: &Path) -> Result<()> {
+        match is_same_file(input, &self.target) {
+            true => Err(self.refused("an input of the query")),
+            false => Ok(()),
+        }
+    }
+
+    /// Refuses an output that is the target itself.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Usage`].
+    pub(crate) fn refuse_output(&self, output: &Path) -> Result<()> {
+        match is_same_file(output, &self.target) {
+            true => Err(self.refused("the output of the query")),
+            false => Ok(()),
+        }
+    }
+
+    fn refused(&self, what: &str) -> Error {
+        Error::usage(format!("rejected rows cannot go to {}: it is {what}", self.target.display()))
+            .with_hint("name another file: --on-bad-row reject=FILE")
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens the file, so that a target that cannot be written is an error before the query has run. It has no name yet.
+    pub(super) fn begin(&self) -> Result<()> {
+        let mut state = self.lock();
+        if matches!(*state, State::Unused) {
+            let file = OutputFile::create(&self.target)?;
+            *state = State::Open(Writer { file, buffer: HEADER.to_vec() });
+        }
+        Ok(())
+    }
+
+    /// Calls `write` with the open file.
+    pub(super) fn append(&self, write: impl FnOnce(&mut dyn AppendRecord) -> Result<()>) -> Result<()> {
+        self.begin()?;
+        match &mut *self.lock() {
+            State::Open(writer) => write(writer),
+            State::Unused | State::Done => Ok(()),
+        }
+    }
+
+    /// Puts the file in its place, if any scan began. For when the query has succeeded; dropped without this, the target
+    /// stays what it was.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Disk`].
+    pub fn publish(&self) -> Result<()> {
+        let mut state = self.lock();
+        if let State::Open(writer) = &mut *state {
+            writer.flush()?;
+            if let State::Open(Writer { file, .. }) = std::mem::replace(&mut *state, State::Done) {
+                file.commit()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for RejectFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RejectFile").field(&self.target).finish()
+    }
+}
+
+impl PartialEq for RejectFile {
+    fn eq(&self, other: &Self) -> bool {
+        self.target == other.target
+    }
+}
+
+impl Eq for RejectFile {}
+
+/// Appending one record of CSV.
+pub(super) trait AppendRecord {
+    /// Appends `fields`; bytes that are not UTF-8 become replacement characters.
+    fn append_record(&mut self, fields: &[&[u8]]) -> Result<()>;
+}
+
+impl AppendRecord for Writer {
+    fn append_record(&mut self, fields: &[&[u8]]) -> Result<()> {
+        for (idx, field) in fields.iter().enumerate() {
+            if idx > 0 {
+                self.buffer.push(b',');
+            }
+            self.append_field(field)?;
+        }
+        self.buffer.push(b'\n');
+        Ok(())
+    }
+}
+
+impl Writer {
+    fn append_field(&mut self, field: &[u8]) -> Result<()> {
+        let is_quoted = field.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r'));
+        if is_quoted {
+            self.buffer.push(b'"');
+        }
+        for chunk in field.utf8_chunks() {
+            for part in chunk.valid().as_bytes().chunks(BUFFER_BYTES) {
+                part.split_inclusive(|&byte| byte == b'"').for_each(|text| {
+                    self.buffer.extend_from_slice(text);
+                    if text.ends_with(b"\"") {
+                        self.buffer.push(b'"');
+                    }
+                });
+                self.flush_if_full()?;
+            }
+            if !chunk.invalid().is_empty() {
+                self.buffer.extend_from_slice("\u{FFFD}".as_bytes());
+            }
+        }
+        if is_quoted {
+            self.buffer.push(b'"');
+        }
+        self.flush_if_full()
+    }
+
+    fn flush_if_full(&mut self) -> Result<()> {
+        if self.buffer.len() < BUFFER_BYTES { Ok(()) } else { self.flush() }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.file.append(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+/// Whether two paths name one file, which need not exist yet.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let place = |metadata: Metadata| (metadata.dev(), metadata.ino());
+    match (std::fs::metadata(one).map(place), std::fs::metadata(other).map(place)) {
+        (Ok(one), Ok(other)) => one == other,
+        (Err(_), Err(_)) => {
+            let whole = |path: &Path| {
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                Some((std::fs::canonicalize(folder).ok()?, path.file_name()?.to_owned()))
+            };
+            whole(one).is_some_and(|one| Some(one) == whole(other))
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    fn names_in(folder: &Path) -> usize {
+        std::fs::read_dir(folder).unwrap().count()
+    }
+
+    #[test]
+    fn nothing_is_there_before_the_query_has_succeeded() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("rejects.csv");
+        let rejects = RejectFile::new(&target);
+        rejects.publish().unwrap();
+        assert_eq!(names_in(folder.path()), 0, "no scan began");
+        let long = vec![b'"'; 3 * BUFFER_BYTES];
+        rejects.append(|out| out.append_record(&[b"a", &long, b"\xE9,"])).unwrap();
+        assert_eq!(names_in(folder.path()), 0);
+        rejects.publish().unwrap();
+        let want = [HEADER, b"a,\"", &vec![b'"'; 6 * BUFFER_BYTES], b"\",\"\xEF\xBF\xBD,\"\n"].concat();
+        assert!(std::fs::read(&target).unwrap() == want);
+        let next = rejects.for_next_query();
+        next.append(|out| out.append_record(&[b"b"])).unwrap();
+        drop(next);
+        assert!(std::fs::read(&target).unwrap() == want, "a failed query leaves the file of the one before");
+        assert_eq!(names_in(folder.path()), 1);
+    }
+
+    #[test]
+    fn inputs_and_outputs_are_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let (input, link, new) = (folder.path().join("a"), folder.path().join("b"), folder.path().join("new"));
+        std::fs::write(&input, "x").unwrap();
+        std::fs::hard_link(&input, &link).unwrap();
+        let error = RejectFile::new(&link).refuse_input(&input).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        let detour = folder.path().join(".").join("new");
+        assert_eq!(RejectFile::new(&new).refuse_output(&detour).unwrap_err().kind(), ErrorKind::Usage);
+        RejectFile::new(&new).refuse_input(&input).unwrap();
+        RejectFile::new(&new).refuse_output(&folder.path().join("other")).unwrap();
+    }
+}
