@@ -8,6 +8,7 @@ use arrow::datatypes::Int64Type;
 
 use super::super::{Emit, Node};
 use super::*;
+use crate::ErrorKind;
 use crate::memory::{BlockId, Memory, PagePool, PageStore};
 
 struct NoDisk;
