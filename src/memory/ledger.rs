@@ -166,15 +166,6 @@ impl Memory {
         BlockingPlace::enter(&self.ledger.blocking)
     }
 
-    /// Charges bytes that are held whatever the limit says: the handles of pages that left memory. Operators get less.
-    pub(super) fn charge(&self, bytes: u64) {
-        self.ledger.reserved.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(super) fn discharge(&self, bytes: u64) {
-        self.give_back(bytes);
-    }
-
     /// An empty reservation of `consumer`, an operator's name as EXPLAIN prints it.
     pub fn reserve(&self, consumer: &'static str) -> Reservation {
         Reservation { memory: self.clone(), consumer, used: 0, granted: 0 }

@@ -75,22 +75,14 @@ pub struct Page {
 
 /// What an unpinned page is made of; shared with the eviction queue.
 ///
-/// 56 bytes, because evicted pages keep theirs: what only resident pages need is boxed.
+/// 56 bytes, because evicted pages keep theirs: what only resident pages need is boxed. They are allocated without a
+/// reservation and so part of the shadow that the guard charges to everyone.
 pub(super) struct Slot {
     owner: Arc<PageOwner>,
     /// Length in units of [`SLOT_UNIT`], so that it fits.
     n_units: u32,
     stream: u32,
     place: Mutex<Place>,
-}
-
-/// What the handle of a page that left memory costs: its slot, its place in the owner's list, and their rounding.
-const HANDLE_BYTES: u64 = 80;
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.owner.pool.memory.discharge(HANDLE_BYTES);
-    }
 }
 
 /// Pages are as long as a multiple of this.
@@ -361,7 +353,6 @@ impl PageOwner {
 
     fn slot(self: &Arc<Self>, bytes: usize, stream: u32) -> Arc<Slot> {
         let n_units = (bytes / SLOT_UNIT) as u32;
-        self.pool.memory.charge(HANDLE_BYTES);
         Arc::new(Slot { n_units, stream, place: Mutex::new(Place::Nowhere), owner: self.clone() })
     }
 
