@@ -90,7 +90,7 @@ impl Merger {
     pub(super) fn merge(&mut self, partition: Partition) -> Result<Merged> {
         self.shared.deepest.fetch_max(partition.depth, Ordering::Relaxed);
         let plan = &self.shared.plan;
-        let mut table = RowTable::new(plan.layout.clone(), &self.shared.owner, 0, 0, self.reservation());
+        let mut table = RowTable::new(plan.layout.clone(), &self.shared.table_owner, 0, 0, self.reservation());
         let mut library = LibraryStates::new(plan, self.reservation())?;
         let (used_bits, depth) = (partition.used_bits, partition.depth);
         let mut pages = partition.pages.into_pages().into_iter();

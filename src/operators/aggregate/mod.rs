@@ -35,7 +35,7 @@ use self::plan::AggregatePlan;
 use crate::error::Result;
 use crate::exec::{OperatorReport, QueryContext, Report, Sink, Source};
 use crate::io::ColumnStatistics;
-use crate::memory::{BlockingPlace, OverBudget, PageOwner};
+use crate::memory::{BlockingPlace, OverBudget, OwnerCounters, PageOwner};
 use crate::row::{RowPageFormat, SealedPages};
 
 /// An aggregation: a sink for its input and a source of its groups, over one shared state.
@@ -46,7 +46,10 @@ pub struct Aggregate {
 /// What the two halves share.
 struct Shared {
     plan: AggregatePlan,
+    /// Of pages with rows in the spilled layout.
     owner: Arc<PageOwner>,
+    /// Of pages with rows of tables; the same one when the layouts are the same.
+    table_owner: Arc<PageOwner>,
     cx: QueryContext,
     place: BlockingPlace,
     partition_bits: u32,
@@ -73,10 +76,16 @@ impl Aggregate {
     pub fn new(spec: AggregateSpec, options: AggregateOptions, cx: &QueryContext) -> Result<Arc<Self>> {
         let plan = AggregatePlan::new(spec, &options, &cx.memory)?;
         let owner = cx.pages.owner("Aggregate", RowPageFormat::new(&plan.spilled_layout));
+        // A page is written to disk by the layout of its rows, so each layout has its owner.
+        let table_owner = match plan.has_library() {
+            true => cx.pages.owner("Aggregate", RowPageFormat::new(&plan.layout)),
+            false => owner.clone(),
+        };
         let partition_bits = if plan.spec.keys.is_empty() { 0 } else { partition_bits(cx) };
         let shared = Shared {
             plan,
             owner,
+            table_owner,
             cx: cx.clone(),
             place: cx.memory.enter_blocking(),
             partition_bits,
@@ -103,11 +112,15 @@ impl Aggregate {
 impl Report for Aggregate {
     fn report(&self) -> OperatorReport {
         let counters = self.shared.owner.counters();
+        let tables = match self.shared.plan.has_library() {
+            true => self.shared.table_owner.counters(),
+            false => OwnerCounters::default(),
+        };
         OperatorReport {
-            peak_bytes: counters.peak_resident_bytes,
-            spilled_raw_bytes: counters.spilled_raw_bytes,
-            spilled_stored_bytes: counters.spilled_stored_bytes,
-            restored_bytes: counters.restored_bytes,
+            peak_bytes: counters.peak_resident_bytes + tables.peak_resident_bytes,
+            spilled_raw_bytes: counters.spilled_raw_bytes + tables.spilled_raw_bytes,
+            spilled_stored_bytes: counters.spilled_stored_bytes + tables.spilled_stored_bytes,
+            restored_bytes: counters.restored_bytes + tables.restored_bytes,
             n_partitions: 1 << self.shared.partition_bits,
             depth: self.shared.deepest.load(Ordering::Relaxed),
             ..OperatorReport::default()

@@ -74,8 +74,13 @@ impl Sink for AggregateSink {
         let piece_rows = (cx.sizes().batch_bytes / row_bytes).clamp(16, RowScratch::MAX_ROWS);
         let mut scratch_memory = cx.memory.reserve("Aggregate");
         scratch_memory.try_grow((piece_rows * row_bytes) as u64)?;
-        let table =
-            RowTable::new(plan.layout.clone(), &shared.owner, 0, shared.partition_bits, cx.memory.reserve("Aggregate"));
+        let table = RowTable::new(
+            plan.layout.clone(),
+            &shared.table_owner,
+            0,
+            shared.partition_bits,
+            cx.memory.reserve("Aggregate"),
+        );
         Ok(Box::new(LocalAggregate {
             table,
             library: LibraryStates::new(plan, cx.memory.reserve("Aggregate"))?,
