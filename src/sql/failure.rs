@@ -49,7 +49,22 @@ fn translate(error: DataFusionError, span: Option<Span>, text: &str) -> Error {
             located(Error::usage(format!("not supported: {}", first_line(&message))))
         }
         DataFusionError::ArrowError(error, _) => located(Error::usage(error.to_string())),
-        other => located(Error::usage(first_line(&other.strip_backtrace()).to_string())),
+        other => located(unexpected(&other.strip_backtrace())),
+    }
+}
+
+/// An error that the planner does not expect, of which one kind is the user's: no signature fits the arguments. The planner
+/// then lists every signature, each with what it got.
+fn unexpected(message: &str) -> Error {
+    let quoted = |after: &str| message.split_once(after)?.1.split(['\'', ' ', ',']).find(|word| !word.is_empty());
+    match (message.contains("failed to match any signature"), quoted("Function '")) {
+        (true, Some(name)) => {
+            let found = quoted("but received ").filter(|word| word.chars().all(char::is_alphabetic));
+            let given = found.map_or(String::new(), |found| format!(": it was given {}", found.to_ascii_lowercase()));
+            Error::usage(format!("{name} does not take arguments of this type{given}"))
+                .with_hint("convert the argument, for example CAST(x AS DOUBLE)")
+        }
+        _ => Error::usage(first_line(message).to_string()),
     }
 }
 

@@ -117,20 +117,54 @@ fn arithmetic_out_of_range_is_an_error() {
 
 #[test]
 fn wrong_types_are_said_in_our_words() {
-    check_error("SELECT sum(note) FROM 'sales.csv'", expect!["Usage: Internal error: Function 'sum' failed to match any signature, errors: Error during planning: Function 'sum' requires Decimal, but received String (DataType: Utf8).,Error during planning: Function 'sum' requires UInt64, but received String (DataType: Utf8).,Error during planning: Function 'sum' requires Int64, but received String (DataType: Utf8).,Error during planning: Function 'sum' requires Float64, but received String (DataType: Utf8).,Error during planning: Function 'sum' requires Duration, but received String (DataType: Utf8).,Error during planning: Function 'sum' requires Interval, but received String (DataType: Utf8)"]);
-    check_error("SELECT avg(note), sum(qty) FROM 'sales.csv'", expect!["Usage: Internal error: Function 'avg' failed to match any signature, errors: Error during planning: Function 'avg' requires Decimal, but received String (DataType: Utf8).,Error during planning: Function 'avg' requires Duration, but received String (DataType: Utf8).,Error during planning: Function 'avg' requires Float64, but received String (DataType: Utf8)"]);
-    check_error("SELECT stddev(note) FROM 'sales.csv'", expect!["Usage: Failed to coerce arguments to satisfy a call to 'stddev' function: coercion from Utf8 to the signature Exact(Float64) failed. No function matches the given name and argument types 'stddev(Utf8)'. You might need to add explicit type casts"]);
-    check_error("SELECT upper(qty, 1) FROM 'sales.csv'", expect!["Usage: Function 'upper' expects 1 arguments but received 2. No function matches the given name and argument types 'upper(Int64, Int64)'. You might need to add explicit type casts"]);
-    check_error("SELECT x FROM 'one.csv' WHERE x = 'abc'", expect![[r#"
+    check_error(
+        "SELECT sum(note) FROM 'sales.csv'",
+        expect![[r#"
+        Usage: sum does not take arguments of this type: it was given string
+          hint: convert the argument, for example CAST(x AS DOUBLE)"#]],
+    );
+    check_error(
+        "SELECT avg(note), sum(qty) FROM 'sales.csv'",
+        expect![[r#"
+        Usage: avg does not take arguments of this type: it was given string
+          hint: convert the argument, for example CAST(x AS DOUBLE)"#]],
+    );
+    check_error(
+        "SELECT stddev(note) FROM 'sales.csv'",
+        expect![
+            "Usage: Failed to coerce arguments to satisfy a call to 'stddev' function: coercion from Utf8 to the signature Exact(Float64) failed. No function matches the given name and argument types 'stddev(Utf8)'. You might need to add explicit type casts"
+        ],
+    );
+    check_error(
+        "SELECT upper(qty, 1) FROM 'sales.csv'",
+        expect![
+            "Usage: Function 'upper' expects 1 arguments but received 2. No function matches the given name and argument types 'upper(Int64, Int64)'. You might need to add explicit type casts"
+        ],
+    );
+    check_error(
+        "SELECT x FROM 'one.csv' WHERE x = 'abc'",
+        expect![[r#"
         Usage: x is a whole number, and 'abc' is not
-          --> sql:1:35"#]]);
-    check_error("SELECT x FROM 'one.csv' WHERE x IN (1, 'abc')", expect![[r#"
+          --> sql:1:35"#]],
+    );
+    check_error(
+        "SELECT x FROM 'one.csv' WHERE x IN (1, 'abc')",
+        expect![[r#"
         Usage: x is a whole number, and 'abc' is not
-          --> sql:1:40"#]]);
-    check_error("SELECT x FROM 'one.csv' WHERE x BETWEEN 'abc' AND 'b'", expect![[r#"
+          --> sql:1:40"#]],
+    );
+    check_error(
+        "SELECT x FROM 'one.csv' WHERE x BETWEEN 'abc' AND 'b'",
+        expect![[r#"
         Usage: x is a whole number, and 'abc' is not
-          --> sql:1:41"#]]);
-    check_error("SELECT round(note) FROM 'sales.csv'", expect!["Usage: Internal error: Function 'round' failed to match any signature, errors: Error during planning: Function 'round' expects 2 arguments but received 1,Error during planning: Function 'round' requires Decimal, but received String (DataType: Utf8).,Error during planning: Function 'round' expects 2 arguments but received 1,Error during planning: Function 'round' requires Integer, but received String (DataType: Utf8).,Error during planning: Function 'round' expects 2 arguments but received 1,Error during planning: Function 'round' requires Float32, but received String (DataType: Utf8).,Error during planning: Function 'round' expects 2 arguments but received 1,Error during planning: Function 'round' requires Float64, but received String (DataType: Utf8)"]);
+          --> sql:1:41"#]],
+    );
+    check_error(
+        "SELECT round(note) FROM 'sales.csv'",
+        expect![[r#"
+        Usage: round does not take arguments of this type: it was given string
+          hint: convert the argument, for example CAST(x AS DOUBLE)"#]],
+    );
 }
 
 #[test]

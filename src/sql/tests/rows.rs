@@ -213,30 +213,48 @@ fn tables_need_no_rows() {
 
 #[test]
 fn columns_selected_twice_get_a_number() {
-    check("SELECT x, x, cast(x AS double), x + 1 AS y FROM 'one.csv'", expect![[r#"
+    check(
+        "SELECT x, x, cast(x AS double), x + 1 AS y FROM 'one.csv'",
+        expect![[r#"
         x, x_1, x_2, y
-        1, 1, 1.0, 2"#]]);
-    check("SELECT sum(x), sum(x), count(*), count(1) FROM 'one.csv'", expect![[r#"
+        1, 1, 1.0, 2"#]],
+    );
+    check(
+        "SELECT sum(x), sum(x), count(*), count(1) FROM 'one.csv'",
+        expect![[r#"
         sum(one.csv.x), sum(x)_1, count(*), count(Int64(1))
-        1, 1, 1, 1"#]]);
-    check("SELECT a.x, a.x FROM 'one.csv' a ORDER BY a.x", expect![[r#"
+        1, 1, 1, 1"#]],
+    );
+    check(
+        "SELECT a.x, a.x FROM 'one.csv' a ORDER BY a.x",
+        expect![[r#"
         x, x_1
-        1, 1"#]]);
-    check("SELECT x, x + 1 AS x FROM 'one.csv'", expect![[r#"
+        1, 1"#]],
+    );
+    check(
+        "SELECT x, x + 1 AS x FROM 'one.csv'",
+        expect![[r#"
         x_1, x
-        1, 2"#]]);
+        1, 2"#]],
+    );
 }
 
 #[test]
 fn other_spellings_are_understood() {
-    check("FROM 'one.csv'", expect![[r#"
+    check(
+        "FROM 'one.csv'",
+        expect![[r#"
         x
-        1"#]]);
-    check_sorted("SELECT id, sum(qty) FROM 'sales.csv' WHERE id <> 'c' GROUP BY id WITH ROLLUP", expect![[r#"
+        1"#]],
+    );
+    check_sorted(
+        "SELECT id, sum(qty) FROM 'sales.csv' WHERE id <> 'c' GROUP BY id WITH ROLLUP",
+        expect![[r#"
         id, sum(qty)
         _, 6
         a, 3
-        b, 3"#]]);
+        b, 3"#]],
+    );
 }
 
 #[test]
