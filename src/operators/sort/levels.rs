@@ -133,8 +133,8 @@ impl SortState {
     ) -> Result<(PageBank, crate::memory::Reservation)> {
         let page_bytes = of.owner.page_bytes();
         let per_run = RowMerge::bytes_per_run(&of.shape.layout, page_bytes);
-        // Two thirds of the share, because whoever takes the rows collects them too: into row groups, or a table.
-        let affordable = self.output_share() as usize / 3 * 2 / (page_bytes + per_run);
+        // Half of the share, because whoever takes the rows collects them too: into row groups, or a table.
+        let affordable = self.output_share() as usize / 2 / (page_bytes + per_run);
         let wanted = self.pages_to_merge(of, n_runs, n_workers);
         let mut memory = self.cx.memory.reserve(self.name);
         let mut n_pages = wanted.min(affordable).max(2 + PAGES_BESIDE);
