@@ -162,7 +162,7 @@ fn wrong_types_are_said_in_our_words() {
     check_error(
         "SELECT round(note) FROM 'sales.csv'",
         expect![[r#"
-        Usage: round does not take arguments of this type: it was given string
+        Usage: round does not take arguments of this type
           hint: convert the argument, for example CAST(x AS DOUBLE)"#]],
     );
 }
