@@ -200,7 +200,7 @@ fn plan(message: &str) -> Error {
         let name = quoted.next().unwrap_or_default();
         return Error::usage(format!("{name} is selected twice")).with_hint("give one of them another name with AS");
     }
-    Error::usage(first_line(message).to_string())
+    unexpected(message)
 }
 
 /// Splits `... at Line: 1, Column: 8` off a parser's message.
