@@ -45,7 +45,7 @@ fn kills_at_random_moments_leave_nothing_behind() {
     fs::create_dir(dir.path().join("spill")).expect("a folder");
     fs::create_dir(dir.path().join("out")).expect("a folder");
     write_input(&dir.path().join("input.csv"));
-    let output = dir.path().join("out/sorted.parquet");
+    let output = dir.path().join("out/sorted.csv");
 
     let started = Instant::now();
     assert!(sort_command(dir.path(), &output).status().expect("it runs").success());
@@ -74,7 +74,7 @@ fn kills_at_random_moments_leave_nothing_behind() {
             Err(_) => assert!(!old_is_there && !status.success(), "kill {kill} at {share:.3}: the old output is gone"),
         }
         let names = names_in(&dir.path().join("out"));
-        assert!(names.iter().all(|name| name == "sorted.parquet"), "kill {kill} at {share:.3} left {names:?}");
+        assert!(names.iter().all(|name| name == "sorted.csv"), "kill {kill} at {share:.3} left {names:?}");
         if !output.exists() {
             fs::write(&output, &complete).expect("written");
         }
