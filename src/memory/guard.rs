@@ -29,9 +29,9 @@ impl ResidentGuard {
         let (stop, stopped) = channel();
         let known_bytes = live_bytes().saturating_sub(memory.reserved_outside_pages());
         let run = move || {
-            let mut n_over = 0;
+            let (mut n_over, mut overhead) = (0, Overhead::default());
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(SAMPLE_EVERY) {
-                sample(&memory, known_bytes);
+                sample(&memory, known_bytes, &mut overhead);
                 note_overrun(&memory, resident_bytes_now().unwrap_or(0), &mut n_over);
             }
         };
@@ -49,18 +49,41 @@ impl Drop for ResidentGuard {
     }
 }
 
-fn sample(memory: &Memory, known_bytes: u64) {
+/// What is resident beyond what is charged: the program, and memory that the allocator has not given back yet.
+#[derive(Default)]
+struct Overhead {
+    /// The most of late.
+    worst_bytes: u64,
+}
+
+impl Overhead {
+    /// Takes a look into account. The worst is forgotten slowly, because what was needed once is needed again: half of
+    /// the difference in about a second and a half.
+    fn see(&mut self, bytes: u64) -> u64 {
+        let faded = self.worst_bytes.saturating_sub(bytes) / 200 * 199;
+        self.worst_bytes = bytes + faded;
+        self.worst_bytes
+    }
+}
+
+/// Sets the limit so that what is charged and what comes on top stay within the budget, and gives memory back near it.
+fn sample(memory: &Memory, known_bytes: u64, overhead: &mut Overhead) {
     charge_shadow(memory, known_bytes);
     let budget = memory.budget().bytes();
-    let safety = memory.budget().safety_bytes();
-    let Some(resident) = resident_bytes_now() else { return };
-    if resident + safety / 2 <= budget {
-        let raised = memory.limit_bytes() + safety / 8;
-        memory.set_limit(raised);
+    let margin = memory.budget().safety_bytes() / 2;
+    let Some(mut resident) = resident_bytes_now() else { return };
+    let charged = memory.charged_bytes();
+    if budget.saturating_sub(margin + resident.saturating_sub(charged)) < memory.governed_bytes() {
+        // Too much beside what is charged: cheaper to give back than to spill for.
+        release_freed_memory();
+        resident = resident_bytes_now().unwrap_or(resident);
+    }
+    let overhead_bytes = overhead.see(resident.saturating_sub(charged));
+    memory.set_limit(budget.saturating_sub(margin + overhead_bytes));
+    if resident + margin <= budget {
         return;
     }
-    release_freed_memory();
-    let excess = || Some((resident_bytes_now()? + safety / 2).saturating_sub(budget));
+    let excess = || Some((resident_bytes_now()? + margin).saturating_sub(budget));
     if excess().is_some_and(|excess| excess > 0) {
         release_program_pages();
     }

@@ -122,7 +122,8 @@ impl Merger {
         hash_rows(&plan.layout, rows, &mut self.hashes);
         let mut done = 0;
         while done < rows.len() {
-            if table.held_bytes() > self.share_bytes && table.n_rows() > 0 {
+            let states = library.as_ref().map_or(0, LibraryStates::bytes);
+            if table.held_bytes() + states > self.share_bytes && table.n_rows() > 0 {
                 return Ok(Some((shared.refusal(), done)));
             }
             let piece = rows.slice(done, PIECE_ROWS.min(rows.len() - done));

@@ -129,6 +129,9 @@ impl Report for Aggregate {
     }
 }
 
+/// What a reader of one column holds: a page of the usual size of a file, packed and unpacked.
+const READER_BYTES: u64 = 2 << 20;
+
 /// As many partitions as write pages fit into a quarter of the governed memory, between 8 and 256.
 fn partition_bits(cx: &QueryContext) -> u32 {
     let sizes = cx.memory.sizes();
@@ -138,9 +141,11 @@ fn partition_bits(cx: &QueryContext) -> u32 {
 
 impl Shared {
     /// Bytes that all workers together may hold in pages and hash entries: the rest is for batches, readers and writers.
+    /// A reader may need a page of each column, packed and unpacked, for each worker.
     fn share(&self) -> u64 {
         let free = self.cx.memory.limit_bytes().saturating_sub(self.cx.memory.reserved_outside_pages());
-        free / 4 * 3
+        let n_readers = self.cx.memory.sizes().threads * self.plan.spec.input.fields().len();
+        free - (n_readers as u64 * READER_BYTES).clamp(free / 4, free / 2)
     }
 
     /// What one worker may hold while it groups its input.

@@ -359,7 +359,8 @@ impl LocalAggregate {
 
     /// Gives memory back when this worker holds more than its share.
     fn keep_share(&mut self) -> Result<()> {
-        if self.table.held_bytes() > self.share_bytes { self.make_room() } else { Ok(()) }
+        let states = self.library.as_ref().map_or(0, LibraryStates::bytes);
+        if self.table.held_bytes() + states > self.share_bytes { self.make_room() } else { Ok(()) }
     }
 
     /// Hands all pages to the pool and starts anew.
