@@ -17,8 +17,8 @@ use rayon::ThreadPool;
 
 use super::monitor::Stopwatch;
 use super::{
-    Batch, Flow, LocalSink, LocalSource, LocalTransform, Monitor, NodeIdx, Pipeline, Query, QueryContext, RunMetrics,
-    Sink, Source, Step, TaskContext, Transform,
+    Batch, Flow, LocalSink, LocalSource, LocalTransform, Monitor, NodeIdx, Pipeline, Query, QueryContext, RunError,
+    RunMetrics, Sink, Source, Step, TaskContext, Transform,
 };
 use crate::error::{Error, Result};
 use crate::memory::Reservation;
@@ -32,7 +32,20 @@ const BATCHES_PER_WORKER: u64 = 12;
 /// The first error of any operator; [`crate::ErrorKind::Cancelled`] when `cx.cancel` was pulled. The query cannot be run
 /// again, the session can go on.
 pub fn run(query: &Query, cx: &QueryContext, pool: &ThreadPool, monitor: &Monitor) -> Result<RunMetrics> {
+    let (metrics, done) = measure(query, cx, pool, monitor);
+    done.map(|()| metrics)
+}
+
+/// The same as [`run`], with what a query took that failed.
+pub fn measure(query: &Query, cx: &QueryContext, pool: &ThreadPool, monitor: &Monitor) -> (RunMetrics, Result<()>) {
     let process = super::metrics::ProcessClock::start();
+    let done = run_pipelines(query, cx, pool, monitor);
+    let mut metrics = RunMetrics::collect(monitor, cx, &process);
+    metrics.error = done.as_ref().err().map(RunError::from);
+    (metrics, done)
+}
+
+fn run_pipelines(query: &Query, cx: &QueryContext, pool: &ThreadPool, monitor: &Monitor) -> Result<()> {
     for (idx, pipeline) in query.pipelines.iter().enumerate() {
         monitor.enter_pipeline(idx);
         let is_last = idx + 1 == query.pipelines.len();
@@ -42,7 +55,7 @@ pub fn run(query: &Query, cx: &QueryContext, pool: &ThreadPool, monitor: &Monito
             return Err(error);
         }
     }
-    Ok(RunMetrics::collect(monitor, cx, &process))
+    Ok(())
 }
 
 struct PipelineRun<'a> {
