@@ -50,13 +50,14 @@ struct Inner {
     message: String,
     hint: Option<String>,
     location: Option<String>,
+    morsel: Option<u64>,
 }
 
 impl Error {
     /// An error of `kind`. Prefer the constructors named after the kinds.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let message = message.into();
-        Error { inner: Box::new(Inner { kind, message, hint: None, location: None }) }
+        Error { inner: Box::new(Inner { kind, message, hint: None, location: None, morsel: None }) }
     }
 
     /// The query failed while running.
@@ -114,6 +115,26 @@ impl Error {
     pub fn with_location(mut self, location: impl Into<String>) -> Self {
         self.inner.location.get_or_insert(location.into());
         self
+    }
+
+    /// Says in which morsel of the input it happened, unless that is known: a LIMIT that is reached before that morsel
+    /// does not want to hear of it. The query's end is nowhere in the input.
+    pub(crate) fn in_morsel(mut self, morsel: u64) -> Self {
+        if self.inner.kind != ErrorKind::Cancelled {
+            self.inner.morsel.get_or_insert(morsel);
+        }
+        self
+    }
+
+    /// The same error when the morsels of its input are numbered from `first` on.
+    pub(crate) fn renumbered_from(mut self, first: u64) -> Self {
+        self.inner.morsel = self.inner.morsel.map(|morsel| morsel + first);
+        self
+    }
+
+    /// The morsel it happened in, where that is known.
+    pub(crate) fn morsel(&self) -> Option<u64> {
+        self.inner.morsel
     }
 
     /// The kind.

@@ -181,12 +181,17 @@ impl QueryRun<'_> {
     /// The first error of any operator. The output and the reject file are then what they were before, and the session
     /// can go on.
     pub fn execute(self) -> Result<RunMetrics> {
+        let (metrics, done) = self.execute_measured();
+        done.map(|()| metrics)
+    }
+
+    /// The same as [`QueryRun::execute`], with what a query took that failed.
+    pub fn execute_measured(self) -> (RunMetrics, Result<()>) {
         // What planning used and running does not.
         release_freed_memory();
         release_program_pages();
-        let metrics = exec::run(&self.query, &self.cx, &self.session.threads, &self.monitor)?;
-        self.rejects.map_or(Ok(()), |rejects| rejects.publish())?;
-        Ok(metrics)
+        let (metrics, done) = exec::measure(&self.query, &self.cx, &self.session.threads, &self.monitor);
+        (metrics, done.and_then(|()| self.rejects.map_or(Ok(()), |rejects| rejects.publish())))
     }
 }
 

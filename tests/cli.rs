@@ -247,6 +247,18 @@ fn metrics_are_written_beside_the_result() {
 }
 
 #[test]
+fn metrics_of_a_failed_query_say_why() {
+    let folder = inputs();
+    let args = ["sql", "SELECT sum(b) FROM 'dirty.csv'", "--metrics", "m.json"];
+    assert_eq!(brimful(folder.path()).args(args).output().unwrap().status.code(), Some(3));
+    let text = fs::read_to_string(folder.path().join("m.json")).unwrap();
+    let metrics: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(metrics["error"]["exit_code"], 3);
+    assert!(metrics["error"]["message"].as_str().unwrap().contains("line 3"), "{metrics}");
+    assert_eq!(metrics["operators"][0]["name"], "Scan");
+}
+
+#[test]
 fn help_teaches_with_examples() {
     let folder = inputs();
     for args in [&["--help"][..], &["sql", "--help"]] {

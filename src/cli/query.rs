@@ -22,11 +22,12 @@ pub(super) fn run(args: &SqlArgs, cancel: &CancelToken) -> Result<()> {
     let run = query.into_run(&output, cancel.clone())?;
     let progress = shows_progress(args.progress, &output)
         .then(|| Progress::show(run.monitor().clone(), session.memory().clone(), std::io::stderr().is_terminal()));
-    let done = run.execute();
+    let (metrics, done) = run.execute_measured();
     drop(progress);
-    let metrics = done?;
+    let written = args.metrics.as_ref().map_or(Ok(()), |path| write_metrics(path, &metrics));
+    done?;
     messages::report_bad_rows(&metrics);
-    args.metrics.as_ref().map_or(Ok(()), |path| write_metrics(path, &metrics))
+    written
 }
 
 /// The query on the command line, in the file of -f, or on stdin.

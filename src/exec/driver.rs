@@ -2,7 +2,8 @@
 //!
 //! Memory: batches in flight, reserved per worker when a pipeline starts; if that is refused, fewer workers run.
 //! The first error wins: it cancels the other workers, everything they hold is dropped, and it is what the caller gets. A
-//! panic in an operator is such an error too, so the session outlives it.
+//! panic in an operator is such an error too, so the session outlives it. The exception is an error with a place in the
+//! input: the steps after it are asked first, because a LIMIT may be reached before that place.
 //!
 //! The surprising part: every worker runs on its own thread of the pool (a broadcast and not a set of tasks), because a
 //! worker that waits for another in a [`super::ReorderWindow`] must not lie on top of it on the same stack.
@@ -16,8 +17,8 @@ use rayon::ThreadPool;
 
 use super::monitor::Stopwatch;
 use super::{
-    Batch, Flow, LocalSink, LocalSource, LocalTransform, Monitor, NodeIdx, Pipeline, Query, QueryContext, RunMetrics,
-    Sink, Source, Step, TaskContext, Transform,
+    Batch, Flow, LocalSink, LocalSource, LocalTransform, Monitor, NodeIdx, Pipeline, Query, QueryContext, RunError,
+    RunMetrics, Sink, Source, Step, TaskContext, Transform,
 };
 use crate::error::{Error, Result};
 use crate::memory::Reservation;
@@ -31,7 +32,20 @@ const BATCHES_PER_WORKER: u64 = 12;
 /// The first error of any operator; [`crate::ErrorKind::Cancelled`] when `cx.cancel` was pulled. The query cannot be run
 /// again, the session can go on.
 pub fn run(query: &Query, cx: &QueryContext, pool: &ThreadPool, monitor: &Monitor) -> Result<RunMetrics> {
+    let (metrics, done) = measure(query, cx, pool, monitor);
+    done.map(|()| metrics)
+}
+
+/// The same as [`run`], with what a query took that failed.
+pub fn measure(query: &Query, cx: &QueryContext, pool: &ThreadPool, monitor: &Monitor) -> (RunMetrics, Result<()>) {
     let process = super::metrics::ProcessClock::start();
+    let done = run_pipelines(query, cx, pool, monitor);
+    let mut metrics = RunMetrics::collect(monitor, cx, &process);
+    metrics.error = done.as_ref().err().map(RunError::from);
+    (metrics, done)
+}
+
+fn run_pipelines(query: &Query, cx: &QueryContext, pool: &ThreadPool, monitor: &Monitor) -> Result<()> {
     for (idx, pipeline) in query.pipelines.iter().enumerate() {
         monitor.enter_pipeline(idx);
         let is_last = idx + 1 == query.pipelines.len();
@@ -41,7 +55,7 @@ pub fn run(query: &Query, cx: &QueryContext, pool: &ThreadPool, monitor: &Monito
             return Err(error);
         }
     }
-    Ok(RunMetrics::collect(monitor, cx, &process))
+    Ok(())
 }
 
 struct PipelineRun<'a> {
@@ -175,7 +189,14 @@ impl PipelineRun<'_> {
         let mut end_of_morsels = 0;
         loop {
             self.check()?;
-            let Some(mut batch) = worker.source.next()? else { break };
+            let mut batch = match worker.source.next() {
+                Ok(Some(batch)) => batch,
+                Ok(None) => break,
+                Err(error) => {
+                    settle(&mut worker.transforms, error.renumbered_from(worker.first_morsel))?;
+                    break;
+                }
+            };
             batch.sequence.morsel += worker.first_morsel;
             end_of_morsels = batch.sequence.morsel + 1;
             worker.watch.made(worker.source_node, &batch);
@@ -242,13 +263,28 @@ fn push_through(transforms: &mut [LocalStep], end: &mut End<'_>, watch: &mut Sto
     let caller = watch.switch(node);
     let flow = match transforms.split_first_mut() {
         None => end.sink.push(batch)?,
-        Some((step, after)) => step.role.push(batch, &mut |out| {
-            watch.made(node, &out);
-            push_through(after, end, watch, out)
-        })?,
+        Some((step, after)) => {
+            let (morsel, mut failed_later) = (batch.sequence.morsel, false);
+            let pushed = step.role.push(batch, &mut |out| {
+                watch.made(node, &out);
+                push_through(after, end, watch, out).inspect_err(|_| failed_later = true)
+            });
+            match pushed {
+                Err(error) if !failed_later => {
+                    settle(after, error.in_morsel(morsel))?;
+                    Flow::Done
+                }
+                pushed => pushed?,
+            }
+        }
     };
     watch.switch(caller);
     Ok(flow)
+}
+
+/// Asks the steps behind the one that failed whether its error matters.
+fn settle(after: &mut [LocalStep], error: Error) -> Result<()> {
+    after.iter_mut().try_fold(error, |error, step| step.role.settle(error)).map_or(Ok(()), Err)
 }
 
 /// Runs `call` of an operator; a panic in it becomes an error.

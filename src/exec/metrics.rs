@@ -1,4 +1,4 @@
-//! The figures of a finished query, for `--metrics` and EXPLAIN ANALYZE.
+//! The figures of a finished or failed query, for `--metrics` and EXPLAIN ANALYZE.
 //!
 //! Memory: one entry a plan node.
 
@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::monitor::MonitoredNode;
 use super::{Monitor, NodeIdx, OperatorReport, QueryContext};
+use crate::error::Error;
 use crate::memory::{ResidentSet, process_cpu_time};
 
 /// What a query took. Serializes to the JSON of `--metrics`.
@@ -42,8 +43,31 @@ pub struct RunMetrics {
     pub spilled_stored_bytes: u64,
     /// Page bytes that were read back.
     pub restored_bytes: u64,
+    /// Why the query failed, if it did; the figures are then those up to that moment.
+    pub error: Option<RunError>,
     /// One entry a plan node; the root is the last one.
     pub operators: Vec<OperatorMetrics>,
+}
+
+/// Why a query failed.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunError {
+    /// The exit code of the command.
+    pub exit_code: u8,
+    /// What and where.
+    pub message: String,
+    /// What to try.
+    pub hint: Option<String>,
+}
+
+impl From<&Error> for RunError {
+    fn from(error: &Error) -> Self {
+        RunError {
+            exit_code: error.kind().exit_code(),
+            message: error.message().to_string(),
+            hint: error.hint().map(str::to_string),
+        }
+    }
 }
 
 /// What one plan node took. Zero where something does not apply.
@@ -115,6 +139,7 @@ impl RunMetrics {
             spilled_raw_bytes: totals.spilled_raw_bytes,
             spilled_stored_bytes: totals.spilled_stored_bytes,
             restored_bytes: totals.restored_bytes,
+            error: None,
             operators: monitor.nodes().iter().map(OperatorMetrics::of).collect(),
         }
     }

@@ -16,8 +16,8 @@ mod roles;
 
 pub use batch::{Batch, Sequence};
 pub use context::{CancelToken, QueryContext, TaskContext};
-pub use driver::run;
-pub use metrics::{OperatorMetrics, RunMetrics, format_bytes, group_digits};
+pub use driver::{measure, run};
+pub use metrics::{OperatorMetrics, RunError, RunMetrics, format_bytes, group_digits};
 pub use monitor::{Monitor, MonitoredNode, NodeFigures};
 pub use pipeline::{Node, NodeIdx, OperatorReport, Pipeline, Query, Report, Step};
 pub use progress::Progress;

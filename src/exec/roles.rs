@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::{Batch, TaskContext};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Whether the receiver wants more batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +54,12 @@ pub trait LocalTransform: Send {
     /// Emits what was held back; called once, after the last `push`.
     fn flush(&mut self, _emit: &mut Emit<'_>) -> Result<Flow> {
         Ok(Flow::More)
+    }
+
+    /// Takes an error of a step before this one, after which this worker pushes nothing more, and gives it back; `None`
+    /// when no row is wanted from its place on, so that it does not matter.
+    fn settle(&mut self, error: Error) -> Option<Error> {
+        Some(error)
     }
 }
 

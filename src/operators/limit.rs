@@ -8,13 +8,16 @@
 //! it leaves, so workers wait for each other's counts only, and the worker with the earliest morsel never waits. A worker
 //! stops as soon as the rows counted before its batch, complete or not, reach the limit: it can only get later morsels.
 //! Over an input without an order any rows do, and nobody waits.
+//!
+//! An error in the input has a place like a batch: its worker waits until that place is known, and the error does not
+//! matter when the limit is reached before it. So the answer does not depend on how far other workers have read ahead.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exec::{Batch, CancelToken, Emit, Flow, LocalTransform, TaskContext, Transform};
 
 /// How many full batches a worker may hold back. Few, since workers seldom are more than a morsel apart.
@@ -104,6 +107,10 @@ impl LocalTransform for AnyRows {
         let flow = if kept.n_rows() > 0 { emit(kept)? } else { Flow::More };
         Ok(if start + n_rows >= self.window.end { Flow::Done } else { flow })
     }
+
+    fn settle(&mut self, error: Error) -> Option<Error> {
+        (self.seen.load(Ordering::Relaxed) < self.window.end).then_some(error)
+    }
 }
 
 /// Rows counted so far, by morsel. Shared by all workers.
@@ -184,6 +191,14 @@ impl Tally {
         (before_in_morsel, rows + before_in_morsel)
     }
 
+    /// Waits for a change, but not for long.
+    fn wait<'a>(&self, counts: MutexGuard<'a, Counts>) -> MutexGuard<'a, Counts> {
+        match self.changed.wait_timeout(counts, WAIT) {
+            Ok((counts, _)) => counts,
+            Err(poisoned) => poisoned.into_inner().0,
+        }
+    }
+
     fn abandon(&self, morsel: u64) {
         let mut counts = self.lock();
         counts.abandoned_from = counts.abandoned_from.min(morsel);
@@ -234,9 +249,37 @@ impl LocalTransform for FirstRows {
     fn flush(&mut self, emit: &mut Emit<'_>) -> Result<Flow> {
         self.drain(true, emit)
     }
+
+    fn settle(&mut self, error: Error) -> Option<Error> {
+        let Some(morsel) = error.morsel() else { return Some(error) };
+        match self.is_reached_before_the_rest_of(morsel) {
+            Ok(true) => {
+                self.unfinished = None;
+                None
+            }
+            Ok(false) => Some(error),
+            Err(cancelled) => Some(cancelled),
+        }
+    }
 }
 
 impl FirstRows {
+    /// Whether nothing is wanted of `morsel` beyond what of it was counted. Waits until that is known.
+    fn is_reached_before_the_rest_of(&self, morsel: u64) -> Result<bool> {
+        let mut counts = self.tally.lock();
+        loop {
+            let in_morsel = counts.morsels.get(&morsel).map_or(0, |count| count.n_rows);
+            match counts.start_of(morsel) {
+                Start::Exactly(start) => return Ok(start + in_morsel >= self.window.end),
+                Start::AtLeast(start) if start + in_morsel >= self.window.end => return Ok(true),
+                Start::AtLeast(_) if counts.abandoned_from < morsel => return Ok(true),
+                Start::AtLeast(_) => {}
+            }
+            self.cancel.check()?;
+            counts = self.tally.wait(counts);
+        }
+    }
+
     /// Emits held batches, first those whose place is known; waits for the others when told to or when there are many.
     fn drain(&mut self, to_the_end: bool, emit: &mut Emit<'_>) -> Result<Flow> {
         while let Some(front) = self.held.front() {
@@ -285,10 +328,7 @@ impl FirstRows {
                 return Ok(None);
             }
             self.cancel.check()?;
-            counts = match self.tally.changed.wait_timeout(counts, WAIT) {
-                Ok((counts, _)) => counts,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
+            counts = self.tally.wait(counts);
         }
     }
 }

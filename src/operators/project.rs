@@ -1,14 +1,15 @@
 //! Computes new columns, picks and reorders old ones.
 //!
 //! Memory: the computed columns of the batch in hand. Picked columns are passed on as they are, dictionaries included.
+//! When the values of a batch are too large together, it goes on in halves.
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 
 use super::expression::{Expression, assemble};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::exec::{Batch, Emit, Flow, LocalTransform, TaskContext, Transform};
 
 /// One output column of a [`Project`].
@@ -47,12 +48,33 @@ impl Transform for Project {
 
 impl LocalTransform for LocalProject {
     fn push(&mut self, batch: Batch, emit: &mut Emit<'_>) -> Result<Flow> {
+        let n_rows = batch.n_rows();
+        match self.compute(&batch) {
+            Ok(data) => emit(batch.with_data(data)),
+            Err(error) if error.kind() == ErrorKind::Budget && n_rows > 1 => {
+                let mut first = batch.with_data(batch.data.slice(0, n_rows / 2));
+                first.last_of_morsel = false;
+                match self.push(first, emit)? {
+                    Flow::More => {
+                        let rest = batch.data.slice(n_rows / 2, n_rows - n_rows / 2);
+                        self.push(batch.with_data(rest), emit)
+                    }
+                    Flow::Done => Ok(Flow::Done),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl LocalProject {
+    fn compute(&self, batch: &Batch) -> Result<RecordBatch> {
         let columns = self.columns.iter().map(|column| match column {
             Column::Input(idx) => Ok(batch.data.column(*idx).clone()),
             Column::Computed(expression) => expression.evaluate(&batch.data),
         });
         let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
-        emit(batch.with_data(assemble(&self.schema, columns, batch.n_rows())?))
+        assemble(&self.schema, columns, batch.n_rows())
     }
 }
 

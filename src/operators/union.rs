@@ -8,7 +8,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exec::{Batch, Emit, Flow, LocalSink, LocalTransform, Sink, TaskContext, Transform};
 
 /// How many morsels earlier inputs had; shared by all inputs of one union.
@@ -74,6 +74,10 @@ impl LocalTransform for LocalUnionInput {
             self.counter.saw(batch.sequence.morsel);
         }
         emit(batch)
+    }
+
+    fn settle(&mut self, error: Error) -> Option<Error> {
+        Some(error.renumbered_from(self.first))
     }
 }
 

@@ -1,6 +1,8 @@
 //! The expression evaluator: a planner's expression over the columns of a batch.
 //!
-//! Memory: intermediate columns of the batch in hand; nothing in between.
+//! Memory: intermediate columns of the batch in hand; nothing in between. A function or a constant that would make far
+//! more than it is given is evaluated over fewer rows at once; if the values are too large together, that is an error of
+//! kind budget, upon which the caller may come back with fewer rows.
 //! A column may arrive as a dictionary of its declared type. An expression over that column alone is evaluated once per
 //! distinct value and not once per row; otherwise the column is cast to its declared type first.
 
@@ -9,7 +11,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array};
 use arrow::compute::{cast, concat, take};
 use arrow::datatypes::{Schema, SchemaRef};
-use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion_common::{DFSchema, DataFusionError, ScalarValue};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
@@ -19,8 +21,12 @@ use datafusion_physical_expr::utils::collect_columns;
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 
 use super::failure::query_failure;
-use crate::error::Result;
+use super::huge::Room;
+use crate::error::{ErrorKind, Result};
 use crate::operators::expression::Expression;
+
+/// Bytes from which on a constant is not repeated for every row without a look at what that makes.
+const LARGE_CONSTANT: u64 = 512;
 
 /// A compiled expression and the input columns it reads.
 #[derive(Debug)]
@@ -31,6 +37,9 @@ pub(super) struct Evaluator {
     schema: SchemaRef,
     /// Whether equal values give equal results.
     deterministic: bool,
+    /// How much memory there is; not known in tests.
+    room: Option<Room>,
+    largest_constant: u64,
 }
 
 impl Evaluator {
@@ -43,7 +52,10 @@ impl Evaluator {
         columns.dedup();
         let renumbered = renumber(compiled, &columns).map_err(query_failure)?;
         let fields: Vec<_> = columns.iter().map(|&idx| schema.inner().fields()[idx].clone()).collect();
+        let room = props.config_options.as_ref().and_then(|options| options.extensions.get::<Room>()).cloned();
         Ok(Evaluator {
+            room,
+            largest_constant: largest_constant(&renumbered).map_err(query_failure)?,
             expr: renumbered,
             columns,
             schema: Arc::new(Schema::new(fields)),
@@ -70,12 +82,32 @@ impl Evaluator {
                 false => Ok(cast(column, field.data_type())?),
             }
         });
-        self.evaluate_declared(declared.collect::<Result<_>>()?, n_rows)
+        self.evaluate_parts(declared.collect::<Result<_>>()?, n_rows)
+    }
+
+    /// Evaluates over ever fewer rows where the values of all rows would be too large together.
+    fn evaluate_parts(&self, columns: Vec<ArrayRef>, n_rows: usize) -> Result<ArrayRef> {
+        let too_large = match self.evaluate_declared(columns.clone(), n_rows) {
+            Err(error) if error.kind() == ErrorKind::Budget && n_rows > 1 => error,
+            done => return done,
+        };
+        let part = |from: usize, n: usize| {
+            self.evaluate_parts(columns.iter().map(|column| column.slice(from, n)).collect(), n)
+        };
+        let (first, rest) = (part(0, n_rows / 2)?, part(n_rows / 2, n_rows - n_rows / 2)?);
+        let bytes = first.get_array_memory_size() + rest.get_array_memory_size();
+        match self.room.as_ref().is_some_and(|room| room.check("", n_rows, bytes as u64).is_err()) {
+            true => Err(too_large),
+            false => Ok(concat(&[&first, &rest])?),
+        }
     }
 
     fn evaluate_declared(&self, columns: Vec<ArrayRef>, n_rows: usize) -> Result<ArrayRef> {
         let options = RecordBatchOptions::new().with_row_count(Some(n_rows));
         let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
+        if let Some(room) = self.room.as_ref().filter(|_| self.largest_constant > LARGE_CONSTANT) {
+            room.check("a constant", n_rows, self.largest_constant * n_rows as u64)?;
+        }
         let values = self.expr.evaluate(&batch).and_then(|values| values.into_array(n_rows));
         values.map_err(query_failure)
     }
@@ -108,6 +140,16 @@ impl Expression for Evaluator {
         let columns: Vec<ArrayRef> = self.columns.iter().map(|&idx| batch.column(idx).clone()).collect();
         self.evaluate_columns(&columns, batch.num_rows())
     }
+}
+
+/// Bytes of the largest constant in `expr`.
+fn largest_constant(expr: &Arc<dyn PhysicalExpr>) -> Result<u64, DataFusionError> {
+    let mut largest = 0;
+    expr.apply(|part| {
+        largest = largest.max(part.downcast_ref::<Literal>().map_or(0, |literal| literal.value().size()));
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(largest as u64)
 }
 
 /// Makes integer arithmetic that overflows an error: the library's kernels wrap around unless they are told otherwise.

@@ -130,7 +130,7 @@ fn share(steps: &[Step<dyn Transform>]) -> Vec<Step<dyn Transform>> {
 impl<'a> Lowering<'a> {
     fn new(plan: &LogicalPlan, cx: &'a QueryContext) -> Self {
         let mut props = ExecutionProps::new();
-        props.config_options = Some(super::options());
+        props.config_options = Some(super::options::running_options(&cx.memory));
         Lowering { cx, namer: Namer::of(plan), props, nodes: vec![], pipelines: vec![] }
     }
 

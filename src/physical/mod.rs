@@ -9,6 +9,7 @@ pub(crate) mod constants;
 mod expression;
 mod failure;
 mod grouping_sets;
+mod huge;
 mod library;
 mod lower;
 mod options;
@@ -18,6 +19,7 @@ pub mod statistics;
 mod table;
 pub(crate) mod text;
 
+pub use huge::bounded;
 pub use lower::lower;
 pub use options::options;
 pub use table::FileTable;

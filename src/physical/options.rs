@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use datafusion_common::config::ConfigOptions;
 
+use super::huge::Room;
+use crate::memory::Memory;
+
 /// Scalar subqueries become joins, since joins can spill; string columns are not views, since a view keeps the whole
 /// buffer alive that it points into.
 pub fn options() -> Arc<ConfigOptions> {
@@ -12,5 +15,12 @@ pub fn options() -> Arc<ConfigOptions> {
     options.sql_parser.map_string_types_to_utf8view = false;
     options.sql_parser.enable_ident_normalization = true;
     options.sql_parser.collect_spans = true;
+    Arc::new(options)
+}
+
+/// The same for functions while they run: they may ask how much memory there is.
+pub(super) fn running_options(memory: &Memory) -> Arc<ConfigOptions> {
+    let mut options = ConfigOptions::clone(&options());
+    options.extensions.insert(Room(memory.clone()));
     Arc::new(options)
 }

@@ -12,6 +12,9 @@ use super::pointer::{RowPtr, RowRef, Rows};
 /// A handful of rows costs less to compare than to look at three times.
 const COMPARE_UP_TO: usize = 16;
 
+/// Rows that are condensed again at once: few enough for the stack, however deep it goes.
+const CONDENSE_ROWS: usize = 64;
+
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
     pub(super) condensed: u64,
@@ -150,16 +153,21 @@ unsafe fn sort_equals(key: KeyField, entries: &mut [Entry]) {
         return;
     };
     let condensed = entries[0].condensed;
-    let rows: Vec<RowPtr> = entries.iter().map(|entry| entry.row).collect();
-    let mut at = 0;
-    let refill = |condensed, row| {
-        entries[at] = Entry { condensed, row };
-        at += 1;
-    };
-    // SAFETY: the caller's promise. The bits that differ here are not those that differed before, so this ends.
-    unsafe {
-        Condenser::new(&spread).condense(key, &rows, refill);
-        sort_entries(key, entries);
+    let condenser = Condenser::new(&spread);
+    let mut rows = [entries[0].row; CONDENSE_ROWS];
+    for piece in entries.chunks_mut(CONDENSE_ROWS) {
+        let rows = &mut rows[..piece.len()];
+        rows.iter_mut().zip(&*piece).for_each(|(row, entry)| *row = entry.row);
+        let mut refilled = piece.iter_mut();
+        let refill = |condensed, _row| {
+            if let Some(entry) = refilled.next() {
+                entry.condensed = condensed;
+            }
+        };
+        // SAFETY: the caller's promise.
+        unsafe { condenser.condense(key, rows, refill) };
     }
+    // SAFETY: the caller's promise. The bits that differ here are not those that differed before, so this ends.
+    unsafe { sort_entries(key, entries) };
     entries.iter_mut().for_each(|entry| entry.condensed = condensed);
 }

@@ -12,6 +12,8 @@ use datafusion_functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion_functions_nested::planner::{FieldAccessPlanner, NestedFunctionPlanner};
 use datafusion_functions_window::planner::WindowFunctionPlanner;
 
+use crate::physical::bounded;
+
 /// Functions by lower-case name, and the rules that turn syntax (`EXTRACT`, `[1, 2]`, `a.b`) into calls.
 pub(super) struct Functions {
     pub(super) scalar: HashMap<String, Arc<ScalarUDF>>,
@@ -37,7 +39,7 @@ pub(super) fn functions() -> &'static Functions {
 
 fn collect() -> Functions {
     let scalar = datafusion_functions::all_default_functions().into_iter();
-    let scalar = scalar.chain(datafusion_functions_nested::all_default_nested_functions());
+    let scalar = scalar.chain(datafusion_functions_nested::all_default_nested_functions()).map(bounded);
     let higher_order = datafusion_functions_nested::all_default_higher_order_functions().into_iter();
     let aggregate = datafusion_functions_aggregate::all_default_aggregate_functions().into_iter();
     let window = datafusion_functions_window::all_default_window_functions().into_iter();

@@ -2,7 +2,8 @@
 //!
 //! A worker that has taken block `n` waits for the worker of block `n - 1`, which publishes as soon as it has looked for
 //! quotes and before it parses anything; so the wait is short, and as blocks are taken in order there is no deadlock. A
-//! worker that fails lets the others go: they end quietly, and its error is the one the user sees.
+//! worker that fails lets those of later blocks go: they end quietly, and its error is the one the user sees. Earlier
+//! blocks are read all the same, because their rows may be all that a LIMIT wants.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -28,7 +29,8 @@ struct Progress {
     /// The block whose start `seam` describes.
     next_block: u64,
     seam: Seam,
-    failed: bool,
+    /// The first block whose end will never be known.
+    failed: u64,
 }
 
 /// The duty to publish the end of a block.
@@ -41,7 +43,7 @@ pub(super) struct Turn<'a> {
 impl Chain {
     /// A file whose first block starts at `seam`.
     pub(super) fn new(seam: Seam) -> Self {
-        let progress = Progress { next_block: 0, seam, failed: false };
+        let progress = Progress { next_block: 0, seam, failed: u64::MAX };
         Chain { progress: Mutex::new(progress), changed: Condvar::new() }
     }
 
@@ -56,13 +58,13 @@ impl Chain {
 }
 
 impl Turn<'_> {
-    /// The start of this block; `None` when another worker failed.
+    /// The start of this block; `None` when the worker of an earlier one failed.
     pub(super) fn wait(&self) -> Option<Seam> {
         let mut progress = self.chain.lock();
-        while progress.next_block != self.block && !progress.failed {
+        while progress.next_block != self.block && progress.failed >= self.block {
             progress = self.chain.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
         }
-        (!progress.failed).then_some(progress.seam)
+        (progress.next_block == self.block).then_some(progress.seam)
     }
 
     /// Tells the next block where it starts.
@@ -78,7 +80,9 @@ impl Turn<'_> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         if !self.is_done {
-            self.chain.lock().failed = true;
+            let mut progress = self.chain.lock();
+            progress.failed = progress.failed.min(self.block);
+            drop(progress);
             self.chain.changed.notify_all();
         }
     }
@@ -114,5 +118,14 @@ mod tests {
             drop(chain.take_turn(0));
             assert_eq!(handle.join().unwrap(), None);
         });
+    }
+
+    #[test]
+    fn blocks_before_a_failed_one_go_on() {
+        let chain = Chain::new(START);
+        let (first, second) = (chain.take_turn(0), chain.take_turn(1));
+        drop(chain.take_turn(2));
+        first.publish(START);
+        assert_eq!(second.wait(), Some(START));
     }
 }

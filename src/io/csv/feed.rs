@@ -48,6 +48,8 @@ pub(super) struct Block {
     /// Newlines in the file before `begin`, when they are counted.
     pub(super) n_lines: u64,
     pub(super) has_quotes: bool,
+    /// What is wrong with the text behind `end`; the rows before it count all the same.
+    pub(super) failure: Option<Error>,
 }
 
 /// Room for one block, and for vector loads behind it.
@@ -153,11 +155,12 @@ impl Feed {
                 Ok(Claimed::End) => return Ok(None),
                 Err(error) => {
                     (cursor.next_file, cursor.current) = (self.table.paths.len(), Current::None);
-                    return Err(error);
+                    return Err(error.in_morsel(cursor.next_morsel));
                 }
             }
         };
-        self.read_plain(claim, buffer)
+        let morsel = claim.morsel;
+        self.read_plain(claim, buffer).map_err(|error| error.in_morsel(morsel))
     }
 
     fn claim(&self, cursor: &mut Cursor, buffer: &mut BlockBuffer) -> Result<Claimed> {
@@ -261,12 +264,17 @@ impl Feed {
         turn.publish(Seam { state: span.state, at_record_start: ends_record, n_lines: start.n_lines + n_lines });
 
         let begin = if start.at_record_start { 0 } else { span.first.unwrap_or(len) };
-        let (mut end, mut quotes_behind) = (len, false);
+        let (mut end, mut quotes_behind, mut failure) = (len, false, None);
         if begin < len && !ends_record {
             let last_row = span.last.unwrap_or(begin);
             let reach = Reach { file: &file, offset, last_row };
-            end = self.reach_record_end(reach, len, filled, span.state, buffer)?;
-            quotes_behind = memchr(self.table.dialect.quote, &buffer.bytes[len..end]).is_some();
+            match self.reach_record_end(reach, len, filled, span.state, buffer) {
+                Ok(record_end) => {
+                    end = record_end;
+                    quotes_behind = memchr(self.table.dialect.quote, &buffer.bytes[len..end]).is_some();
+                }
+                Err(error) => (end, failure) = (last_row, Some(error)),
+            }
         }
         let n_skipped = if self.counts_lines { memchr_iter(b'\n', &buffer.bytes[..begin]).count() as u64 } else { 0 };
         Ok(Some(Block {
@@ -277,6 +285,7 @@ impl Feed {
             offset,
             n_lines: start.n_lines + n_skipped,
             has_quotes: has_quotes || quotes_behind,
+            failure,
         }))
     }
 
@@ -445,11 +454,15 @@ impl StreamedFile {
             let last_row = last.unwrap_or(0);
             if (filled - last_row) as u64 > self.table.max_row_bytes {
                 let n_lines = count_lines(&self.layout.path, self.offset + last_row as u64, &self.memory)?;
-                return Err(too_long(&self.layout.path, n_lines + 1, self.table.max_row_bytes));
+                let error = too_long(&self.layout.path, n_lines + 1, self.table.max_row_bytes);
+                return self.end_before(last_row, error, morsel, buffer).map(Some);
             }
             let end = match last {
                 Some(end) if end == filled || !self.is_end => end,
-                _ if self.is_end => self.finish(&mut buffer.bytes, last_row, filled, state)?,
+                _ if self.is_end => match self.finish(&mut buffer.bytes, last_row, filled, state) {
+                    Ok(end) => end,
+                    Err(error) => return self.end_before(last_row, error, morsel, buffer).map(Some),
+                },
                 _ => {
                     want = 2 * filled;
                     continue;
@@ -468,6 +481,14 @@ impl StreamedFile {
         })
     }
 
+    /// Ends the file at `end`, because of what is wrong with the text behind it.
+    fn end_before(&mut self, end: usize, error: Error, morsel: u64, buffer: &BlockBuffer) -> Result<Block> {
+        self.is_end = true;
+        let has_quotes = memchr(self.table.dialect.quote, &buffer.bytes[..end]).is_some();
+        let block = self.cut(morsel, end, end, has_quotes, buffer)?;
+        Ok(Block { failure: Some(error), ..block })
+    }
+
     /// Ends a block at `end` and keeps the text behind it for the next one.
     fn cut(&mut self, morsel: u64, end: usize, filled: usize, has_quotes: bool, buffer: &BlockBuffer) -> Result<Block> {
         let rest = &buffer.bytes[end.min(filled)..filled];
@@ -481,6 +502,6 @@ impl StreamedFile {
         let (layout, offset, n_lines) = (self.layout.clone(), self.offset, self.n_lines);
         self.offset += end as u64;
         self.n_lines += memchr_iter(b'\n', &buffer.bytes[..end]).count() as u64;
-        Ok(Block { layout, morsel, begin: 0, end, offset, n_lines, has_quotes })
+        Ok(Block { layout, morsel, begin: 0, end, offset, n_lines, has_quotes, failure: None })
     }
 }

@@ -161,6 +161,7 @@ impl Source for CsvSource {
             columns,
             cancel: cx.cancel.clone(),
             is_finished: false,
+            failure: None,
             reservation,
             scan,
         }))
@@ -176,6 +177,8 @@ struct CsvReader {
     columns: Columns,
     cancel: CancelToken,
     is_finished: bool,
+    /// What comes after the batch that was handed out last.
+    failure: Option<Error>,
     reservation: Reservation,
 }
 
@@ -188,20 +191,30 @@ struct Progress {
     run: usize,
     row: usize,
     n_batches: u32,
+    /// What is wrong with the row behind the runs. The rows before it come first: they may be all that is wanted.
+    failure: Option<Error>,
 }
 
 impl LocalSource for CsvReader {
     fn next(&mut self) -> Result<Option<Batch>> {
         loop {
             self.cancel.check()?;
+            if let Some(error) = self.failure.take() {
+                return Err(error);
+            }
             if self.block.is_none() && !self.take_block()? {
                 self.finish();
                 return Ok(None);
             }
             let Some(progress) = &mut self.block else { return Ok(None) };
-            let is_last = self.columns.fill(&self.scan, progress, &mut self.tokens, &self.buffer.bytes)?;
-            let data = self.columns.finish(&self.scan.plan)?;
-            let sequence = Sequence { morsel: progress.block.morsel, batch: progress.n_batches };
+            let morsel = progress.block.morsel;
+            let filled = self.columns.fill(&self.scan, progress, &mut self.tokens, &self.buffer.bytes);
+            let is_last = filled.unwrap_or_else(|error| {
+                self.failure = Some(error.in_morsel(morsel));
+                false
+            });
+            let data = self.columns.finish(&self.scan.plan).map_err(|error| error.in_morsel(morsel))?;
+            let sequence = Sequence { morsel, batch: progress.n_batches };
             if is_last {
                 self.block = None;
             } else if data.num_rows() == 0 {
@@ -228,7 +241,7 @@ impl CsvReader {
             self.tokens = Tokens::new(block.layout.n_fields, self.scan.table.dialect);
         }
         self.tokens.runs.clear();
-        self.block = Some(Progress { at: block.begin, block, run: 0, row: 0, n_batches: 0 });
+        self.block = Some(Progress { at: block.begin, block, run: 0, row: 0, n_batches: 0, failure: None });
         Ok(true)
     }
 
@@ -248,8 +261,8 @@ struct Columns {
     misfits: Vec<Misfit>,
 }
 
-/// Refuses rows beyond the bound. Rows that reach into the next block were measured when they were read.
-fn check_lengths(scan: &CsvScan, block: &Block, tokens: &Tokens, data: &[u8]) -> Result<()> {
+/// The first row beyond the bound. Rows that reach into the next block were measured when they were read.
+fn first_too_long(scan: &CsvScan, block: &Block, tokens: &Tokens, data: &[u8]) -> Result<Option<(usize, Error)>> {
     let max = scan.table.max_row_bytes;
     let rows = tokens.runs.iter().flat_map(|run| {
         let rows = tokens.rows(data, *run);
@@ -257,11 +270,11 @@ fn check_lengths(scan: &CsvScan, block: &Block, tokens: &Tokens, data: &[u8]) ->
     });
     let ragged = tokens.ragged.iter().map(|row| (row.start, row.end));
     let Some((start, _)) = rows.chain(ragged).filter(|(start, end)| (end - start) as u64 > max).min() else {
-        return Ok(());
+        return Ok(None);
     };
     let path = &block.layout.path;
     let n_lines = count_lines(path, block.offset + start as u64, scan.feed.memory())?;
-    Err(too_long(path, n_lines + 1, max))
+    Ok(Some((start, too_long(path, n_lines + 1, max))))
 }
 
 /// What [`Columns`] needs to append rows.
@@ -276,8 +289,11 @@ impl Columns {
     fn fill(&mut self, scan: &CsvScan, progress: &mut Progress, tokens: &mut Tokens, data: &[u8]) -> Result<bool> {
         loop {
             let Some(&run) = tokens.runs.get(progress.run) else {
+                if let Some(error) = progress.failure.take() {
+                    return Err(error);
+                }
                 if progress.at >= progress.block.end {
-                    return Ok(true);
+                    return progress.block.failure.take().map_or(Ok(true), Err);
                 }
                 self.next_piece(scan, progress, tokens, data)?;
                 continue;
@@ -312,10 +328,11 @@ impl Columns {
         let block = &progress.block;
         progress.at = tokens.find_rows(data, progress.at, block.end, block.has_quotes);
         (progress.run, progress.row) = (0, 0);
+        let mut first_bad = None;
         if (block.end - block.begin) as u64 > scan.table.max_row_bytes {
-            check_lengths(scan, block, tokens, data)?;
+            first_bad = first_too_long(scan, block, tokens, data)?;
         }
-        if tokens.ragged.is_empty() {
+        if tokens.ragged.is_empty() && first_bad.is_none() {
             return Ok(());
         }
         let bad_row = |row: &super::tokens::Ragged| BadRow {
@@ -324,7 +341,15 @@ impl Columns {
             problem: Problem::Fields { found: row.n_fields },
         };
         let bad: Vec<BadRow> = tokens.ragged.iter().map(bad_row).collect();
-        scan.bad_rows.push(block, data, &bad)
+        if let Err(error) = scan.bad_rows.push(block, data, &bad) {
+            let start = bad.first().map_or(block.begin, |row| row.start);
+            first_bad = first_bad.filter(|(too_long, _)| *too_long <= start).or(Some((start, error)));
+        }
+        if let Some((start, error)) = first_bad {
+            tokens.end_runs_before(data, start);
+            progress.failure = Some(error);
+        }
+        Ok(())
     }
 
     /// Appends rows; those that do not fit are dealt with, and the others appended again without them.
@@ -341,8 +366,14 @@ impl Columns {
             let (start, end) = rows.row(*row);
             BadRow { start, end, problem: *problem }
         });
-        cx.scan.bad_rows.push(cx.block, cx.data, &located.collect::<Vec<_>>())?;
+        let pushed = cx.scan.bad_rows.push(cx.block, cx.data, &located.collect::<Vec<_>>());
         self.builders.iter_mut().for_each(|builder| builder.truncate(self.n_rows));
+        if pushed.is_err() {
+            let n_good = bad.first().map_or(0, |(row, _)| *row);
+            self.append_columns(cx, &rows.slice(0, n_good), &mut Vec::new());
+            self.n_rows += n_good;
+            return pushed;
+        }
         let mut from = 0;
         for to in bad.iter().map(|(row, _)| *row).chain([rows.n_rows]) {
             if from < to {

@@ -131,6 +131,16 @@ impl Tokens {
         self.walk_rows(data, to, scanned.n_ends)
     }
 
+    /// Leaves only the rows that start before `at`.
+    pub(super) fn end_runs_before(&mut self, data: &[u8], at: usize) {
+        let (ends, n_fields) = (&self.ends, self.n_fields);
+        for run in &mut self.runs {
+            let rows = Rows { data, ends: &ends[run.first..=run.first + run.n_rows * n_fields], n_fields, n_rows: 0 };
+            run.n_rows = (0..run.n_rows).take_while(|&row| rows.row(row).0 < at).count();
+        }
+        self.runs.retain(|run| run.n_rows > 0);
+    }
+
     fn find_ends<const QUOTES: bool>(&mut self, data: &[u8], from: usize, to: usize) -> Scanned {
         let matcher = Matcher::new(self.dialect);
         let mut state = QuoteState::RECORD_START;

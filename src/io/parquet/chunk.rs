@@ -14,7 +14,7 @@ use parquet::errors::Result as ParquetResult;
 use parquet::file::metadata::ColumnChunkMetaData;
 
 use super::decompress::decompress;
-use super::input::{InputFile, into_parquet};
+use super::input::{InputFile, from_parquet, into_parquet};
 use super::page_header::{HeaderError, PageHeader, PageKind};
 use super::page_index::PagePlaces;
 use crate::error::{Error, Result};
@@ -293,10 +293,13 @@ impl ChunkPages {
         if self.codec == CompressionCodec::UNCOMPRESSED || !is_compressed {
             return Ok(body);
         }
-        let mut page = ReservedBytes::with_capacity(header.uncompressed_bytes, &self.memory)?;
+        // One byte more, to see that there are no more.
+        let mut page = ReservedBytes::with_capacity(header.uncompressed_bytes + 1, &self.memory)?;
         page.bytes.extend_from_slice(&body[..n_plain]);
-        decompress(self.codec, &body[n_plain..], header.uncompressed_bytes - n_plain, &mut page.bytes)
-            .map_err(|error| self.damaged(format!("a page cannot be decompressed: {error}")))?;
+        let n_values_bytes = header.uncompressed_bytes - n_plain;
+        decompress(self.codec, &body[n_plain..], n_values_bytes, &mut page.bytes, &self.memory).map_err(|error| {
+            from_parquet(error, |what| self.damaged(format!("a page cannot be decompressed: {what}")))
+        })?;
         Ok(Bytes::from_owner(page))
     }
 }

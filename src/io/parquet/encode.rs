@@ -1,16 +1,19 @@
 //! Encoding batches into the column chunks of one row group.
 //!
 //! Memory: encoded pages and the encoders' own buffers, under a reservation that grows before a batch is taken and is
-//! corrected after it. Small budgets mean small row groups, small pages and small dictionaries.
+//! corrected after it. Small budgets mean small row groups, small pages and small dictionaries. A compressor holds more than
+//! the page it compresses, so when there is no memory for one a column, a row group is collected first and then encoded
+//! column by column.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{
-    ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, ArrowWriterOptions, compute_leaves,
+    ArrowColumnChunk, ArrowColumnWriter, ArrowLeafColumn, ArrowRowGroupWriterFactory, ArrowWriterOptions,
+    compute_leaves,
 };
 use parquet::basic::{Compression, PageType, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -19,6 +22,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 
 use super::input::from_parquet;
+use super::row_group::total_row_bytes;
 use crate::error::{Error, Result};
 use crate::io::OutputFile;
 use crate::memory::{Memory, Reservation};
@@ -107,6 +111,10 @@ pub(super) struct Encoding {
     pub(super) max_builders: usize,
     /// What the compressors of one row group hold from the first page on.
     codec_bytes: u64,
+    /// What encoding a single column holds.
+    column_bytes: u64,
+    /// Whether row groups are encoded column by column, because their compressors would take too much.
+    pub(super) by_column: bool,
     memory: Memory,
 }
 
@@ -145,7 +153,8 @@ impl Encoding {
         let (file, factory) = writer.map_err(|error| write_failed(error, &target))?;
         let fields = schema.fields().iter().map(|field| field.as_ref().clone()).collect();
         let n_leaves = file.schema_descr().num_columns() as u64;
-        let codec_bytes = n_leaves * options.compression.context_bytes();
+        let context_bytes = options.compression.context_bytes();
+        let codec_bytes = n_leaves * context_bytes;
         let one_builder = codec_bytes + n_leaves * 2 * page_bytes as u64;
         let affordable = memory.governed_bytes() / GROUPS_SHARE / one_builder.max(1);
         let encoding = Encoding {
@@ -158,6 +167,8 @@ impl Encoding {
             group_rows: options.row_group_rows.max(1),
             max_builders: affordable.clamp(1, threads) as usize,
             codec_bytes,
+            column_bytes: context_bytes + 2 * page_bytes as u64,
+            by_column: affordable == 0,
             memory: memory.clone(),
         };
         Ok((file, encoding))
@@ -169,6 +180,51 @@ impl Encoding {
         reserved.try_grow(self.codec_bytes)?;
         let writers = lock(&self.factory).create_column_writers(0).map_err(encoding_failed)?;
         Ok(RowGroupBuilder { writers, n_rows: 0, reserved })
+    }
+
+    /// For rows that others have paid for.
+    pub(super) fn nothing_reserved(&self) -> Reservation {
+        self.memory.reserve("Output")
+    }
+
+    /// Encodes the rows of a whole row group, which `collected` pays for, in as little memory as there can be.
+    pub(super) fn encode_by_column(
+        &self,
+        batches: Vec<RecordBatch>,
+        mut collected: Reservation,
+    ) -> Result<EncodedRowGroup> {
+        let mut reserved = self.memory.reserve("Output");
+        let mut writers = lock(&self.factory).create_column_writers(0).map_err(encoding_failed)?.into_iter();
+        let mut chunks = Vec::new();
+        let n_rows = batches.iter().map(RecordBatch::num_rows).sum();
+        let columns: Vec<Vec<ArrayRef>> =
+            (0..self.fields.len()).map(|idx| batches.iter().map(|batch| batch.column(idx).clone()).collect()).collect();
+        drop(batches);
+        for (field, arrays) in self.fields.iter().zip(columns) {
+            let mut of_field: Vec<ArrowColumnWriter> = Vec::new();
+            let encoded = reserved.bytes();
+            for array in &arrays {
+                for (idx, leaf) in leaves(field, array)?.iter().enumerate() {
+                    if idx == of_field.len() {
+                        reserved.try_grow(self.column_bytes)?;
+                        of_field.extend(writers.next());
+                    }
+                    let writer = of_field.get_mut(idx).ok_or_else(too_many_columns)?;
+                    writer.write(leaf).map_err(encoding_failed)?;
+                }
+            }
+            collected.shrink((total_row_bytes(&arrays) as u64).min(collected.bytes()));
+            drop(arrays);
+            let closed = of_field.into_iter().map(ArrowColumnWriter::close).collect::<Result<Vec<_>, _>>();
+            let closed = closed.map_err(encoding_failed)?;
+            let bytes: u64 = closed.iter().map(|chunk| chunk.close().bytes_written).sum();
+            reserved.shrink(reserved.bytes() - encoded);
+            // What is held already cannot be refused any more.
+            let _ = reserved.try_grow(bytes);
+            chunks.extend(closed);
+        }
+        self.learn(&chunks)?;
+        Ok(EncodedRowGroup { chunks, n_rows, reserved })
     }
 
     /// Looks which columns of a complete row group outgrew their dictionaries, and tries none for them from now on.
@@ -236,13 +292,8 @@ impl RowGroupBuilder {
     pub(super) fn write(&mut self, encoding: &Encoding, batch: &RecordBatch) -> Result<()> {
         let mut writers = self.writers.iter_mut();
         for (field, array) in encoding.fields.iter().zip(batch.columns()) {
-            let is_nested_dictionary = matches!(array.data_type(), DataType::Dictionary(_, value) if value.is_nested());
-            let array = match is_nested_dictionary {
-                true => &arrow::compute::cast(array, field.data_type())?,
-                false => array,
-            };
-            for leaf in compute_leaves(field, array).map_err(encoding_failed)? {
-                let Some(writer) = writers.next() else { return Err(Error::query("a batch has too many columns")) };
+            for leaf in leaves(field, array)? {
+                let writer = writers.next().ok_or_else(too_many_columns)?;
                 writer.write(&leaf).map_err(encoding_failed)?;
             }
         }
@@ -263,6 +314,20 @@ impl RowGroupBuilder {
         reserved.shrink(reserved.bytes().saturating_sub(bytes));
         Ok(EncodedRowGroup { chunks, n_rows, reserved })
     }
+}
+
+/// The leaf columns of a column, which may be a dictionary of its declared type.
+fn leaves(field: &Field, array: &ArrayRef) -> Result<Vec<ArrowLeafColumn>> {
+    let is_nested_dictionary = matches!(array.data_type(), DataType::Dictionary(_, value) if value.is_nested());
+    let array = match is_nested_dictionary {
+        true => &arrow::compute::cast(array, field.data_type())?,
+        false => array,
+    };
+    compute_leaves(field, array).map_err(encoding_failed)
+}
+
+fn too_many_columns() -> Error {
+    Error::query("a batch has too many columns")
 }
 
 /// A batch or type that Parquet cannot hold.

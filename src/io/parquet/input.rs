@@ -2,11 +2,12 @@
 //!
 //! Memory: what a caller asks to read.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
 
 use bytes::Bytes;
 use parquet::errors::ParquetError;
@@ -102,10 +103,33 @@ impl ChunkReader for InputFile {
     }
 }
 
-/// Runs `decode`, which the format library may leave by a panic when bytes contradict each other.
+thread_local! {
+    /// Calls of [`guarded`] that this thread is in.
+    static N_GUARDS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Runs `decode`, which the format library may leave by a panic when bytes contradict each other. Nothing is said about
+/// such a panic: it is the error of a damaged file, and the caller says which.
 pub(super) fn guarded<T>(decode: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    static QUIET_HOOK: Once = Once::new();
+    if !std::thread::panicking() {
+        QUIET_HOOK.call_once(install_quiet_hook);
+    }
+    N_GUARDS.set(N_GUARDS.get() + 1);
     let contradiction = |_| Err(ParquetError::General("its bytes contradict each other".into()));
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode)).unwrap_or_else(contradiction)
+    let decoded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode)).unwrap_or_else(contradiction);
+    N_GUARDS.set(N_GUARDS.get() - 1);
+    decoded
+}
+
+/// Keeps panics inside [`guarded`] from the hook that is there, which would report them.
+fn install_quiet_hook() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if N_GUARDS.get() == 0 {
+            report(panic);
+        }
+    }));
 }
 
 /// Carries our error through the format library.

@@ -82,14 +82,29 @@ impl MorselQueue {
         MorselQueue { files, keep, read_bytes, memory, target_rows, state: Mutex::default() }
     }
 
-    /// The next morsel in file order, or `None` when all are handed out.
+    /// The next morsel in file order, or `None` when all are handed out or there was an error.
     pub(super) fn take(&self) -> Result<Option<Morsel>> {
         let mut state = self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let work = loop {
+        let number = state.next_number;
+        match self.next_work(&mut state) {
+            Ok(Some(work)) => {
+                state.next_number += 1;
+                Ok(Some(Morsel { number, work }))
+            }
+            Ok(None) => Ok(None),
+            Err(error) => {
+                (state.next_file, state.current) = (self.files.paths.len(), None);
+                Err(error.in_morsel(number))
+            }
+        }
+    }
+
+    fn next_work(&self, state: &mut State) -> Result<Option<Work>> {
+        loop {
             if let Some(position) = &mut state.current {
                 let pieces = self.cut(position)?;
                 if !pieces.is_empty() {
-                    break Work::Pieces(pieces);
+                    return Ok(Some(Work::Pieces(pieces)));
                 }
                 state.current = None;
             }
@@ -100,16 +115,13 @@ impl MorselQueue {
             state.next_file += 1;
             match &self.files.open[idx] {
                 Some(file) => state.current = Some(Position { file: file.clone(), row_group: 0, row: 0 }),
-                None if self.files.n_bytes[idx] <= SMALL_FILE_BYTES => break Work::WholeFile(idx),
+                None if self.files.n_bytes[idx] <= SMALL_FILE_BYTES => return Ok(Some(Work::WholeFile(idx))),
                 None => {
                     let file = Arc::new(self.open(idx)?);
                     state.current = Some(Position { file, row_group: 0, row: 0 });
                 }
             }
-        };
-        let number = state.next_number;
-        state.next_number += 1;
-        Ok(Some(Morsel { number, work }))
+        }
     }
 
     /// Opens file `idx`.

@@ -1,4 +1,5 @@
-//! Row groups of an ordered output: cut in order, encoded in parallel, appended in order.
+//! Row groups that are collected before they are encoded: cut in order, encoded in parallel, appended in order. For ordered
+//! outputs, and for those with so many columns that only one can be encoded at a time.
 //!
 //! Memory: the batches of a row group wait until it is complete, at most one row group a worker beside the one that
 //! collects, all under reservations.
@@ -154,15 +155,19 @@ impl OrderedGroups {
             return Err(self.shared.no_longer_open());
         }
         let Job { number, batches, mut reserved } = job;
-        let mut group = self.shared.encoding.row_group()?;
+        let encoding = &self.shared.encoding;
+        let group = if encoding.by_column { None } else { encoding.row_group().ok() };
+        let Some(mut group) = group else {
+            return self.shared.append_in_order(number, encoding.encode_by_column(batches, reserved)?);
+        };
         for batch in batches {
             let bytes = total_row_bytes(batch.columns()) as u64;
-            group.write(&self.shared.encoding, &batch)?;
+            group.write(encoding, &batch)?;
             drop(batch);
             reserved.shrink(bytes.min(reserved.bytes()));
         }
         drop(reserved);
-        self.shared.append_in_order(number, group.finish(&self.shared.encoding)?)
+        self.shared.append_in_order(number, group.finish(encoding)?)
     }
 
     /// Runs what waits and waits for what runs.
@@ -210,14 +215,20 @@ impl OpenGroup {
 /// One worker of an ordered output.
 pub(super) struct OrderedSink {
     groups: Arc<OrderedGroups>,
-    worker: ReorderWorker<Batch>,
+    /// `None` where any order does.
+    worker: Option<ReorderWorker<Batch>>,
 }
 
 impl OrderedSink {
+    /// A worker whose batches may come in any order.
+    pub(super) fn unordered(groups: Arc<OrderedGroups>) -> Self {
+        OrderedSink { groups, worker: None }
+    }
+
     pub(super) fn new(groups: Arc<OrderedGroups>, cx: &TaskContext) -> Self {
         let new = || ReorderWindow::new(&groups.memory, "Output", groups.window_bytes, cx.cancel.clone());
         let worker = groups.window.get_or_init(new).worker();
-        OrderedSink { groups, worker }
+        OrderedSink { groups, worker: Some(worker) }
     }
 }
 
@@ -227,14 +238,17 @@ impl LocalSink for OrderedSink {
         if groups.shared.has_failed() {
             return Err(lock(&groups.jobs).error.take().unwrap_or_else(|| groups.shared.no_longer_open()));
         }
-        let flow = self.worker.push(Placed::batch(batch), |batch| groups.add(&batch.data))?;
+        let flow = match &mut self.worker {
+            Some(worker) => worker.push(Placed::batch(batch), |batch| groups.add(&batch.data))?,
+            None => groups.add(&batch.data)?,
+        };
         groups.help()?;
         Ok(flow)
     }
 
     fn combine(self: Box<Self>) -> Result<()> {
         let OrderedSink { groups, worker } = *self;
-        worker.leave(|batch| groups.add(&batch.data)).map(|_| ())
+        worker.map_or(Ok(()), |worker| worker.leave(|batch| groups.add(&batch.data)).map(|_| ()))
     }
 }
 

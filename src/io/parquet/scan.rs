@@ -69,6 +69,7 @@ impl Source for ParquetSource {
             batch_reserved: self.plan.memory.reserve("Scan"),
             open: None,
             current: None,
+            failure: None,
             answers: self.plan.filters.iter().map(|_| None).collect(),
         }))
     }
@@ -98,6 +99,8 @@ struct Reader {
     /// The row group that was read last; kept, because the next morsel may go on in it.
     open: Option<OpenRowGroup>,
     current: Option<Current>,
+    /// What comes after the batch that was handed out last.
+    failure: Option<Error>,
     /// What each filter says of the values of the dictionary it saw last.
     answers: Vec<Option<DictionaryAnswers>>,
 }
@@ -137,14 +140,19 @@ impl LocalSource for Reader {
         }
         loop {
             self.cx.cancel.check()?;
+            if let Some(error) = self.failure.take() {
+                return Err(error);
+            }
             if self.current.is_none() {
                 match self.queue.take()? {
                     Some(morsel) => self.begin(morsel)?,
                     None => return Ok(None),
                 }
             }
-            if let Some(batch) = self.advance()? {
-                return Ok(Some(batch));
+            match self.advance() {
+                Ok(Some(batch)) => return Ok(Some(batch)),
+                Ok(None) => {}
+                Err(error) => return self.fail(error),
             }
         }
     }
@@ -154,7 +162,10 @@ impl Reader {
     fn begin(&mut self, morsel: Morsel) -> Result<()> {
         let mut pieces = match morsel.work {
             Work::Pieces(pieces) => pieces,
-            Work::WholeFile(idx) => self.queue.all_pieces(&Arc::new(self.queue.open(idx)?))?,
+            Work::WholeFile(idx) => {
+                let opened = self.queue.open(idx).and_then(|file| self.queue.all_pieces(&Arc::new(file)));
+                opened.map_err(|error| error.in_morsel(morsel.number))?
+            }
         };
         pieces.retain(|piece| !piece.rows.is_empty());
         pieces.reverse();
@@ -188,6 +199,19 @@ impl Reader {
             None => return Ok(None),
         };
         Ok(Some(self.emit(batch, is_last)))
+    }
+
+    /// Hands on the rows before an error first: they may be all that is wanted.
+    fn fail(&mut self, error: Error) -> Result<Option<Batch>> {
+        let morsel = self.current.as_ref().map(|current| current.sequence.morsel);
+        let error = morsel.into_iter().fold(error, Error::in_morsel);
+        match self.pending.take() {
+            Ok(Some(batch)) => {
+                self.failure = Some(error);
+                Ok(Some(self.emit(batch, false)))
+            }
+            _ => Err(error),
+        }
     }
 
     fn emit(&mut self, data: RecordBatch, last_of_morsel: bool) -> Batch {

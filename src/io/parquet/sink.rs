@@ -17,7 +17,7 @@ use arrow::datatypes::SchemaRef;
 use super::encode::{EncodedRowGroup, Encoding, FileWriter, ParquetSinkOptions, RowGroupBuilder, write_failed};
 use super::ordered::{OrderedGroups, OrderedSink};
 use super::row_group::total_row_bytes;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Batch, CancelToken, Flow, LocalSink, Sink, TaskContext};
 use crate::io::OutputFile;
 use crate::memory::{Memory, Reservation};
@@ -37,6 +37,8 @@ pub struct ParquetSink {
 enum Order {
     /// Rows may come out in any order.
     Free(Arc<FreeGroups>),
+    /// Rows come out in any order, but there is not enough memory to encode all columns side by side.
+    FreeByColumn(Arc<OrderedGroups>),
     /// Rows come out in the order of their sequence numbers.
     Kept(Arc<OrderedGroups>),
 }
@@ -91,9 +93,10 @@ impl ParquetSink {
         let footer = memory.reserve("Output");
         let file = OpenFile { writer: Some(writer), footer, next: 0, early: BTreeMap::new() };
         let shared = Arc::new(Shared { encoding, target, file: Mutex::new(file), failed: AtomicBool::new(false) });
-        let order = match ordered {
-            true => Order::Kept(Arc::new(OrderedGroups::new(shared.clone(), memory))),
-            false => Order::Free(Arc::new(FreeGroups::new(shared.clone()))),
+        let order = match (ordered, shared.encoding.by_column) {
+            (true, _) => Order::Kept(Arc::new(OrderedGroups::new(shared.clone(), memory))),
+            (false, true) => Order::FreeByColumn(Arc::new(OrderedGroups::new(shared.clone(), memory))),
+            (false, false) => Order::Free(Arc::new(FreeGroups::new(shared.clone()))),
         };
         Ok(ParquetSink { shared, order })
     }
@@ -103,6 +106,7 @@ impl Sink for ParquetSink {
     fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalSink>> {
         Ok(match &self.order {
             Order::Free(groups) => Box::new(FreeSink { groups: groups.clone(), cancel: cx.cancel.clone() }),
+            Order::FreeByColumn(groups) => Box::new(OrderedSink::unordered(groups.clone())),
             Order::Kept(groups) => Box::new(OrderedSink::new(groups.clone(), cx)),
         })
     }
@@ -110,7 +114,7 @@ impl Sink for ParquetSink {
     fn finish(&self, _cx: &TaskContext) -> Result<()> {
         match &self.order {
             Order::Free(groups) => groups.finish()?,
-            Order::Kept(groups) => groups.finish()?,
+            Order::FreeByColumn(groups) | Order::Kept(groups) => groups.finish()?,
         }
         self.shared.complete()
     }
@@ -238,7 +242,14 @@ impl FreeGroups {
         let mut taken = self.take(cancel)?;
         let mut rest = batch.clone();
         while rest.num_rows() > 0 {
-            let mut group = taken.room_for(total_row_bytes(rest.columns()) as u64)?;
+            let mut group = match taken.room_for(total_row_bytes(rest.columns()) as u64) {
+                Ok(group) => group,
+                // Whoever made the batch has paid for it.
+                Err(error) if error.kind() == ErrorKind::Budget => {
+                    return self.shared.append_any(encoding.encode_by_column(vec![rest], encoding.nothing_reserved())?);
+                }
+                Err(error) => return Err(error),
+            };
             let room = encoding.group_rows.saturating_sub(group.n_rows()).max(1);
             let n_rows = room.min(rest.num_rows());
             group.write(encoding, &rest.slice(0, n_rows))?;

@@ -87,7 +87,7 @@ fn rows_come_back_in_order_or_all_of_them() {
     let expected = concat_batches(&batches[0].schema(), &batches).unwrap();
     for ordered in [false, true] {
         for n_workers in [1, 2, 8] {
-            for (governed_mib, row_group_rows) in [(12, 1 << 20), (256, 1 << 20), (256, 1000)] {
+            for (governed_mib, row_group_rows) in [(4, 1 << 20), (12, 1 << 20), (256, 1 << 20), (256, 1000)] {
                 let memory = Memory::with_governed(governed_mib << 20, n_workers);
                 let options = ParquetSinkOptions { row_group_rows, ..ParquetSinkOptions::default() };
                 let sink = ParquetSink::new(&path, expected.schema(), &options, ordered, &memory).unwrap();
@@ -97,6 +97,32 @@ fn rows_come_back_in_order_or_all_of_them() {
                 let found = read_back(&path);
                 assert_eq!(if ordered { found } else { sorted(&found) }, expected);
             }
+        }
+    }
+}
+
+#[test]
+fn many_columns_are_written_at_the_smallest_budget() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.parquet");
+    let fields = (0..200).map(|idx| match idx % 3 {
+        0 => Field::new(format!("n{idx}"), DataType::Int64, true),
+        1 => Field::new(format!("s{idx}"), DataType::Utf8, true),
+        _ => Field::new(format!("l{idx}"), DataType::new_list(DataType::Int32, true), true),
+    });
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let batches: Vec<_> = (0..8).map(|seed| random_batch(&schema, 200, seed)).collect();
+    for (ordered, n_workers) in [(true, 1), (true, 2), (false, 1), (false, 2)] {
+        let memory = Memory::with_governed(70 << 20, n_workers);
+        let sink = ParquetSink::new(&path, schema.clone(), &ParquetSinkOptions::default(), ordered, &memory).unwrap();
+        write(&sink, &batches, 2, &memory, n_workers).unwrap();
+        drop(sink);
+        assert_eq!(memory.reserved_bytes(), 0);
+        let found = read_back(&path);
+        assert_eq!(found.num_rows(), 1600);
+        if ordered {
+            let expected = concat_batches(&schema, &batches).unwrap();
+            assert_eq!(found.columns()[..2], expected.columns()[..2]);
         }
     }
 }

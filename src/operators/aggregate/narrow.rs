@@ -1,7 +1,7 @@
 //! Keys in fewer bytes, where statistics allow: integers as their distance from the smallest value, strings of few
 //! distinct values as codes. Fewer bytes in a row are fewer bytes to compare and to spill.
 //!
-//! Memory: one copy of each distinct string, under a reservation; at most 65,536 of them.
+//! Memory: two copies of each distinct string, under a reservation; at most 65,536 of them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -177,6 +177,8 @@ struct Strings {
     codes: HashMap<Box<str>, u16, ahash::RandomState>,
     values: StringBuilder,
     n_values: usize,
+    /// All values by their codes, instead of in `values`, once they are read back.
+    table: Option<StringArray>,
     memory: Reservation,
 }
 
@@ -193,6 +195,7 @@ impl Interner {
             codes: HashMap::default(),
             values: StringBuilder::new(),
             n_values: 0,
+            table: None,
             memory: memory.reserve("Aggregate"),
         };
         Interner { strings: Mutex::new(strings) }
@@ -218,12 +221,17 @@ impl Interner {
     }
 
     fn decode(&self, field: &ArrayRef) -> Result<ArrayRef> {
-        let values: ArrayRef = Arc::new(super::lock(&self.strings).values.finish_cloned());
-        Ok(take(&values, field, None)?)
+        let table = super::lock(&self.strings).table();
+        Ok(take(&table, field, None)?)
     }
 }
 
 impl Strings {
+    /// All values by their codes.
+    fn table(&mut self) -> StringArray {
+        self.table.get_or_insert_with(|| self.values.finish()).clone()
+    }
+
     /// The code of each value; that of a NULL is 0 and means nothing.
     fn codes_of(&mut self, values: &StringArray) -> Result<Vec<u16>> {
         values.iter().map(|value| value.map_or(Ok(0), |value| self.code_of(value))).collect()
@@ -239,6 +247,9 @@ impl Strings {
         })?;
         // Twice the value, a map entry and an offset.
         self.memory.try_grow(value.len() as u64 * 2 + 48)?;
+        if let Some(table) = self.table.take() {
+            self.values.append_array(&table)?;
+        }
         self.codes.insert(value.into(), code);
         self.values.append_value(value);
         self.n_values += 1;

@@ -11,12 +11,15 @@ use std::sync::{Mutex, MutexGuard};
 pub(super) struct Cutoff {
     /// Inverted first 8 bytes of the key, so that the default is no bound.
     inverted_prefix: AtomicU64,
+    /// How often the key was lowered: keys may get smaller behind their first 8 bytes.
+    version: AtomicU64,
     key: Mutex<Option<Vec<u8>>>,
 }
 
 /// The bound at one moment.
 #[derive(Debug, Clone)]
 pub(super) struct Bound {
+    version: u64,
     prefix: u64,
     key: Vec<u8>,
 }
@@ -28,6 +31,7 @@ impl Cutoff {
         if held.as_ref().is_none_or(|held| key < &held[..]) {
             *held = Some(key.to_vec());
             self.inverted_prefix.store(!key_prefix(key), Ordering::Relaxed);
+            self.version.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -38,11 +42,12 @@ impl Cutoff {
 
     /// The bound, if there is one; `known` is what the caller has from last time.
     pub(super) fn refresh(&self, known: &mut Option<Bound>) {
-        let prefix = self.prefix();
-        if prefix == u64::MAX || known.as_ref().is_some_and(|known| known.prefix == prefix) {
+        let version = self.version.load(Ordering::Relaxed);
+        if version == known.as_ref().map_or(0, |known| known.version) {
             return;
         }
-        *known = self.lock().as_ref().map(|key| Bound { prefix: key_prefix(key), key: key.clone() });
+        // A key that is even newer than its version is only copied once more.
+        *known = self.lock().as_ref().map(|key| Bound { version, prefix: key_prefix(key), key: key.clone() });
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Vec<u8>>> {
@@ -67,4 +72,27 @@ pub(super) fn key_prefix(key: &[u8]) -> u64 {
     let len = key.len().min(8);
     prefix[..len].copy_from_slice(&key[..len]);
     u64::from_be_bytes(prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_tightens_behind_the_first_eight_bytes() {
+        let (cutoff, mut bound) = (Cutoff::default(), None);
+        cutoff.refresh(&mut bound);
+        assert!(bound.is_none());
+        for (lowered, admitted, refused) in
+            [("same key 5", "same key 5", "same key 6"), ("same key 3", "same key 3", "same key 4")]
+        {
+            cutoff.lower(lowered.as_bytes());
+            cutoff.refresh(&mut bound);
+            let admits = |key: &str| bound.as_ref().unwrap().admits(key.as_bytes());
+            assert!(admits(admitted) && !admits(refused), "{lowered}");
+        }
+        cutoff.lower(b"same key 9");
+        cutoff.refresh(&mut bound);
+        assert!(!bound.unwrap().admits(b"same key 4"), "a bound is never raised");
+    }
 }

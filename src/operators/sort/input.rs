@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Int32Type};
 
 use super::encode::{KeyColumn, KeyKind};
 use crate::error::{Error, Result};
+use crate::operators::equality::normalize;
 
 /// A key column of one batch, by how it is read.
 pub(super) enum Input {
@@ -80,7 +81,7 @@ impl KeyColumn {
             }
             KeyKind::Bytes => strings(array)?,
             KeyKind::Encoded(converter) => {
-                let encoded = converter.convert_columns(std::slice::from_ref(array))?.try_into_binary()?;
+                let encoded = converter.convert_columns(&[normalize(array)?])?.try_into_binary()?;
                 let offsets = Offsets::Small(encoded.offsets().clone());
                 Input::Strings { offsets, data: encoded.values().clone(), nulls: array.logical_nulls() }
             }

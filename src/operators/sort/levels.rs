@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use super::buffer::{Unsorted, keep_first};
 use super::slices::{SlicedMerge, Sources, slice_rows};
+use super::source::BATCH_ROWS;
 use super::{Phase, RowsOf, SortState};
 use crate::error::{Error, Result};
 use crate::memory::PinnedPage;
@@ -91,7 +92,7 @@ impl SortState {
         self.n_runs.fetch_add(runs.len() as u64, Ordering::Relaxed);
         let bank = PageBank::fill(of.owner.clone(), 0, Vec::new());
         let inputs = self.inputs(of, key, condenser, bank);
-        SlicedMerge::new(inputs, Sources::Pinned(runs), memory, self)
+        Ok(SlicedMerge::new(inputs, Sources::Pinned(runs), memory, usize::MAX, self.slice_batch_rows(of)))
     }
 
     /// The rows that were left over become runs too; then the runs are merged until the rest can be merged at once.
@@ -114,8 +115,12 @@ impl SortState {
             (runs, level) = (self.merge_some(&inputs, runs, final_width, n_workers)?, level + 1);
         }
         self.n_levels.store(level, Ordering::Relaxed);
+        // Fewer workers than there are when the bank is too small for all: one that finds no page would fail.
+        let n_pages = inputs.bank.n_pages();
+        let has_pages = |&n_workers: &usize| self.pages_to_merge(of, runs.len(), n_workers) <= n_pages;
+        let n_workers = (1..=n_workers).rev().find(has_pages).unwrap_or(1);
         let sources = Sources::Runs { runs, indexed: key.can_index(&known) };
-        SlicedMerge::new(inputs, sources, vec![memory], self)
+        Ok(SlicedMerge::new(inputs, sources, vec![memory], n_workers, self.slice_batch_rows(of)))
     }
 
     fn inputs(&self, of: &RowsOf, key: KeyField, condenser: Condenser, bank: PageBank) -> MergeInputs {
@@ -153,9 +158,21 @@ impl SortState {
     /// each run, they share most pages; at worst each holds a page of every run, and so does every border between them.
     fn pages_to_merge(&self, of: &RowsOf, n_runs: usize, n_workers: usize) -> usize {
         let rows_per_page = (of.owner.page_bytes() / of.shape.layout.row_bytes()).max(1);
-        let slice_rows = slice_rows(n_runs, self.cx.memory.sizes().batch_rows);
+        let slice_rows = slice_rows(n_runs, self.batch_rows(of));
         let shared = n_runs + n_workers * slice_rows / rows_per_page;
         shared.min((2 * n_workers - 1) * n_runs) + n_workers * PAGES_BESIDE
+    }
+
+    /// Rows of a usual batch of the output.
+    fn batch_rows(&self, of: &RowsOf) -> usize {
+        let sizes = self.cx.memory.sizes();
+        (sizes.batch_bytes / of.shape.layout.row_bytes().max(1)).clamp(1, sizes.batch_rows.min(BATCH_ROWS))
+    }
+
+    /// What slices are measured by; `None` for one slice, since with a limit only whoever knows how many rows came
+    /// before can stop in time.
+    fn slice_batch_rows(&self, of: &RowsOf) -> Option<usize> {
+        self.spec.limit.is_none().then(|| self.batch_rows(of))
     }
 
     /// The most runs that can be merged at once by as many workers as it pays to have.

@@ -5,8 +5,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::SortState;
-use crate::error::Result;
 use crate::memory::Reservation;
 use crate::row::{IndexKey, MergeInputs, MergeRun, Run, SharedRun, Slice, SortedRows};
 
@@ -23,6 +21,8 @@ pub(crate) struct SlicedMerge {
     pub(super) inputs: Option<Arc<MergeInputs>>,
     borders: Arc<[IndexKey]>,
     next: AtomicUsize,
+    /// Workers that may still begin to merge.
+    places: AtomicUsize,
     _memory: Vec<Reservation>,
 }
 
@@ -37,20 +37,24 @@ pub(super) enum Sources {
 impl SlicedMerge {
     /// Without any rows.
     pub(super) fn empty() -> Self {
-        SlicedMerge { inputs: None, borders: Arc::new([]), next: AtomicUsize::new(0), _memory: Vec::new() }
+        SlicedMerge {
+            inputs: None,
+            borders: Arc::new([]),
+            next: AtomicUsize::default(),
+            places: AtomicUsize::default(),
+            _memory: Vec::new(),
+        }
     }
 
+    /// For at most `n_workers` workers, in slices of a few batches of `batch_rows` rows; without `batch_rows`, in one.
     pub(super) fn new(
         inputs: MergeInputs,
         sources: Sources,
         memory: Vec<Reservation>,
-        state: &SortState,
-    ) -> Result<Self> {
-        let borders: Arc<[IndexKey]> = match state.spec.limit {
-            // Only whoever knows how many rows came before can stop in time.
-            Some(_) => Arc::new([]),
-            None => choose_borders(&sources, state.cx.memory.sizes().batch_rows).into(),
-        };
+        n_workers: usize,
+        batch_rows: Option<usize>,
+    ) -> Self {
+        let borders: Arc<[IndexKey]> = batch_rows.map_or(Vec::new(), |rows| choose_borders(&sources, rows)).into();
         let runs = match sources {
             Sources::Runs { runs, .. } => {
                 runs.into_iter().map(|run| MergeRun::Pages(SharedRun::new(run, borders.clone()))).collect()
@@ -58,7 +62,14 @@ impl SlicedMerge {
             Sources::Pinned(runs) => runs.into_iter().map(MergeRun::Pinned).collect(),
         };
         let inputs = Some(Arc::new(inputs.with_runs(runs)));
-        Ok(SlicedMerge { inputs, borders, next: AtomicUsize::new(0), _memory: memory })
+        let places = AtomicUsize::new(n_workers);
+        SlicedMerge { inputs, borders, next: AtomicUsize::default(), places, _memory: memory }
+    }
+
+    /// Whether the worker that asks may merge: there are pages for so many workers only.
+    pub(super) fn take_place(&self) -> bool {
+        let take = |n_places: usize| n_places.checked_sub(1);
+        self.places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
     /// The next slice that nobody has taken, and its number.
@@ -88,7 +99,7 @@ fn choose_borders(sources: &Sources, batch_rows: usize) -> Vec<IndexKey> {
         Sources::Pinned(runs) => (runs.iter().map(SortedRows::len).sum(), runs.len()),
     };
     let slice_rows = slice_rows(n_runs, batch_rows);
-    let sample_rows = slice_rows / SAMPLES_PER_SLICE;
+    let sample_rows = (slice_rows / SAMPLES_PER_SLICE).max(1);
     let mut samples: Vec<(IndexKey, usize)> = Vec::new();
     match sources {
         Sources::Runs { runs, .. } => {

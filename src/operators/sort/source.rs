@@ -11,7 +11,7 @@ use crate::row::{PieceBounds, RowMerge};
 
 /// Rows of a batch: so many that a usual row's columns can be read one after the other while the rows stay in the
 /// second-level cache.
-const BATCH_ROWS: usize = 8192;
+pub(super) const BATCH_ROWS: usize = 8192;
 
 pub(super) struct SortSource {
     pub(super) state: Arc<SortState>,
@@ -20,6 +20,8 @@ pub(super) struct SortSource {
 struct LocalRows {
     state: Arc<SortState>,
     merge: Option<RowMerge>,
+    /// Whether this worker is one of those that the memory of the merge is for.
+    has_place: bool,
     sequence: Sequence,
     bounds: PieceBounds,
     /// Rows that may still be handed out.
@@ -33,7 +35,8 @@ impl Source for SortSource {
         let max_rows = sizes.batch_rows.min(BATCH_ROWS);
         let bounds = PieceBounds { max_rows, max_bytes: sizes.batch_bytes, max_pages };
         let left = self.state.spec.limit.unwrap_or(u64::MAX);
-        Ok(Box::new(LocalRows { state: self.state.clone(), merge: None, sequence: Sequence::default(), bounds, left }))
+        let state = self.state.clone();
+        Ok(Box::new(LocalRows { state, merge: None, has_place: false, sequence: Sequence::default(), bounds, left }))
     }
 }
 
@@ -71,6 +74,10 @@ impl LocalRows {
             Phase::Merging(merge) => merge.clone(),
             Phase::Collecting(_) => return Err(Error::query("a sort was read before its input was complete")),
         };
+        if !self.has_place && !merging.take_place() {
+            return Ok(false);
+        }
+        self.has_place = true;
         let Some((morsel, inputs, slice)) = merging.take_slice() else { return Ok(false) };
         self.merge = Some(RowMerge::new(inputs, slice)?);
         self.sequence = Sequence { morsel, batch: 0 };
