@@ -17,6 +17,9 @@ mod sort;
 pub mod statistics;
 mod table;
 pub(crate) mod text;
+mod window;
+mod window_frame;
+mod window_library;
 
 pub use lower::lower;
 pub use options::options;
