@@ -125,7 +125,7 @@ impl<F: Fold> Folding<F> {
         if start >= self.turn {
             self.turn_round(log)?;
         } else if start >= self.head_end {
-            self.rest.pop_if(|(first, _)| *first <= start);
+            while self.rest.pop_if(|(first, _)| *first <= start).is_some() {}
             self.make_head(log)?;
         }
         Ok(())

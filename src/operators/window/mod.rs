@@ -59,6 +59,7 @@ pub struct Window {
     plan: Arc<WindowPlan>,
     owner: Arc<PageOwner>,
     next_stream: AtomicU32,
+    columns_bytes: u64,
 }
 
 impl Window {
@@ -67,9 +68,14 @@ impl Window {
     /// # Errors
     /// A column of a type that cannot be written to pages.
     pub fn new(spec: WindowSpec, cx: &QueryContext) -> Result<Arc<Self>> {
+        Self::with_columns(spec, cx, cx.memory.governed_bytes() / COLUMNS_PART)
+    }
+
+    /// With so many bytes for columns in all logs.
+    fn with_columns(spec: WindowSpec, cx: &QueryContext, columns_bytes: u64) -> Result<Arc<Self>> {
         let plan = WindowPlan::new(spec)?;
         let owner = cx.pages.owner("Window", RowPageFormat::new(&plan.layout));
-        Ok(Arc::new(Window { plan: Arc::new(plan), owner, next_stream: AtomicU32::new(0) }))
+        Ok(Arc::new(Window { plan: Arc::new(plan), owner, next_stream: AtomicU32::new(0), columns_bytes }))
     }
 
     /// What comes out.
@@ -93,7 +99,7 @@ impl Report for Window {
 
 impl Transform for Window {
     fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalTransform>> {
-        let share_bytes = cx.memory.governed_bytes() / COLUMNS_PART / cx.n_workers.max(1) as u64;
+        let share_bytes = self.columns_bytes / cx.n_workers.max(1) as u64;
         let cx = QueryContext { memory: cx.memory.clone(), pages: cx.pages.clone(), cancel: cx.cancel.clone() };
         let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
         let log = Log::new(self.plan.layout.clone(), self.owner.clone(), share_bytes, stream, &cx);

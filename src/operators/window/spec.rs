@@ -1,5 +1,6 @@
 //! What a window operator computes.
 
+use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -11,7 +12,7 @@ use crate::operators::sort::SortKey;
 
 /// All window functions of one PARTITION BY and one ORDER BY. Rows come sorted by both, a partition in one morsel. Output
 /// columns: those of the input, then one a call.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct WindowSpec {
     /// Schema of the input.
     pub input: SchemaRef,
@@ -26,7 +27,7 @@ pub struct WindowSpec {
 }
 
 /// One call of a window function.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct WindowCall {
     /// The function.
     pub function: WindowFunction,
@@ -39,7 +40,7 @@ pub struct WindowCall {
 }
 
 /// Which rows around the current one a call sees.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Frame {
     /// What offsets count.
     pub unit: Unit,
@@ -91,8 +92,18 @@ pub enum Bound {
     Value(Arc<dyn Expression>),
 }
 
+impl fmt::Debug for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bound::Unbounded => f.write_str("unbounded"),
+            Bound::Offset(by) => write!(f, "{by:+}"),
+            Bound::Value(_) => f.write_str("value"),
+        }
+    }
+}
+
 /// The functions.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub enum WindowFunction {
     /// The number of the row in its partition.
     RowNumber,
@@ -159,6 +170,12 @@ pub enum FoldFunction {
 pub trait WindowAggregate: Send + Sync {
     /// A new accumulator for a frame that only grows at its end, unless `slides`.
     fn accumulator(&self, slides: bool) -> Result<Box<dyn FrameAccumulator>>;
+}
+
+impl fmt::Debug for dyn WindowAggregate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a function of the library")
+    }
 }
 
 /// The state of an aggregate over one frame.
