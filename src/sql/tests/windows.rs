@@ -124,7 +124,7 @@ fn windows_over_nothing() {
         "SELECT row_number() OVER () AS n, sum(x) OVER (ORDER BY x) AS s FROM 'empty.csv'",
         expect![[r#"
 
-    "#]],
+        "#]],
     );
     check_sorted(
         "SELECT row_number() OVER () AS n FROM 'many.csv'",
@@ -186,6 +186,33 @@ fn plans() {
                         Sort: by id, qty
                           Project: all columns, qty + 1
                             Scan: mem sales.csv, 3 of 5 columns
+        "#]],
+    );
+}
+
+#[test]
+fn the_first_rows_of_groups() {
+    check_plan(
+        "SELECT id, qty FROM (SELECT *, row_number() OVER (PARTITION BY id ORDER BY qty DESC) AS n FROM 'sales.csv') \
+         WHERE n <= 2 AND id IS NOT NULL",
+        expect![[r#"
+            Output
+              Project: id, qty
+                Filter: row_number() PARTITION BY [id] ORDER BY [qty DESC NULLS FIRST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW <= 2
+                  Window: row_number() by id in order of qty DESC
+                    Sort: by id, qty
+                      Scan: mem sales.csv, 2 of 5 columns, where id IS NOT NULL, pruning by id IS NOT NULL
+        "#]],
+    );
+    check_plan(
+        "SELECT id, qty, n FROM (SELECT id, qty, row_number() OVER (ORDER BY qty DESC) AS n FROM 'sales.csv') s WHERE 3 > n",
+        expect![[r#"
+            Output
+              Project: id, qty, n
+                Filter: row_number() ORDER BY [qty DESC NULLS FIRST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW < 3
+                  Window: row_number() in order of qty DESC
+                    Sort: by qty
+                      Scan: mem sales.csv, 2 of 5 columns
         "#]],
     );
 }
