@@ -13,6 +13,7 @@ pub mod sort;
 pub mod top_n;
 pub mod union;
 pub mod values;
+pub mod window;
 
 #[cfg(test)]
 pub(crate) mod testing;

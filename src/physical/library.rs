@@ -10,7 +10,7 @@ use arrow::compute::{cast, sum_checked};
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, UInt64Type};
 use datafusion_common::{DFSchema, DataFusionError, ScalarValue};
 use datafusion_expr::expr::{AggregateFunction as Call, NullTreatment};
-use datafusion_expr::{EmitTo, ExprSchemable, GroupsAccumulator};
+use datafusion_expr::{Accumulator, EmitTo, ExprSchemable, GroupsAccumulator};
 use datafusion_physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
 use datafusion_physical_expr::expressions::{Column, Literal};
 use datafusion_physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr, PhysicalSortExpr};
@@ -142,6 +142,21 @@ impl LibraryFunction for Library {
     }
 }
 
+impl Library {
+    /// An accumulator for frames that lose rows when it `slides`; one that cannot do that says so.
+    pub(super) fn frame_accumulator(&self, slides: bool) -> Result<Box<dyn Accumulator>> {
+        if slides && let Ok(accumulator) = self.function.create_sliding_accumulator() {
+            return Ok(accumulator);
+        }
+        self.function.create_accumulator().map_err(query_failure)
+    }
+
+    /// Constants filled in, dictionaries spelled out.
+    pub(super) fn values(&self, columns: &[ArrayRef], n_rows: usize) -> Result<Vec<ArrayRef>> {
+        spelled_out(columns, n_rows, &self.args, &self.types, self.n_sort_keys)
+    }
+}
+
 fn new_accumulator(function: &Arc<AggregateFunctionExpr>) -> Result<Box<dyn GroupsAccumulator>, DataFusionError> {
     if function.groups_accumulator_supported() {
         return function.create_groups_accumulator();
@@ -159,23 +174,33 @@ struct LibraryAccumulator {
     n_sort_keys: usize,
 }
 
-impl LibraryAccumulator {
-    /// Constants filled in, dictionaries spelled out.
-    fn values(&self, columns: &[ArrayRef], n_rows: usize) -> Result<Vec<ArrayRef>> {
-        let declared = columns.iter().zip(&self.types).map(|(column, declared)| match column.data_type() == declared {
-            true => Ok(column.clone()),
-            false => Ok(cast(column, declared)?),
+/// The arguments of a call: constants filled in, dictionaries spelled out.
+fn spelled_out(
+    columns: &[ArrayRef],
+    n_rows: usize,
+    args: &[Argument],
+    types: &[DataType],
+    n_sort_keys: usize,
+) -> Result<Vec<ArrayRef>> {
+    let declared = columns.iter().zip(types).map(|(column, declared)| match column.data_type() == declared {
+        true => Ok(column.clone()),
+        false => Ok(cast(column, declared)?),
+    });
+    let columns = declared.collect::<Result<Vec<ArrayRef>>>()?;
+    let mut values = Vec::with_capacity(args.len() + n_sort_keys);
+    for arg in args {
+        values.push(match arg {
+            Argument::Column(idx) => columns[*idx].clone(),
+            Argument::Constant(value) => value.to_array_of_size(n_rows).map_err(query_failure)?,
         });
-        let columns = declared.collect::<Result<Vec<ArrayRef>>>()?;
-        let mut values = Vec::with_capacity(self.args.len() + self.n_sort_keys);
-        for arg in &self.args {
-            values.push(match arg {
-                Argument::Column(idx) => columns[*idx].clone(),
-                Argument::Constant(value) => value.to_array_of_size(n_rows).map_err(query_failure)?,
-            });
-        }
-        values.extend_from_slice(&columns[columns.len() - self.n_sort_keys..]);
-        Ok(values)
+    }
+    values.extend_from_slice(&columns[columns.len() - n_sort_keys..]);
+    Ok(values)
+}
+
+impl LibraryAccumulator {
+    fn values(&self, columns: &[ArrayRef], n_rows: usize) -> Result<Vec<ArrayRef>> {
+        spelled_out(columns, n_rows, &self.args, &self.types, self.n_sort_keys)
     }
 }
 

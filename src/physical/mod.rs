@@ -18,6 +18,9 @@ mod sort;
 pub mod statistics;
 mod table;
 pub(crate) mod text;
+mod window;
+mod window_frame;
+mod window_library;
 
 pub use huge::bounded;
 pub use lower::lower;

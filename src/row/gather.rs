@@ -11,6 +11,7 @@ use arrow::datatypes::{BinaryType, ByteArrayType, DataType, LargeBinaryType, Lar
 use arrow::row::RowConverter;
 
 use super::layout::{Field, Layout, Storage};
+use super::page::RowPage;
 use super::pointer::{Rows, slot_bytes, slot_len};
 use crate::error::{Error, Result};
 
@@ -42,6 +43,17 @@ pub fn gather_fields(layout: &Layout, fields: &[usize], rows: Rows<'_>) -> Resul
     };
     let gather = |&field: &usize| gather_with(layout, field, rows, Some(all_valid(&layout.fields[field])));
     fields.iter().map(gather).collect()
+}
+
+/// Reads several fields of all rows on `pages`, in the order of the pages.
+///
+/// # Errors
+/// As [`gather`].
+pub fn gather_pages(layout: &Layout, fields: &[usize], pages: &[RowPage]) -> Result<Vec<ArrayRef>> {
+    let mut ptrs = Vec::with_capacity(pages.iter().map(RowPage::n_rows).sum());
+    pages.iter().for_each(|page| page.add_rows(&mut ptrs));
+    // SAFETY: the rows live as long as the pages are borrowed.
+    gather_fields(layout, fields, unsafe { Rows::new(&ptrs) })
 }
 
 /// `all_valid` is whether no row is NULL, where that is known.

@@ -35,7 +35,7 @@ mod table;
 pub use code_map::{CodeMap, CodedGroups};
 pub use columns::Columns;
 pub use format::RowPageFormat;
-pub use gather::{gather, gather_fields};
+pub use gather::{gather, gather_fields, gather_pages};
 pub use hash::{Hash, hash_rows};
 pub use key::{Condenser, IndexKey, KeyField, KeySpread, MAX_KEY_WORDS};
 pub use layout::{Layout, LayoutBuilder, StateOffset};

@@ -7,14 +7,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use super::buffer::{Unsorted, keep_first};
-use super::slices::{SlicedMerge, Sources, slice_rows};
+use super::slices::{SlicedMerge, Sources, choose_borders, slice_rows};
 use super::source::BATCH_ROWS;
 use super::{Phase, RowsOf, SortState};
 use crate::error::{Error, Result};
 use crate::memory::PinnedPage;
 use crate::row::{
-    Condenser, KeyField, KeySpread, MergeInputs, MergeRun, PageBank, PieceBounds, RowMerge, Run, RunWriter, SharedRun,
-    Slice, SortedRows,
+    Condenser, IndexKey, KeyField, KeySpread, MergeInputs, MergeRun, PageBank, PieceBounds, RowMerge, Run, RunWriter,
+    SharedRun, Slice, SortedRows,
 };
 
 /// Pages beside those of its runs that a merge needs: those whose rows are being handed on, and the one being written.
@@ -92,7 +92,9 @@ impl SortState {
         self.n_runs.fetch_add(runs.len() as u64, Ordering::Relaxed);
         let bank = PageBank::fill(of.owner.clone(), 0, Vec::new());
         let inputs = self.inputs(of, key, condenser, bank);
-        Ok(SlicedMerge::new(inputs, Sources::Pinned(runs), memory, usize::MAX, self.slice_batch_rows(of)))
+        let sources = Sources::Pinned(runs);
+        let borders = self.slice_borders(of, &sources, key, &collected.spread);
+        Ok(SlicedMerge::new(inputs, sources, memory, usize::MAX, borders))
     }
 
     /// The rows that were left over become runs too; then the runs are merged until the rest can be merged at once.
@@ -120,7 +122,8 @@ impl SortState {
         let has_pages = |&n_workers: &usize| self.pages_to_merge(of, runs.len(), n_workers) <= n_pages;
         let n_workers = (1..=n_workers).rev().find(has_pages).unwrap_or(1);
         let sources = Sources::Runs { runs, indexed: key.can_index(&known) };
-        Ok(SlicedMerge::new(inputs, sources, vec![memory], n_workers, self.slice_batch_rows(of)))
+        let borders = self.slice_borders(of, &sources, key, &known);
+        Ok(SlicedMerge::new(inputs, sources, vec![memory], n_workers, borders))
     }
 
     fn inputs(&self, of: &RowsOf, key: KeyField, condenser: Condenser, bank: PageBank) -> MergeInputs {
@@ -159,7 +162,11 @@ impl SortState {
     fn pages_to_merge(&self, of: &RowsOf, n_runs: usize, n_workers: usize) -> usize {
         let rows_per_page = (of.owner.page_bytes() / of.shape.layout.row_bytes()).max(1);
         let slice_rows = slice_rows(n_runs, self.batch_rows(of));
-        let shared = n_runs + n_workers * slice_rows / rows_per_page;
+        // The size of a slice of whole groups is not known.
+        let shared = match self.spec.n_grouping_keys {
+            0 => n_runs + n_workers * slice_rows / rows_per_page,
+            _ => usize::MAX,
+        };
         shared.min((2 * n_workers - 1) * n_runs) + n_workers * PAGES_BESIDE
     }
 
@@ -169,10 +176,13 @@ impl SortState {
         (sizes.batch_bytes / of.shape.layout.row_bytes().max(1)).clamp(1, sizes.batch_rows.min(BATCH_ROWS))
     }
 
-    /// What slices are measured by; `None` for one slice, since with a limit only whoever knows how many rows came
-    /// before can stop in time.
-    fn slice_batch_rows(&self, of: &RowsOf) -> Option<usize> {
-        self.spec.limit.is_none().then(|| self.batch_rows(of))
+    /// Where slices begin: each a few batches long and, with grouping keys, at the start of a group. None with a limit,
+    /// since only whoever knows how many rows came before can stop in time.
+    fn slice_borders(&self, of: &RowsOf, sources: &Sources, key: KeyField, spread: &KeySpread) -> Vec<IndexKey> {
+        match self.spec.limit {
+            Some(_) => Vec::new(),
+            None => choose_borders(sources, self.batch_rows(of), |sample| self.group_start(key, spread, sample)),
+        }
     }
 
     /// The most runs that can be merged at once by as many workers as it pays to have.

@@ -1,6 +1,7 @@
 //! The last merge, cut into slices of the key space that workers take in order.
 //!
-//! Memory: a border of 16 bytes a slice.
+//! Memory: a border of 16 bytes a slice. Where groups must stay together, a slice has as many rows as its largest group
+//! wants; it is merged like any other, a page of each run at a time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,15 +47,15 @@ impl SlicedMerge {
         }
     }
 
-    /// For at most `n_workers` workers, in slices of a few batches of `batch_rows` rows; without `batch_rows`, in one.
+    /// For at most `n_workers` workers, in slices that begin at `borders`.
     pub(super) fn new(
         inputs: MergeInputs,
         sources: Sources,
         memory: Vec<Reservation>,
         n_workers: usize,
-        batch_rows: Option<usize>,
+        borders: Vec<IndexKey>,
     ) -> Self {
-        let borders: Arc<[IndexKey]> = batch_rows.map_or(Vec::new(), |rows| choose_borders(&sources, rows)).into();
+        let borders: Arc<[IndexKey]> = borders.into();
         let runs = match sources {
             Sources::Runs { runs, .. } => {
                 runs.into_iter().map(|run| MergeRun::Pages(SharedRun::new(run, borders.clone()))).collect()
@@ -91,8 +92,13 @@ pub(super) fn slice_rows(n_runs: usize, batch_rows: usize) -> usize {
     (batch_rows * BATCHES_PER_SLICE).max(n_runs * ROWS_PER_RUN)
 }
 
-/// Borders between slices of about the same number of rows.
-fn choose_borders(sources: &Sources, batch_rows: usize) -> Vec<IndexKey> {
+/// Borders between slices of about the same number of rows, where a group starts: `group_start` gives that for any key, or
+/// `None` in the first group.
+pub(super) fn choose_borders(
+    sources: &Sources,
+    batch_rows: usize,
+    group_start: impl Fn(&IndexKey) -> Option<IndexKey>,
+) -> Vec<IndexKey> {
     let (n_rows, n_runs) = match sources {
         Sources::Runs { indexed: false, .. } => return Vec::new(),
         Sources::Runs { runs, .. } => (runs.iter().map(Run::n_rows).sum::<usize>(), runs.len()),
@@ -126,8 +132,11 @@ fn choose_borders(sources: &Sources, batch_rows: usize) -> Vec<IndexKey> {
     let mut since = 0;
     for (key, n_rows) in samples {
         since += n_rows;
-        if since >= slice_rows && borders.last().is_none_or(|last| *last < key) {
-            borders.push(key);
+        if since < slice_rows {
+            continue;
+        }
+        if let Some(start) = group_start(&key).filter(|start| borders.last().is_none_or(|last| last < start)) {
+            borders.push(start);
             since = 0;
         }
     }

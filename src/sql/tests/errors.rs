@@ -223,8 +223,28 @@ fn what_is_not_there_yet_is_named() {
         expect!["Usage: IN or EXISTS with a subquery, or INTERSECT, is not supported yet"],
     );
     check_error(
-        "SELECT row_number() OVER (ORDER BY qty) FROM 'sales.csv'",
-        expect!["Usage: a window function (OVER) is not supported yet"],
+        "SELECT ntile(0) OVER (ORDER BY qty) FROM 'sales.csv'",
+        expect!["Usage: ntile needs a constant whole number above 0"],
+    );
+    check_error(
+        "SELECT lag(x, x) OVER (ORDER BY x) FROM 'one.csv'",
+        expect!["Usage: argument 2 of lag must be a constant"],
+    );
+    check_error(
+        "SELECT sum(x) OVER (ORDER BY x ROWS BETWEEN 1 PRECEDING AND CURRENT ROW EXCLUDE TIES) FROM 'one.csv'",
+        expect![[r#"
+            Usage: syntax error: Expected: ), found: EXCLUDE
+              --> sql:1:73"#]],
+    );
+    check_error(
+        "SELECT sum(x) OVER (ORDER BY x, x + 1 RANGE 1 PRECEDING) FROM 'one.csv'",
+        expect!["Usage: RANGE requires exactly one ORDER BY column"],
+    );
+    check_error(
+        "SELECT nosuch(x) OVER (ORDER BY x) FROM 'one.csv'",
+        expect![[r#"
+        Usage: there is no function "nosuch"
+          --> sql:1:8   hint: did you mean "cosh"?"#]],
     );
     check_error("SELECT unnest([1, 2])", expect!["Usage: UNNEST is not supported yet"]);
     check_error(

@@ -4,6 +4,7 @@ mod errors;
 mod plans;
 mod pressure;
 mod rows;
+mod windows;
 
 use std::sync::Arc;
 

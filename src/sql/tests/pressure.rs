@@ -97,3 +97,21 @@ fn calls_over_few_or_no_rows_are_the_same_under_pressure() {
     check_everywhere("SELECT DISTINCT ON (g) g, s, x FROM 'pairs.csv' ORDER BY g, s, x");
     check_everywhere("SELECT g, median(x) FROM 'pairs.csv' WHERE x < 0 GROUP BY g");
 }
+
+const WINDOWS: [&str; 8] = [
+    "row_number() OVER (PARTITION BY g ORDER BY x, s)",
+    "sum(x) OVER (PARTITION BY g ORDER BY x), count(*) OVER (PARTITION BY g)",
+    "rank() OVER (ORDER BY g), lag(s, 3) OVER (ORDER BY x, s, g), sum(x) OVER ()",
+    "min(s) OVER (PARTITION BY g % 3 ORDER BY x, s ROWS BETWEEN 40 PRECEDING AND 90 FOLLOWING)",
+    "max(x) OVER (ORDER BY g RANGE BETWEEN 5 PRECEDING AND 2 FOLLOWING), ntile(7) OVER (ORDER BY g, x, s)",
+    "median(x) OVER (PARTITION BY g), count(DISTINCT x) OVER (PARTITION BY g ORDER BY s)",
+    "first_value(s) OVER (PARTITION BY g % 5 ORDER BY x, s GROUPS BETWEEN 3 PRECEDING AND 1 FOLLOWING)",
+    "lead(x, 2, -1) OVER (PARTITION BY s ORDER BY x, g), cume_dist() OVER (PARTITION BY g % 2 ORDER BY x)",
+];
+
+#[test]
+fn windows_are_the_same_under_pressure() {
+    for call in WINDOWS {
+        check_everywhere(&format!("SELECT g, x, s, {call} FROM 'pairs.csv'"));
+    }
+}

@@ -1,0 +1,365 @@
+//! Windows against a dull oracle: over functions, frames, data, memory, threads, refusals and failing disks.
+
+mod oracle;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use arrow::array::*;
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use proptest::prelude::*;
+
+use self::oracle::{Cell, cell, same};
+use super::{Bound, FoldFunction, Frame, Unit, Window, WindowCall, WindowFunction, WindowSpec};
+use crate::ErrorKind;
+use crate::error::Result;
+use crate::exec::{
+    Batch, Flow, LocalSource, LocalTransform, OperatorReport, Report, Sequence, Source, TaskContext, Transform,
+};
+use crate::operators::expression::Expression;
+use crate::operators::sort::{Sort, SortKey, SortSpec};
+use crate::operators::trial::Trial;
+use crate::spill::{Disk, Fault};
+
+pub(super) const PARTITION: usize = 0;
+pub(super) const KEY: usize = 1;
+pub(super) const REAL: usize = 2;
+pub(super) const TEXT: usize = 3;
+pub(super) const NUMBER: usize = 4;
+pub(super) const ID: usize = 5;
+
+fn schema() -> SchemaRef {
+    let field = |name: &str, data_type| Field::new(name, data_type, true);
+    Arc::new(Schema::new(vec![
+        field("partition", DataType::Int32),
+        field("key", DataType::Int64),
+        field("real", DataType::Float64),
+        field("text", DataType::Utf8),
+        field("number", DataType::Int64),
+        field("id", DataType::Int64),
+    ]))
+}
+
+/// One row in so many is NULL in each column.
+fn rows(seed: u64, n_rows: usize, n_partitions: u64, n_keys: u64, nulls: u64) -> RecordBatch {
+    let mut state = seed;
+    let mut next = move |n: u64| {
+        state = state.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F);
+        (state >> 33) % n
+    };
+    let mut draw = |n: u64| if next(nulls) == 0 { None } else { Some(next(n)) };
+    // Half of the rows are in one partition.
+    let partition: Int32Array =
+        (0..n_rows).map(|_| draw(2 * n_partitions).map(|n| n.saturating_sub(n_partitions) as i32)).collect();
+    let key: Int64Array = (0..n_rows).map(|_| draw(n_keys).map(|n| n as i64 - 3)).collect();
+    let special = [f64::NAN, -0.0, 0.0, 1e15, -1e15];
+    let real = |n: u64| special.get(n as usize).copied().unwrap_or(n as f64 / 4.0);
+    let reals: Float64Array = (0..n_rows).map(|_| draw(40).map(real)).collect();
+    let text: StringArray = (0..n_rows).map(|_| draw(30).map(|n| "ab".repeat(n as usize) + "c")).collect();
+    let number: Int64Array = (0..n_rows).map(|_| draw(1000).map(|n| n as i64 - 500)).collect();
+    let id = Int64Array::from_iter_values(0..n_rows as i64);
+    let columns: Vec<ArrayRef> =
+        vec![Arc::new(partition), Arc::new(key), Arc::new(reals), Arc::new(text), Arc::new(number), Arc::new(id)];
+    RecordBatch::try_new(schema(), columns).unwrap()
+}
+
+/// The first key, moved by a constant.
+pub(super) struct Moved(pub(super) i64);
+
+impl Expression for Moved {
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef> {
+        let keys = batch.column(KEY).as_primitive::<Int64Type>();
+        Ok(Arc::new(keys.unary::<_, Int64Type>(|key| key.saturating_add(self.0))))
+    }
+}
+
+/// A sort whose batches go through a window a few rows at a time.
+struct Windowed {
+    sorted: Arc<dyn Source>,
+    window: Arc<Window>,
+    piece_rows: usize,
+}
+
+struct LocalWindowed {
+    sorted: Box<dyn LocalSource>,
+    window: Box<dyn LocalTransform>,
+    piece_rows: usize,
+    out: VecDeque<Batch>,
+}
+
+impl Source for Windowed {
+    fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalSource>> {
+        let (sorted, window) = (self.sorted.local(cx)?, self.window.local(cx)?);
+        Ok(Box::new(LocalWindowed { sorted, window, piece_rows: self.piece_rows, out: VecDeque::new() }))
+    }
+}
+
+impl LocalSource for LocalWindowed {
+    fn next(&mut self) -> Result<Option<Batch>> {
+        while self.out.is_empty() {
+            let Some(batch) = self.sorted.next()? else { return Ok(None) };
+            let mut start = 0;
+            loop {
+                let len = self.piece_rows.min(batch.n_rows() - start);
+                let data = batch.data.slice(start, len);
+                start += len;
+                let is_last = start == batch.n_rows();
+                let piece = Batch { data, sequence: batch.sequence, last_of_morsel: batch.last_of_morsel && is_last };
+                let out = &mut self.out;
+                self.window.push(piece, &mut |batch| {
+                    out.push_back(batch);
+                    Ok(Flow::More)
+                })?;
+                if is_last {
+                    break;
+                }
+            }
+        }
+        Ok(self.out.pop_front())
+    }
+}
+
+fn run(
+    trial: &Trial,
+    rows: &RecordBatch,
+    spec: &WindowSpec,
+    piece_rows: usize,
+    columns_bytes: u64,
+) -> Result<(RecordBatch, OperatorReport)> {
+    let cx = trial.context();
+    let by_partition = |&column: &usize| SortKey { column, descending: true, nulls_first: true };
+    let keys: Vec<SortKey> = spec.partition.iter().map(by_partition).chain(spec.order.iter().copied()).collect();
+    let n_grouping_keys = spec.partition.len();
+    let limit = (n_grouping_keys == 0).then_some(u64::MAX);
+    let sort = Sort::new(SortSpec { schema: rows.schema(), keys, limit, n_grouping_keys }, &cx)?;
+    let window = Window::with_columns(spec.clone(), &cx, columns_bytes)?;
+    let batches: Vec<RecordBatch> =
+        (0..rows.num_rows()).step_by(50).map(|at| rows.slice(at, 50.min(rows.num_rows() - at))).collect();
+    let source = Windowed { sorted: sort.source(), window: window.clone(), piece_rows };
+    let found = trial.run(&cx, &batches, &*sort.sink(), &source)?;
+    let report = window.report();
+    drop((sort, source));
+    Ok((concat_batches(&window.schema(), &found)?, report))
+}
+
+/// Checks every result of `spec` against the oracle.
+fn check(trial: &Trial, rows: &RecordBatch, spec: &WindowSpec, piece_rows: usize, columns_bytes: u64) -> Result<()> {
+    let (found, _) = run(trial, rows, spec, piece_rows, columns_bytes)?;
+    assert_eq!(found.num_rows(), rows.num_rows());
+    let ids = found.column(ID).as_primitive::<Int64Type>();
+    for (idx, call) in spec.calls.iter().enumerate() {
+        let expected = oracle::results(rows, spec, call);
+        let results = found.column(rows.num_columns() + idx);
+        for row in 0..found.num_rows() {
+            let (id, result) = (ids.value(row), cell(results, row));
+            let expected = &expected[id as usize];
+            let what = || format!("{} of row {id}: {result:?} is not {expected:?}", call.output.name());
+            assert!(same(&result, expected), "{}", what());
+        }
+    }
+    Ok(())
+}
+
+fn any_bound(unit: Unit, is_start: bool) -> BoxedStrategy<Bound> {
+    let far = prop_oneof![-6..7i64, Just(-100), Just(100)];
+    let offset = match unit {
+        Unit::Range => {
+            prop_oneof![1 => Just(Bound::Offset(0)), 3 => far.prop_map(|by| Bound::Value(Arc::new(Moved(by))))].boxed()
+        }
+        _ => far.prop_map(Bound::Offset).boxed(),
+    };
+    let _ = is_start;
+    prop_oneof![1 => Just(Bound::Unbounded), 2 => offset].boxed()
+}
+
+fn any_frame() -> impl Strategy<Value = Frame> {
+    let unit = prop_oneof![Just(Unit::Rows), Just(Unit::Groups), Just(Unit::Range)];
+    unit.prop_flat_map(|unit| {
+        let n_order = if unit == Unit::Range { 1..2usize } else { 0..3usize };
+        (any_bound(unit, true), any_bound(unit, false), n_order).prop_map(move |(start, end, n_order)| Frame {
+            unit,
+            start,
+            end,
+            n_order,
+        })
+    })
+}
+
+fn any_function() -> impl Strategy<Value = (WindowFunction, Vec<usize>, DataType)> {
+    use FoldFunction::*;
+    let value =
+        prop_oneof![Just((REAL, DataType::Float64)), Just((TEXT, DataType::Utf8)), Just((NUMBER, DataType::Int64))];
+    let ranking = prop_oneof![
+        Just(WindowFunction::RowNumber),
+        Just(WindowFunction::Rank),
+        Just(WindowFunction::DenseRank),
+        Just(WindowFunction::PercentRank),
+        Just(WindowFunction::CumeDist),
+        (1..9u64).prop_map(WindowFunction::Ntile),
+    ];
+    let ranking = ranking.prop_map(|function| {
+        let is_part = matches!(function, WindowFunction::PercentRank | WindowFunction::CumeDist);
+        (function, vec![], if is_part { DataType::Float64 } else { DataType::UInt64 })
+    });
+    let positional = (0..4, any::<bool>(), prop_oneof![-4..5i64, Just(-60), Just(70)], any::<bool>(), value.clone());
+    let positional = positional.prop_map(|(which, ignore_nulls, by, with_default, (column, data_type))| {
+        let default: Option<ArrayRef> = with_default.then(|| match column {
+            REAL => Arc::new(Float64Array::from(vec![77.0])) as ArrayRef,
+            TEXT => Arc::new(StringArray::from(vec!["none"])),
+            _ => Arc::new(Int64Array::from(vec![-7])),
+        });
+        let function = match which {
+            0 => WindowFunction::First { ignore_nulls },
+            1 => WindowFunction::Last { ignore_nulls },
+            2 => WindowFunction::Nth { n: by.unsigned_abs().max(1), ignore_nulls },
+            _ => WindowFunction::Shift { by, default, ignore_nulls },
+        };
+        (function, vec![column], data_type)
+    });
+    let fold = prop_oneof![
+        Just((CountStar, None)),
+        Just((Sum, Some((NUMBER, DataType::Int64)))),
+        Just((Sum, Some((REAL, DataType::Float64)))),
+        Just((Avg, Some((REAL, DataType::Float64)))),
+        any::<bool>().prop_map(|sample| (Var { sample }, Some((REAL, DataType::Float64)))),
+        any::<bool>().prop_map(|sample| (StdDev { sample }, Some((REAL, DataType::Float64)))),
+        value.clone().prop_map(|value| (Count, Some(value))),
+        value.clone().prop_map(|value| (Min, Some(value))),
+        value.prop_map(|value| (Max, Some(value))),
+    ];
+    let fold = fold.prop_map(|(function, arg)| {
+        let data_type = match (&function, &arg) {
+            (CountStar | Count, _) | (_, None) => DataType::Int64,
+            (_, Some((_, data_type))) => data_type.clone(),
+        };
+        (WindowFunction::Fold(function), arg.into_iter().map(|(column, _)| column).collect(), data_type)
+    });
+    prop_oneof![ranking, positional, fold]
+}
+
+fn any_spec() -> impl Strategy<Value = WindowSpec> {
+    let calls = prop::collection::vec((any_function(), any_frame()), 1..4);
+    (calls, 0..3usize, any::<bool>(), any::<bool>()).prop_map(|(calls, n_partition, descending, nulls_first)| {
+        let order =
+            vec![SortKey { column: KEY, descending, nulls_first }, SortKey { column: REAL, descending, nulls_first }];
+        let (mut frames, mut made) = (Vec::new(), Vec::new());
+        for (number, ((function, args, data_type), frame)) in calls.into_iter().enumerate() {
+            let output = Arc::new(Field::new(format!("call {number}"), data_type, true));
+            made.push(WindowCall { function, args, frame: number, output });
+            frames.push(frame);
+        }
+        let partition = [vec![], vec![PARTITION], vec![PARTITION, TEXT]][n_partition].clone();
+        WindowSpec { input: schema(), partition, order, frames, calls: made }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 200, ..ProptestConfig::with_cases(100) })]
+    #[test]
+    fn results_are_those_of_the_definition(
+        spec in any_spec(),
+        (seed, n_rows, n_partitions, n_keys) in (any::<u64>(), 0..160usize, 1..20u64, 1..60u64),
+        nulls in prop_oneof![Just(1u64), 2..30u64, Just(1_000_000)],
+        piece_rows in prop_oneof![1..8usize, 8..100usize, Just(1000)],
+        threads in prop_oneof![Just(1usize), Just(2), Just(8)],
+        governed in prop_oneof![Just(3u64 << 20), Just(64 << 20)],
+        columns_bytes in prop_oneof![Just(0u64), Just(20_000), Just(1 << 30)],
+        evict_always in any::<bool>(),
+        refuse_every in prop_oneof![3 => Just(0u64), 1 => 20..60u64],
+    ) {
+        let rows = rows(seed, n_rows, n_partitions, n_keys, nulls);
+        let trial = Trial { refuse_every, evict_always, ..Trial::new(governed, threads) };
+        match check(&trial, &rows, &spec, piece_rows, columns_bytes) {
+            Ok(()) => {}
+            Err(error) => prop_assert!(error.kind() == ErrorKind::Budget && refuse_every > 0, "{}", error),
+        }
+    }
+}
+
+fn call(function: WindowFunction, args: &[usize], data_type: DataType, frame: usize) -> WindowCall {
+    let output = Arc::new(Field::new(format!("{frame}"), data_type, true));
+    WindowCall { function, args: args.to_vec(), frame, output }
+}
+
+/// A few functions that wait for the end of the partition, and one that reaches far back.
+fn far_reaching() -> WindowSpec {
+    let frame = |start, end| Frame { unit: Unit::Rows, start, end, n_order: 1 };
+    let sum = WindowFunction::Fold(FoldFunction::Sum);
+    WindowSpec {
+        input: schema(),
+        partition: vec![PARTITION],
+        order: vec![SortKey { column: KEY, descending: false, nulls_first: false }],
+        frames: vec![
+            frame(Bound::Unbounded, Bound::Unbounded),
+            frame(Bound::Offset(-700), Bound::Offset(600)),
+            frame(Bound::Unbounded, Bound::Offset(0)),
+        ],
+        calls: vec![
+            call(sum.clone(), &[NUMBER], DataType::Int64, 0),
+            call(WindowFunction::Fold(FoldFunction::Max), &[TEXT], DataType::Utf8, 1),
+            call(sum, &[NUMBER], DataType::Int64, 2),
+            call(WindowFunction::Shift { by: -300, default: None, ignore_nulls: false }, &[TEXT], DataType::Utf8, 2),
+        ],
+    }
+}
+
+#[test]
+fn partitions_larger_than_memory() {
+    let rows = rows(7, 60_000, 3, 5000, 20);
+    let plenty = run(&Trial::new(1 << 30, 1), &rows, &far_reaching(), 1000, 1 << 30).unwrap();
+    assert_eq!(plenty.1.spilled_raw_bytes, 0);
+    for threads in [1, 2] {
+        let trial = Trial { evict_always: threads == 2, ..Trial::new(3 << 20, threads) };
+        let (found, report) = run(&trial, &rows, &far_reaching(), 1000, 100_000).unwrap();
+        assert!(report.spilled_raw_bytes > 1 << 20 && report.restored_bytes > 1 << 20, "{report:?}");
+        assert!(report.peak_bytes < 3 << 20, "{report:?}");
+        let by_id = |batch: &RecordBatch| {
+            let order = arrow::compute::sort_to_indices(batch.column(ID), None, None).unwrap();
+            arrow::compute::take_record_batch(batch, &order).unwrap()
+        };
+        assert_eq!(by_id(&found), by_id(&plenty.0));
+    }
+}
+
+#[test]
+fn a_failing_disk_is_an_error_wherever_it_fails() {
+    let rows = rows(9, 1200, 2, 100, 20);
+    let expected = run(&Trial::new(1 << 30, 1), &rows, &far_reaching(), 100, 1 << 30).unwrap().0;
+    for fault in [Fault::NoSpace, Fault::Io, Fault::ShortWrite] {
+        let mut n = 1;
+        loop {
+            let trial = Trial { evict_always: true, disk: Disk::faulty(n, fault), ..Trial::new(3 << 20, 1) };
+            match run(&trial, &rows, &far_reaching(), 100, 0) {
+                Ok((found, _)) => {
+                    assert_eq!(found, expected);
+                    if trial.disk.calls() < n {
+                        break;
+                    }
+                }
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Disk, "call {n}: {error}"),
+            }
+            // Every call at first, then ever larger steps: a run makes hundreds.
+            n += 1 + n / 8;
+        }
+        assert!(n > 60, "the disk was used");
+    }
+}
+
+#[test]
+fn morsels_without_rows_still_end() {
+    let window = Window::new(far_reaching(), &Trial::new(16 << 20, 1).context()).unwrap();
+    let batch = |n_rows, morsel, number, last_of_morsel| {
+        let sequence = Sequence { morsel, batch: number };
+        Batch { data: rows(1, n_rows, 1, 5, 1_000_000), sequence, last_of_morsel }
+    };
+    let input = vec![batch(0, 0, 0, true), batch(3, 1, 0, false), batch(0, 1, 1, true), batch(2, 2, 0, true)];
+    let out = crate::operators::testing::run_transform(&*window, input);
+    let found: Vec<_> =
+        out.iter().map(|b| (b.n_rows(), b.sequence.morsel, b.sequence.batch, b.last_of_morsel)).collect();
+    assert_eq!(found, [(0, 0, 0, true), (3, 1, 0, true), (2, 2, 0, true)]);
+    assert_eq!(
+        cell(out[1].data.column(6), 0),
+        Cell::Int(out[1].data.column(4).as_primitive::<Int64Type>().iter().flatten().sum())
+    );
+}
