@@ -21,6 +21,7 @@ mod sink;
 mod source;
 mod spec;
 mod state;
+mod streamed;
 mod sums;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,8 @@ use std::sync::{Arc, Mutex};
 
 pub use spec::{AggregateCall, AggregateFunction, AggregateSpec, GroupAccumulator, LibraryFunction};
 pub use state::is_native;
+pub(super) use plan::normalize;
+pub(super) use streamed::{GroupedRows, Streamed};
 
 use self::plan::AggregatePlan;
 use crate::error::Result;

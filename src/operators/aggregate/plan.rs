@@ -102,7 +102,8 @@ impl AggregatePlan {
     }
 }
 
-fn normalize(column: &ArrayRef) -> Result<ArrayRef> {
+/// Makes equal floats equal bytes.
+pub(in crate::operators) fn normalize(column: &ArrayRef) -> Result<ArrayRef> {
     Ok(match column.data_type() {
         DataType::Float16 => {
             let canonical = |value: f16| {

@@ -1,0 +1,82 @@
+//! Makes rows ready for the sort: the group key first, and a copy of each row for every order, tagged.
+//!
+//! Memory: a few columns of the batch in hand; columns that are passed on are shared between the copies.
+//! The surprising part: -0.0 becomes 0.0 and every NaN the same NaN where values are compared, so that equal values lie side
+//! by side and are equal bytes.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, UInt8Array, new_null_array};
+use arrow::compute::cast;
+use arrow::datatypes::SchemaRef;
+
+use crate::error::Result;
+use crate::exec::{Batch, Emit, Flow, LocalTransform, TaskContext, Transform};
+use crate::operators::aggregate::normalize;
+use crate::operators::expression::assemble;
+
+/// A column of a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ArrangedColumn {
+    /// An input column as it is.
+    Input(usize),
+    /// An input column with equal values as equal bytes.
+    Comparable(usize),
+    /// The same number in every row.
+    Constant(u8),
+    /// NULL in every row.
+    Null,
+}
+
+/// Copies rows, each copy with columns of its own.
+pub struct Arrange {
+    copies: Arc<[Vec<ArrangedColumn>]>,
+    schema: SchemaRef,
+}
+
+struct LocalArrange {
+    copies: Arc<[Vec<ArrangedColumn>]>,
+    schema: SchemaRef,
+}
+
+impl Arrange {
+    /// Makes `copies` of each row under `schema`.
+    pub fn new(copies: Vec<Vec<ArrangedColumn>>, schema: SchemaRef) -> Self {
+        Arrange { copies: copies.into(), schema }
+    }
+}
+
+impl Transform for Arrange {
+    fn local(&self, _cx: &TaskContext) -> Result<Box<dyn LocalTransform>> {
+        Ok(Box::new(LocalArrange { copies: self.copies.clone(), schema: self.schema.clone() }))
+    }
+}
+
+impl LocalTransform for LocalArrange {
+    fn push(&mut self, batch: Batch, emit: &mut Emit<'_>) -> Result<Flow> {
+        for (idx, copy) in self.copies.iter().enumerate() {
+            let columns = copy.iter().zip(self.schema.fields());
+            let columns = columns.map(|(column, field)| column_of(*column, &batch, field.data_type()));
+            let data = assemble(&self.schema, columns.collect::<Result<_>>()?, batch.n_rows())?;
+            let mut copy = batch.with_data(data);
+            copy.last_of_morsel &= idx + 1 == self.copies.len();
+            if emit(copy)? == Flow::Done {
+                return Ok(Flow::Done);
+            }
+        }
+        Ok(Flow::More)
+    }
+}
+
+fn column_of(column: ArrangedColumn, batch: &Batch, declared: &arrow::datatypes::DataType) -> Result<ArrayRef> {
+    let plain = |idx: usize| -> Result<ArrayRef> {
+        let column = batch.data.column(idx);
+        Ok(if column.data_type() == declared { column.clone() } else { cast(column, declared)? })
+    };
+    Ok(match column {
+        ArrangedColumn::Input(idx) => plain(idx)?,
+        ArrangedColumn::Comparable(idx) => normalize(&plain(idx)?)?,
+        ArrangedColumn::Constant(number) => Arc::new(UInt8Array::from_value(number, batch.n_rows())),
+        ArrangedColumn::Null => new_null_array(declared, batch.n_rows()),
+    })
+}
