@@ -34,12 +34,18 @@ fn main() -> brimful::Result<()> {
     let key = |column: usize, descending| SortKey { column, descending, nulls_first: false };
     match numbers.get(3) {
         None => {
-            let spec = SortSpec { schema: schema(), keys: vec![key(2, false), key(8, false)], limit: None };
+            let spec = SortSpec {
+                schema: schema(),
+                keys: vec![key(2, false), key(8, false)],
+                limit: None,
+                n_grouping_keys: 0,
+            };
             let sort = Sort::new(spec, &cx)?;
             run(&cx, threads, n_rows, &*sort.sink(), &*sort.source(), &*sort)?;
         }
         limit => {
-            let spec = SortSpec { schema: schema(), keys: vec![key(8, true)], limit: limit.copied() };
+            let spec =
+                SortSpec { schema: schema(), keys: vec![key(8, true)], limit: limit.copied(), n_grouping_keys: 0 };
             let top_n = TopN::new(spec, &cx)?;
             run(&cx, threads, n_rows, &*top_n.sink(), &*top_n.source(), &*top_n)?;
         }

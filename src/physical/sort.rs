@@ -67,7 +67,7 @@ impl Lowering<'_> {
     fn sort_stream(&mut self, stream: Stream, keys: Vec<SortKey>, limit: Option<u64>, by: String) -> Result<Stream> {
         let schema = stream.schema.clone();
         let few = limit.is_some_and(|n| n.saturating_mul(row_bytes(&schema)) <= self.top_n_bytes());
-        let spec = SortSpec { schema: schema.clone(), keys, limit };
+        let spec = SortSpec { schema: schema.clone(), keys, limit, n_grouping_keys: 0 };
         let detail = match limit {
             Some(limit) => format!("{limit} rows by {by}"),
             None => format!("by {by}"),

@@ -57,6 +57,25 @@ impl KeyField {
         KeyField { index_from: spread.n_constant_words().min(self.n_words - 1), ..self }
     }
 
+    /// The bytes that keys with this index key begin with, among keys of this spread, as far as that tells them.
+    pub fn prefix(&self, index: &IndexKey, spread: &KeySpread) -> Vec<u8> {
+        let constant = spread.first.unwrap_or_default();
+        let words = constant[..self.index_from].iter().chain(index);
+        words.take(self.n_words).flat_map(|word| word.to_be_bytes()).collect()
+    }
+
+    /// The smallest index key of all keys that begin with the first `n_bytes` of those that this index key stands for;
+    /// `None` when all keys with the spread that the index was made for begin so.
+    pub fn cut_index(&self, index: &IndexKey, n_bytes: usize) -> Option<IndexKey> {
+        let n_bytes = n_bytes.checked_sub(self.index_from * 8).filter(|&n_bytes| n_bytes > 0)?;
+        let kept = |word: usize| match n_bytes.saturating_sub(word * 8) {
+            0 => 0,
+            kept @ 1..8 => u64::MAX << (64 - 8 * kept),
+            _ => u64::MAX,
+        };
+        Some([index[0] & kept(0), index[1] & kept(1)])
+    }
+
     /// Whether index keys tell the order of keys with this spread.
     pub fn can_index(&self, spread: &KeySpread) -> bool {
         self.index_from <= spread.n_constant_words()
@@ -301,6 +320,22 @@ mod tests {
                 assert_eq!(extract(word, mask), unsafe { std::arch::x86_64::_pext_u64(word, mask) });
             }
         }
+    }
+
+    #[test]
+    fn an_index_key_is_cut_to_the_bytes_that_count() {
+        let key = KeyField { at: 0, n_words: 4, rest_at: None, index_from: 1 };
+        let index = [0x0102_0304_0506_0708, 0x1112_1314_1516_1718];
+        assert_eq!(key.cut_index(&index, 8), None);
+        assert_eq!(key.cut_index(&index, 11), Some([0x0102_0300_0000_0000, 0]));
+        assert_eq!(key.cut_index(&index, 16), Some([0x0102_0304_0506_0708, 0]));
+        assert_eq!(key.cut_index(&index, 17), Some([0x0102_0304_0506_0708, 0x1100_0000_0000_0000]));
+        assert_eq!(key.cut_index(&index, 24), Some(index));
+        assert_eq!(key.cut_index(&index, 300), Some(index));
+        let mut spread = KeySpread::default();
+        spread.add(&[[7; 8], [1; 8], [2; 8], [3; 8]].concat(), 4);
+        let prefix = key.prefix(&index, &spread);
+        assert_eq!(prefix, [&[7; 8][..], &index[0].to_be_bytes(), &index[1].to_be_bytes()].concat());
     }
 
     #[test]

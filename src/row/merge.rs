@@ -65,8 +65,8 @@ impl PageBank {
         }
     }
 
-    fn restore(&self, page: Page, layout: &Layout) -> Result<RowPage> {
-        let (page, spare) = page.pin_into(self.take()?)?;
+    fn restore(&self, page: Page, memory: PinnedPage, layout: &Layout) -> Result<RowPage> {
+        let (page, spare) = page.pin_into(memory)?;
         spare.into_iter().for_each(|spare| self.put(spare));
         RowPage::restored(page, layout)
     }
@@ -136,22 +136,24 @@ impl SharedRun {
     /// Lets one slice have a page.
     fn take(&self, idx: usize, bank: &PageBank, layout: &Layout) -> Result<Arc<RowPage>> {
         let mut cell = lock(&self.pages[idx].cell);
-        match std::mem::replace(&mut *cell, Cell::Gone) {
-            Cell::Sealed(page) => {
-                let page = Arc::new(bank.restore(page, layout)?);
+        // When there is no memory, the page stays, so that others who need it are refused memory too.
+        let memory = if matches!(*cell, Cell::Sealed(_)) { Some(bank.take()?) } else { None };
+        match (std::mem::replace(&mut *cell, Cell::Gone), memory) {
+            (Cell::Sealed(page), Some(memory)) => {
+                let page = Arc::new(bank.restore(page, memory, layout)?);
                 let uses = self.n_uses(idx);
                 if uses > 1 {
                     *cell = Cell::Restored(Box::new((page.clone(), uses - 1)));
                 }
                 Ok(page)
             }
-            Cell::Restored(restored) if restored.1 > 1 => {
+            (Cell::Restored(restored), _) if restored.1 > 1 => {
                 let (page, uses) = *restored;
                 *cell = Cell::Restored(Box::new((page.clone(), uses - 1)));
                 Ok(page)
             }
-            Cell::Restored(restored) => Ok(restored.0),
-            Cell::Gone => Err(Error::query("a page of a run was needed after its last use")),
+            (Cell::Restored(restored), _) => Ok(restored.0),
+            _ => Err(Error::query("a page of a run was needed after its last use")),
         }
     }
 }

@@ -91,7 +91,7 @@ impl SortState {
         self.n_runs.fetch_add(runs.len() as u64, Ordering::Relaxed);
         let bank = PageBank::fill(of.owner.clone(), 0, Vec::new());
         let inputs = self.inputs(of, key, condenser, bank);
-        SlicedMerge::new(inputs, Sources::Pinned(runs), memory, self)
+        SlicedMerge::new(inputs, Sources::Pinned(runs), memory, &collected.spread, self)
     }
 
     /// The rows that were left over become runs too; then the runs are merged until the rest can be merged at once.
@@ -115,7 +115,7 @@ impl SortState {
         }
         self.n_levels.store(level, Ordering::Relaxed);
         let sources = Sources::Runs { runs, indexed: key.can_index(&known) };
-        SlicedMerge::new(inputs, sources, vec![memory], self)
+        SlicedMerge::new(inputs, sources, vec![memory], &known, self)
     }
 
     fn inputs(&self, of: &RowsOf, key: KeyField, condenser: Condenser, bank: PageBank) -> MergeInputs {
@@ -154,7 +154,11 @@ impl SortState {
     fn pages_to_merge(&self, of: &RowsOf, n_runs: usize, n_workers: usize) -> usize {
         let rows_per_page = (of.owner.page_bytes() / of.shape.layout.row_bytes()).max(1);
         let slice_rows = slice_rows(n_runs, self.cx.memory.sizes().batch_rows);
-        let shared = n_runs + n_workers * slice_rows / rows_per_page;
+        // The size of a slice of whole groups is not known.
+        let shared = match self.spec.n_grouping_keys {
+            0 => n_runs + n_workers * slice_rows / rows_per_page,
+            _ => usize::MAX,
+        };
         shared.min((2 * n_workers - 1) * n_runs) + n_workers * PAGES_BESIDE
     }
 

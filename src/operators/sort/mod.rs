@@ -8,12 +8,14 @@
 //!
 //! Memory: three quarters of what is governed, at most; see [`SortState::share`]. What never exceeds it is never written.
 //! The surprising part: equal keys come in the order of the input at any thread count and budget, because the place in the
-//! input is part of the key. It also tells apart rows that would otherwise be compared to the end.
+//! input is part of the key. It also tells apart rows that would otherwise be compared to the end. A caller may ask that
+//! rows with equal first keys stay together: no slice then begins inside such a group, see [`SortSpec::n_grouping_keys`].
 
 mod buffer;
 mod cutoff;
 mod decode;
 mod encode;
+mod groups;
 mod input;
 mod levels;
 mod prefix;

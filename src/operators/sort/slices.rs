@@ -1,6 +1,7 @@
 //! The last merge, cut into slices of the key space that workers take in order.
 //!
-//! Memory: a border of 16 bytes a slice.
+//! Memory: a border of 16 bytes a slice. Where groups must stay together, a slice has as many rows as its largest group
+//! wants; it is merged like any other, a page of each run at a time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::SortState;
 use crate::error::Result;
 use crate::memory::Reservation;
-use crate::row::{IndexKey, MergeInputs, MergeRun, Run, SharedRun, Slice, SortedRows};
+use crate::row::{IndexKey, KeySpread, MergeInputs, MergeRun, Run, SharedRun, Slice, SortedRows};
 
 /// Batches of a slice: enough that starting a merge costs little, few enough that an output which keeps the order has no
 /// worker wait for long.
@@ -44,12 +45,15 @@ impl SlicedMerge {
         inputs: MergeInputs,
         sources: Sources,
         memory: Vec<Reservation>,
+        spread: &KeySpread,
         state: &SortState,
     ) -> Result<Self> {
+        let key = inputs.key;
+        let group_start = |sample: &IndexKey| state.group_start(key, spread, sample);
         let borders: Arc<[IndexKey]> = match state.spec.limit {
             // Only whoever knows how many rows came before can stop in time.
             Some(_) => Arc::new([]),
-            None => choose_borders(&sources, state.cx.memory.sizes().batch_rows).into(),
+            None => choose_borders(&sources, state.cx.memory.sizes().batch_rows, group_start).into(),
         };
         let runs = match sources {
             Sources::Runs { runs, .. } => {
@@ -77,11 +81,18 @@ impl SlicedMerge {
 
 /// Rows of a slice of `n_runs`.
 pub(super) fn slice_rows(n_runs: usize, batch_rows: usize) -> usize {
+    // Tests sort few rows and shall see many slices.
+    let batch_rows = if cfg!(test) { batch_rows / 64 } else { batch_rows };
     (batch_rows * BATCHES_PER_SLICE).max(n_runs * ROWS_PER_RUN)
 }
 
-/// Borders between slices of about the same number of rows.
-fn choose_borders(sources: &Sources, batch_rows: usize) -> Vec<IndexKey> {
+/// Borders between slices of about the same number of rows, where a group starts: `group_start` gives that for any key, or
+/// `None` in the first group.
+fn choose_borders(
+    sources: &Sources,
+    batch_rows: usize,
+    group_start: impl Fn(&IndexKey) -> Option<IndexKey>,
+) -> Vec<IndexKey> {
     let (n_rows, n_runs) = match sources {
         Sources::Runs { indexed: false, .. } => return Vec::new(),
         Sources::Runs { runs, .. } => (runs.iter().map(Run::n_rows).sum::<usize>(), runs.len()),
@@ -115,8 +126,11 @@ fn choose_borders(sources: &Sources, batch_rows: usize) -> Vec<IndexKey> {
     let mut since = 0;
     for (key, n_rows) in samples {
         since += n_rows;
-        if since >= slice_rows && borders.last().is_none_or(|last| *last < key) {
-            borders.push(key);
+        if since < slice_rows {
+            continue;
+        }
+        if let Some(start) = group_start(&key).filter(|start| borders.last().is_none_or(|last| last < start)) {
+            borders.push(start);
             since = 0;
         }
     }

@@ -22,4 +22,7 @@ pub struct SortSpec {
     pub keys: Vec<SortKey>,
     /// Only so many of the first rows are wanted (offset included).
     pub limit: Option<u64>,
+    /// Rows that are equal in so many of the first keys come in one morsel, and so to one worker. Equal is what the order
+    /// says: NULL with NULL, -0.0 with 0.0, NaN with NaN.
+    pub n_grouping_keys: usize,
 }

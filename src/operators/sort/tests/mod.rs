@@ -1,5 +1,6 @@
 //! Sort against a dull oracle: over types, directions, memory, threads, refusals and failing disks.
 
+mod groups;
 mod oracle;
 mod rows;
 
@@ -144,7 +145,7 @@ fn check_sequences(batches: &[Batch]) {
 }
 
 pub(crate) fn spec(keys: Vec<SortKey>, limit: Option<u64>) -> SortSpec {
-    SortSpec { schema: schema(), keys, limit }
+    SortSpec { schema: schema(), keys, limit, n_grouping_keys: 0 }
 }
 
 pub(crate) fn key(column: &str, descending: bool, nulls_first: bool) -> SortKey {
@@ -284,7 +285,7 @@ fn rows_longer_than_a_page_are_sorted_too() {
     for (column, descending) in [(0, false), (0, true), (1, true)] {
         for evict_always in [false, true] {
             let keys = vec![SortKey { column, descending, nulls_first: false }];
-            let spec = SortSpec { schema: schema.clone(), keys, limit: None };
+            let spec = SortSpec { schema: schema.clone(), keys, limit: None, n_grouping_keys: 0 };
             let bed = Bed::new(3 * MIB, 1, Disk::real()).unwrap();
             bed.cx.pages.evict_always(evict_always);
             let (found, report) = run_sort(&bed, &rows, 4, &spec).unwrap();

@@ -74,6 +74,15 @@ fn compare_values(a: &Value, b: &Value, key: &SortKey) -> Ordering {
     }
 }
 
+/// Whether two rows are equal in the first `n_keys` keys of `spec`.
+pub(crate) fn are_equal(rows: &RecordBatch, a: usize, b: usize, spec: &SortSpec, n_keys: usize) -> bool {
+    let is_equal = |key: &SortKey| {
+        let array = rows.column(key.column);
+        compare_values(&value(array, a), &value(array, b), key).is_eq()
+    };
+    spec.keys[..n_keys].iter().all(is_equal)
+}
+
 /// The rows in the order that `spec` asks for, equal ones as they came, up to its limit.
 pub(crate) fn sorted(rows: &RecordBatch, spec: &SortSpec) -> RecordBatch {
     let column = |key: &SortKey| {
