@@ -29,7 +29,7 @@ impl Functions {
     }
 }
 
-/// The functions of the library.
+/// The functions of the library, and those of ours that it does not have.
 pub(super) fn functions() -> &'static Functions {
     static FUNCTIONS: OnceLock<Functions> = OnceLock::new();
     FUNCTIONS.get_or_init(collect)
@@ -40,6 +40,7 @@ fn collect() -> Functions {
     let scalar = scalar.chain(datafusion_functions_nested::all_default_nested_functions());
     let higher_order = datafusion_functions_nested::all_default_higher_order_functions().into_iter();
     let aggregate = datafusion_functions_aggregate::all_default_aggregate_functions().into_iter();
+    let aggregate = aggregate.chain([Arc::new(super::mode::mode())]);
     let window = datafusion_functions_window::all_default_window_functions().into_iter();
     Functions {
         scalar: by_name(scalar.map(|f| (names(f.name(), f.aliases()), f))),

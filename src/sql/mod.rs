@@ -10,6 +10,7 @@ mod catalog;
 mod clauses;
 mod failure;
 mod functions;
+mod mode;
 mod names;
 
 use datafusion_expr::LogicalPlan;

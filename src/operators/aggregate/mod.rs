@@ -29,9 +29,9 @@ mod tests;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+pub(super) use plan::normalize;
 pub use spec::{AggregateCall, AggregateFunction, AggregateSpec, GroupAccumulator, LibraryFunction};
 pub use state::is_native;
-pub(super) use plan::normalize;
 pub(super) use streamed::{GroupedRows, Streamed};
 
 use self::plan::AggregatePlan;

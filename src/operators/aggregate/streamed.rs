@@ -146,7 +146,8 @@ impl Streamed {
             return Ok(());
         }
         let group_idxs: Vec<usize> = rows.group_of.iter().map(|&group| group as usize).collect();
-        let specs = self.plan.spec.calls.iter().zip(&self.plan.calls).filter(|(_, call)| matches!(call, Call::Library { .. }));
+        let specs =
+            self.plan.spec.calls.iter().zip(&self.plan.calls).filter(|(_, call)| matches!(call, Call::Library { .. }));
         let mut bytes = 0;
         for ((spec, _), accumulator) in specs.zip(&mut self.library) {
             let args: Vec<ArrayRef> = spec.args.iter().map(|&arg| rows.columns[arg - 1].clone()).collect();

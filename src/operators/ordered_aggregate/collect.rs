@@ -117,7 +117,12 @@ impl StringAggCall {
     }
 
     /// Adds values to a text; `memory` pays for it.
-    fn append(text: &mut Option<Vec<u8>>, values: &LargeStringArray, separator: &str, memory: &mut Reservation) -> Result<()> {
+    fn append(
+        text: &mut Option<Vec<u8>>,
+        values: &LargeStringArray,
+        separator: &str,
+        memory: &mut Reservation,
+    ) -> Result<()> {
         let more: usize = values.offsets().lengths().sum::<usize>() + values.len() * separator.len();
         let is_first = text.is_none();
         let text = text.get_or_insert_default();

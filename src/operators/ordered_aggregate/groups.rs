@@ -56,7 +56,9 @@ impl GroupFinder {
         let n_before = usize::from(self.open.is_some());
         let open = self.open.take();
         let key_of = |from: usize, to: usize| -> Result<Vec<ArrayRef>> {
-            let rows = UInt32Array::from_iter_values(starts[from.max(n_before) - n_before..to.max(n_before) - n_before].iter().copied());
+            let rows = UInt32Array::from_iter_values(
+                starts[from.max(n_before) - n_before..to.max(n_before) - n_before].iter().copied(),
+            );
             let mut columns = Vec::with_capacity(keys.len());
             for (idx, key) in keys.iter().enumerate() {
                 let here = if rows.is_empty() { self.empty[idx].clone() } else { take(key, &rows, None)? };

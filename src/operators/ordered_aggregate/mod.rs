@@ -25,8 +25,6 @@ mod percentile;
 mod selection;
 mod spec;
 mod spool;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_empty_array};
 
 pub use arrange::{Arrange, ArrangedColumn};
+pub use percentile::has_middle;
 pub use spec::{OrderedCall, OrderedFunction, OrderedSpec};
 
 use self::groups::GroupFinder;
@@ -93,7 +92,8 @@ impl Transform for OrderedAggregate {
     /// Without GROUP BY there is a row even when there was no input.
     fn remainder(&self) -> Result<Option<Arc<dyn Source>>> {
         let is_missing = self.spec.is_ungrouped && !self.has_rows.load(Ordering::Relaxed);
-        Ok(is_missing.then(|| Arc::new(NoInput { spec: self.spec.clone(), done: AtomicBool::new(false) }) as Arc<dyn Source>))
+        Ok(is_missing
+            .then(|| Arc::new(NoInput { spec: self.spec.clone(), done: AtomicBool::new(false) }) as Arc<dyn Source>))
     }
 }
 
@@ -150,7 +150,11 @@ fn units(spec: &OrderedSpec, cx: &TaskContext) -> Result<Vec<Unit>> {
         units.push(Unit { selection, work: Work::Ordinary { streamed, group_of: Vec::new() }, calls: plain });
     }
     for (idx, call) in spec.calls.iter().enumerate().filter(|(_, call)| !is_plain(call)) {
-        units.push(Unit { selection: Selection::of_call(spec, call), work: work_of(spec, call, cx)?, calls: vec![idx] });
+        units.push(Unit {
+            selection: Selection::of_call(spec, call),
+            work: work_of(spec, call, cx)?,
+            calls: vec![idx],
+        });
     }
     Ok(units)
 }

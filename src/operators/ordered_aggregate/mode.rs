@@ -84,7 +84,9 @@ impl GroupCall for ModeCall {
             while start < end {
                 let next = (start + 1..end).find(|&row| changed.value(row)).unwrap_or(end);
                 let continues = match (&self.last, race.last) {
-                    (Some((last, _)), Some((At::Last, _))) if start == segment.start => is_same(last, 0, values, start)?,
+                    (Some((last, _)), Some((At::Last, _))) if start == segment.start => {
+                        is_same(last, 0, values, start)?
+                    }
                     _ => false,
                 };
                 race.count(At::Row(start), (next - start) as u64, continues);

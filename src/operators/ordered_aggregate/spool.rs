@@ -13,7 +13,9 @@ use super::groups::copy_row;
 use crate::error::{Error, Result};
 use crate::exec::TaskContext;
 use crate::memory::{Page, PageOwner};
-use crate::row::{Columns, Layout, LayoutBuilder, PagesWriter, RowPage, RowPageFormat, RowPointers, SealedPages, gather};
+use crate::row::{
+    Columns, Layout, LayoutBuilder, PagesWriter, RowPage, RowPageFormat, RowPointers, SealedPages, gather,
+};
 
 /// Values of fixed width by their place, of which the first may be forgotten.
 pub(super) struct Spool {

@@ -235,10 +235,6 @@ fn what_is_not_there_yet_is_named() {
         "SELECT x FROM 'one.csv' EXCEPT SELECT x FROM 'many.csv'",
         expect!["Usage: NOT IN or NOT EXISTS with a subquery, or EXCEPT, is not supported yet"],
     );
-    check_error(
-        "SELECT nth_value(x, 2 ORDER BY x) FROM 'many.csv'",
-        expect!["Usage: nth_value with ORDER BY is not supported yet"],
-    );
 }
 
 #[test]
