@@ -25,6 +25,8 @@ mod percentile;
 mod selection;
 mod spec;
 mod spool;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -214,3 +214,31 @@ fn explain_is_recognized() {
     assert_eq!(explain("EXPLAIN SELECT 1"), Some(sql::Explain { analyze: false }));
     assert_eq!(explain("explain analyze SELECT 1"), Some(sql::Explain { analyze: true }));
 }
+
+#[test]
+fn ordered_aggregates_are_a_sort_and_a_pass() {
+    check_plan(
+        "SELECT id, median(qty), stddev(qty) FROM 'sales.csv' GROUP BY id",
+        expect![[r#"
+        Output
+          Project: id, median(qty), stddev(qty)
+            OrderedAggregate: median(__common_expr_1 AS qty), stddev(__common_expr_1 AS qty) by id
+              Sort: by id, __common_expr_1
+                Arrange: one order
+                  Project: __common_expr_1, id
+                    Scan: mem sales.csv, 2 of 5 columns, dictionaries id
+    "#]],
+    );
+    check_plan(
+        "SELECT count(DISTINCT id), median(qty), array_agg(id ORDER BY qty DESC) FROM 'sales.csv'",
+        expect![[r#"
+            Output
+              Project: count(DISTINCT id), median(qty), array_agg(id) ORDER BY [qty DESC NULLS FIRST]
+                OrderedAggregate: count(DISTINCT id), median(CAST(qty AS Float64)), array_agg(id) ORDER BY [qty DESC NULLS FIRST]
+                  Sort: by (id) and (CAST(qty AS Float64)) and (qty DESC)
+                    Arrange: 3 orders
+                      Project: id, CAST(qty AS Float64), qty
+                        Scan: mem sales.csv, 2 of 5 columns
+        "#]],
+    );
+}

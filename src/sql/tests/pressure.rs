@@ -58,7 +58,7 @@ fn check_everywhere(text: &str) {
     }
 }
 
-const CALLS: [&str; 11] = [
+const CALLS: [&str; 19] = [
     "first_value(s ORDER BY x, s)",
     "last_value(x ORDER BY s, x)",
     "median(x)",
@@ -69,6 +69,14 @@ const CALLS: [&str; 11] = [
     "approx_distinct(s)",
     "bit_and(x), bit_or(x)",
     "sum(DISTINCT x), avg(x)",
+    "median(x), median(length(s)), median(DISTINCT x), median(x) FILTER (WHERE s > 'text number 3')",
+    "percentile_cont(0.9) WITHIN GROUP (ORDER BY x), quantile_cont(x, 0.1), stddev(x)",
+    "mode(s), mode(x), mode(x) FILTER (WHERE x < 0)",
+    "count(DISTINCT x), count(DISTINCT s), sum(DISTINCT x), count(DISTINCT x) FILTER (WHERE x % 2 = 0), count(*), max(s)",
+    "array_agg(DISTINCT s ORDER BY s DESC), array_agg(x ORDER BY s, x), count(DISTINCT x)",
+    "string_agg(DISTINCT s, '; ' ORDER BY s), string_agg(s, '' ORDER BY s) FILTER (WHERE x > 900), median(x)",
+    "nth_value(s, 2 ORDER BY x, s), nth_value(x, -2 ORDER BY x), nth_value(x, 100000 ORDER BY x)",
+    "avg(DISTINCT x), stddev(DISTINCT x), approx_distinct(s), count(DISTINCT x % 3 = 0)",
     "first_value(s ORDER BY x, s), count(*), median(x), min(s), sum(x) FILTER (WHERE x > 500)",
 ];
 
@@ -96,4 +104,14 @@ fn calls_over_few_or_no_rows_are_the_same_under_pressure() {
     }
     check_everywhere("SELECT DISTINCT ON (g) g, s, x FROM 'pairs.csv' ORDER BY g, s, x");
     check_everywhere("SELECT g, median(x) FROM 'pairs.csv' WHERE x < 0 GROUP BY g");
+}
+
+#[test]
+fn grouping_sets_and_several_orders_are_the_same_under_pressure() {
+    let calls = "median(x), count(DISTINCT x), count(DISTINCT s), mode(s), count(*), sum(x)";
+    for sets in ["GROUPING SETS ((a, b), (a), ())", "CUBE (a, b)", "ROLLUP (a, b), a"] {
+        check_everywhere(&format!(
+            "SELECT a, b, {calls} FROM (SELECT g % 5 AS a, s = 'x' AS b, x, s FROM 'pairs.csv') GROUP BY {sets}"
+        ));
+    }
 }
