@@ -198,7 +198,7 @@ impl Lowering<'_> {
         stream.then(node, Arc::new(crate::operators::expand::Expand::new(sets, schema.clone())), schema)
     }
 
-    fn aggregate_stream(
+    pub(super) fn aggregate_stream(
         &mut self,
         stream: Stream,
         name: &'static str,

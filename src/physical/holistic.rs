@@ -8,15 +8,18 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, Schema};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion_common::ScalarValue;
 use datafusion_expr::expr::{AggregateFunction as Call, NullTreatment};
 use datafusion_expr::{Aggregate, Expr};
 
 use super::aggregate::{Inputs, constant, describe, lower_call, unaliased};
+use super::distinct;
 use super::lower::{Lowering, Stream};
+use super::statistics;
 use crate::error::{Error, Result};
 use crate::exec::{Node, Step};
+use crate::io::ColumnStatistics;
 use crate::operators::expand::Set;
 use crate::operators::ordered_aggregate::{
     Arrange, ArrangedColumn, OrderedAggregate, OrderedCall, OrderedFunction, OrderedSpec, has_middle,
@@ -24,16 +27,26 @@ use crate::operators::ordered_aggregate::{
 use crate::operators::sort::{Sort, SortKey, SortSpec};
 
 /// A call before its rows have a place. Columns are numbers of [`Inputs`], later of the stream.
-struct Wanted {
-    function: OrderedFunction,
-    args: Vec<usize>,
-    filter: Option<usize>,
-    is_distinct: bool,
+pub(super) struct Wanted {
+    pub(super) function: OrderedFunction,
+    pub(super) args: Vec<usize>,
+    pub(super) filter: Option<usize>,
+    pub(super) is_distinct: bool,
     /// Whether equal values of the arguments must be equal bytes.
     compares: bool,
     /// `None` when rows may come in any order.
     order: Option<Vec<SortKey>>,
-    output: FieldRef,
+    pub(super) output: FieldRef,
+}
+
+/// What is aggregated, by columns of a stream.
+pub(super) struct Placed {
+    pub(super) stream: Stream,
+    pub(super) keys: Vec<usize>,
+    pub(super) calls: Vec<Wanted>,
+    /// What is known of each column of the stream.
+    pub(super) known: Vec<Option<ColumnStatistics>>,
+    pub(super) output: SchemaRef,
 }
 
 /// Whether any call of `aggregate` needs its rows in an order.
@@ -85,9 +98,20 @@ impl Lowering<'_> {
             call.args.iter_mut().chain(&mut call.filter).for_each(|idx| *idx = place(*idx));
             call.order.iter_mut().flatten().for_each(|key| key.column = place(key.column));
         }
+        let mut known = vec![None; stream.schema.fields().len()];
+        for (idx, expr) in inputs.exprs.iter().enumerate() {
+            known[place(idx)] = statistics::of_expression(expr, inputs.plan)
+                .map(|statistics| ColumnStatistics { n_nulls: None, ..statistics });
+        }
         let detail = describe(aggregate, keys, &self.namer);
-        let arranged = Arrangement::new(&stream, &keys_at, calls, output);
-        self.ordered_stream(stream, arranged, detail, sort_text(&by, &orders))
+        let by = sort_text(&by, &orders);
+        let placed = Placed { stream, keys: keys_at, calls, known, output };
+        if distinct::fits(&placed.calls) {
+            return self.lower_by_grouping_twice(placed, detail, &by);
+        }
+        let Placed { stream, keys, calls, output, .. } = placed;
+        let arranged = Arrangement::new(&stream, &keys, calls, output);
+        self.ordered_stream(stream, arranged, detail, by)
     }
 
     /// Arranges, sorts and aggregates.
@@ -258,25 +282,30 @@ struct Arrangement {
 
 /// What a sort key of a copy is, wherever it lies.
 #[derive(Clone, PartialEq)]
-struct OrderKey {
-    source: ArrangedColumn,
-    descending: bool,
-    nulls_first: bool,
+pub(super) struct OrderKey {
+    pub(super) source: ArrangedColumn,
+    pub(super) descending: bool,
+    pub(super) nulls_first: bool,
 }
 
 /// The columns that copies share, behind group keys and tag.
 #[derive(Default)]
-struct Slots {
-    types: Vec<DataType>,
+pub(super) struct Slots {
+    pub(super) types: Vec<DataType>,
     /// The slots that are sorted by, in order.
     sorted: Vec<(usize, bool, bool)>,
     /// For each copy what is in which slot.
-    used: Vec<Vec<(ArrangedColumn, usize)>>,
+    pub(super) used: Vec<Vec<(ArrangedColumn, usize)>>,
 }
 
 impl Slots {
+    /// None yet, for so many copies of each row.
+    pub(super) fn for_copies(n_copies: usize) -> Self {
+        Slots { used: vec![Vec::new(); n_copies], ..Slots::default() }
+    }
+
     /// Gives the keys of an order their slots, which come in the order of the sort.
-    fn add_order(&mut self, copy: usize, order: &[OrderKey], type_of: impl Fn(&ArrangedColumn) -> DataType) {
+    pub(super) fn add_order(&mut self, copy: usize, order: &[OrderKey], type_of: impl Fn(&ArrangedColumn) -> DataType) {
         let mut from = 0;
         for key in order {
             if self.find(copy, &key.source).is_some() {
@@ -299,15 +328,23 @@ impl Slots {
         }
     }
 
-    /// The slot of a value that is not sorted by.
-    fn add_value(&mut self, copy: usize, source: ArrangedColumn, data_type: DataType) -> usize {
-        if let Some(slot) = self.find(copy, &source) {
-            return slot;
+    /// The slot of a value; a new one unless the copy has it already.
+    pub(super) fn add_value(&mut self, copy: usize, source: ArrangedColumn, data_type: DataType) -> usize {
+        match self.find(copy, &source) {
+            Some(slot) => slot,
+            None => self.add_unsorted(copy, source, data_type),
+        }
+    }
+
+    /// The slot of a value, one that is not sorted by.
+    pub(super) fn add_unsorted(&mut self, copy: usize, source: ArrangedColumn, data_type: DataType) -> usize {
+        let is_sorted = |slot: usize| self.sorted.iter().any(|(sorted, _, _)| *sorted == slot);
+        let known = self.used[copy].iter().find(|(known, slot)| *known == source && !is_sorted(*slot));
+        if let Some((_, slot)) = known {
+            return *slot;
         }
         let is_free = |slot: &usize| {
-            self.types[*slot] == data_type
-                && self.sorted.iter().all(|(sorted, _, _)| sorted != slot)
-                && self.used[copy].iter().all(|(_, used)| used != slot)
+            self.types[*slot] == data_type && !is_sorted(*slot) && self.used[copy].iter().all(|(_, used)| used != slot)
         };
         let slot = (0..self.types.len()).find(is_free).unwrap_or_else(|| {
             self.types.push(data_type.clone());
@@ -317,22 +354,40 @@ impl Slots {
         slot
     }
 
-    fn find(&self, copy: usize, source: &ArrangedColumn) -> Option<usize> {
+    /// The fields of all slots.
+    pub(super) fn fields(&self) -> impl Iterator<Item = FieldRef> + '_ {
+        let field = |(idx, data_type): (usize, &DataType)| Field::new(format!("slot {idx}"), data_type.clone(), true);
+        self.types.iter().enumerate().map(field).map(Arc::new)
+    }
+
+    /// The columns of each copy: `group`, the tag if there is one, and what is in the slots.
+    pub(super) fn copies(&self, group: &[ArrangedColumn], has_tag: bool) -> Vec<Vec<ArrangedColumn>> {
+        let copies = self.used.iter().enumerate().map(|(copy, used)| {
+            let tag = has_tag.then_some(ArrangedColumn::Constant(copy as u8));
+            let in_slot = |slot: usize| {
+                used.iter().find(|(_, at)| *at == slot).map_or(ArrangedColumn::Null, |(source, _)| *source)
+            };
+            group.iter().copied().chain(tag).chain((0..self.types.len()).map(in_slot)).collect()
+        });
+        copies.collect()
+    }
+
+    /// The slot of a value of a copy, if it has one.
+    pub(super) fn find(&self, copy: usize, source: &ArrangedColumn) -> Option<usize> {
         self.used[copy].iter().find(|(known, _)| known == source).map(|(_, slot)| *slot)
     }
 }
 
 impl Arrangement {
     /// For `calls` over `stream`, grouped by the columns `keys`.
-    fn new(stream: &Stream, keys: &[usize], calls: Vec<Wanted>, output: arrow::datatypes::SchemaRef) -> Self {
+    fn new(stream: &Stream, keys: &[usize], calls: Vec<Wanted>, output: SchemaRef) -> Self {
         let input = stream.schema.clone();
         let source = |column: usize, compares: bool| match input.field(column).data_type() {
             data_type if compares && data_type.is_floating() => ArrangedColumn::Comparable(column),
             _ => ArrangedColumn::Input(column),
         };
-        let type_of = |column: &ArrangedColumn| match column {
-            ArrangedColumn::Input(idx) | ArrangedColumn::Comparable(idx) => input.field(*idx).data_type().clone(),
-            ArrangedColumn::Constant(_) | ArrangedColumn::Null => DataType::UInt8,
+        let type_of = |source: &ArrangedColumn| {
+            source.input().map_or(DataType::UInt8, |column| input.field(column).data_type().clone())
         };
         let order_of = |call: &Wanted| -> Option<Vec<OrderKey>> {
             let key = |key: &SortKey| OrderKey {
@@ -348,7 +403,7 @@ impl Arrangement {
                 orders.push(order);
             }
         }
-        let mut slots = Slots { used: vec![Vec::new(); orders.len().max(1)], ..Slots::default() };
+        let mut slots = Slots::for_copies(orders.len().max(1));
         for (copy, order) in orders.iter().enumerate() {
             slots.add_order(copy, order, type_of);
         }
@@ -382,17 +437,8 @@ impl Arrangement {
         if tag.is_some() {
             fields.push(Arc::new(Field::new("order", DataType::UInt8, false)));
         }
-        let slot_field =
-            |(idx, data_type): (usize, &DataType)| Field::new(format!("slot {idx}"), data_type.clone(), true);
-        fields.extend(slots.types.iter().enumerate().map(slot_field).map(Arc::new));
-        let copies = slots.used.iter().enumerate().map(|(copy, used)| {
-            let tag = tag.map(|_| ArrangedColumn::Constant(copy as u8));
-            let in_slot = |slot: usize| {
-                used.iter().find(|(_, at)| *at == slot).map_or(ArrangedColumn::Null, |(source, _)| *source)
-            };
-            group.iter().copied().chain(tag).chain((0..slots.types.len()).map(in_slot)).collect()
-        });
-        let copies = copies.collect();
+        fields.extend(slots.fields());
+        let copies = slots.copies(&group, tag.is_some());
         let mut sort: Vec<SortKey> = (0..first_slot).map(ascending).collect();
         let slot_key =
             |&(slot, descending, nulls_first)| SortKey { column: first_slot + slot, descending, nulls_first };

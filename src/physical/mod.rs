@@ -6,6 +6,7 @@
 mod aggregate;
 mod comparison;
 pub(crate) mod constants;
+mod distinct;
 mod expression;
 mod failure;
 mod grouping_sets;

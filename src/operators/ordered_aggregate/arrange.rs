@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, UInt8Array, new_null_array};
-use arrow::compute::cast;
+use arrow::array::{Array, ArrayRef, AsArray, UInt8Array, new_null_array};
+use arrow::compute::nullif;
 use arrow::datatypes::SchemaRef;
 
 use crate::error::Result;
@@ -24,8 +24,26 @@ pub enum ArrangedColumn {
     Comparable(usize),
     /// The same number in every row.
     Constant(u8),
+    /// An input column, NULL where a Boolean column is not true.
+    Where {
+        /// The values.
+        column: usize,
+        /// The Boolean column.
+        condition: usize,
+    },
     /// NULL in every row.
     Null,
+}
+
+impl ArrangedColumn {
+    /// The input column that the values come from.
+    pub fn input(&self) -> Option<usize> {
+        match self {
+            ArrangedColumn::Input(column) | ArrangedColumn::Comparable(column) => Some(*column),
+            ArrangedColumn::Where { column, .. } => Some(*column),
+            ArrangedColumn::Constant(_) | ArrangedColumn::Null => None,
+        }
+    }
 }
 
 /// Copies rows, each copy with columns of its own.
@@ -69,13 +87,14 @@ impl LocalTransform for LocalArrange {
 }
 
 fn column_of(column: ArrangedColumn, batch: &Batch, declared: &arrow::datatypes::DataType) -> Result<ArrayRef> {
-    let plain = |idx: usize| -> Result<ArrayRef> {
-        let column = batch.data.column(idx);
-        Ok(if column.data_type() == declared { column.clone() } else { cast(column, declared)? })
-    };
     Ok(match column {
-        ArrangedColumn::Input(idx) => plain(idx)?,
-        ArrangedColumn::Comparable(idx) => normalize(&plain(idx)?)?,
+        ArrangedColumn::Input(idx) => batch.data.column(idx).clone(),
+        ArrangedColumn::Comparable(idx) => normalize(batch.data.column(idx))?,
+        ArrangedColumn::Where { column, condition } => {
+            let mask = batch.data.column(condition).as_boolean();
+            let is_out = (0..mask.len()).map(|row| !(mask.is_valid(row) && mask.value(row)));
+            nullif(batch.data.column(column), &is_out.collect::<Vec<_>>().into())?
+        }
         ArrangedColumn::Constant(number) => Arc::new(UInt8Array::from_value(number, batch.n_rows())),
         ArrangedColumn::Null => new_null_array(declared, batch.n_rows()),
     })

@@ -241,4 +241,30 @@ fn ordered_aggregates_are_a_sort_and_a_pass() {
                         Scan: mem sales.csv, 2 of 5 columns
         "#]],
     );
+    check_plan(
+        "SELECT id, count(DISTINCT qty), count(*) FROM 'sales.csv' GROUP BY id",
+        expect![[r#"
+        Output
+          Project: id, count(DISTINCT qty), count(*)
+            Project: parts put together
+              Aggregate: count(DISTINCT qty), count(*) by id
+                Aggregate: each value once, by id, qty
+                  Arrange: one set of DISTINCT arguments
+                    Scan: mem sales.csv, 2 of 5 columns, dictionaries id
+    "#]],
+    );
+    check_plan(
+        "SELECT count(DISTINCT id), count(DISTINCT qty), count(DISTINCT note) FILTER (WHERE qty > 1), sum(qty), avg(qty) FROM 'sales.csv'",
+        expect![[r#"
+            Output
+              Project: count(DISTINCT id), count(DISTINCT qty), count(DISTINCT note) FILTER (WHERE qty > 1), sum(qty), avg(qty)
+                Project: parts put together
+                  Aggregate: count(DISTINCT id), count(DISTINCT qty), count(DISTINCT note) FILTER (WHERE qty > 1), sum(qty), avg(CAST(qty AS Float64))
+                    Project: the set each value is of
+                      Aggregate: each value once, by (id) and (qty) and (note)
+                        Arrange: 3 sets of DISTINCT arguments
+                          Project: id, qty, qty > 1, note, CAST(qty AS Float64)
+                            Scan: mem sales.csv, 3 of 5 columns
+        "#]],
+    );
 }

@@ -58,7 +58,7 @@ fn check_everywhere(text: &str) {
     }
 }
 
-const CALLS: [&str; 19] = [
+const CALLS: [&str; 20] = [
     "first_value(s ORDER BY x, s)",
     "last_value(x ORDER BY s, x)",
     "median(x)",
@@ -76,6 +76,7 @@ const CALLS: [&str; 19] = [
     "array_agg(DISTINCT s ORDER BY s DESC), array_agg(x ORDER BY s, x), count(DISTINCT x)",
     "string_agg(DISTINCT s, '; ' ORDER BY s), string_agg(s, '' ORDER BY s) FILTER (WHERE x > 900), median(x)",
     "nth_value(s, 2 ORDER BY x, s), nth_value(x, -2 ORDER BY x), nth_value(x, 100000 ORDER BY x)",
+    "count(DISTINCT x), count(DISTINCT s), sum(DISTINCT x % 10), avg(x), min(x) FILTER (WHERE x > 500), count(*), bool_or(x > 9)",
     "avg(DISTINCT x), stddev(DISTINCT x), approx_distinct(s), count(DISTINCT x % 3 = 0)",
     "first_value(s ORDER BY x, s), count(*), median(x), min(s), sum(x) FILTER (WHERE x > 500)",
 ];
@@ -113,5 +114,30 @@ fn grouping_sets_and_several_orders_are_the_same_under_pressure() {
         check_everywhere(&format!(
             "SELECT a, b, {calls} FROM (SELECT g % 5 AS a, s = 'x' AS b, x, s FROM 'pairs.csv') GROUP BY {sets}"
         ));
+    }
+}
+
+/// DISTINCT without and with a sort: a median beside it needs one.
+#[test]
+fn grouping_twice_and_sorting_give_the_same() {
+    let calls = [
+        "count(DISTINCT x) AS a, count(*) AS b, sum(x) AS c, avg(x) AS d, count(x) FILTER (WHERE x > 500) AS e",
+        "count(DISTINCT x) AS a, count(DISTINCT s) AS b, sum(x) AS c, count(*) AS d, count(x) AS e",
+        "sum(DISTINCT x % 7) AS a, avg(DISTINCT x * 0.5) AS b, count(DISTINCT g % 3) AS c, max(s) AS d, min(x) AS e",
+        "count(DISTINCT x) FILTER (WHERE g < 400) AS a, count(DISTINCT x) AS b, count(*) FILTER (WHERE x < 9) AS c, \
+         count(DISTINCT s) FILTER (WHERE x IS NULL) AS d, bool_and(x < 1000) AS e",
+    ];
+    for call in calls {
+        for (key, group) in [("k, ", "GROUP BY k"), ("", ""), ("k, ", "GROUP BY ROLLUP (k)")] {
+            for table in ["SELECT * FROM 'pairs.csv'", "SELECT * FROM 'pairs.csv' WHERE g < 0"] {
+                let trial = Trial { evict_always: true, ..Trial::new(24 << 20, 2) };
+                let from = format!("FROM (SELECT *, g % 40 AS k FROM ({table})) {group}");
+                let twice = format!("SELECT {key}{call} {from}");
+                let sorted = format!(
+                    "SELECT {key}a, b, c, d, e FROM (SELECT {key}{call}, median(x) AS m {from}) WHERE m IS NULL OR m > -1"
+                );
+                assert_eq!(rows_under(&trial, &twice).unwrap(), rows_under(&trial, &sorted).unwrap(), "{twice}");
+            }
+        }
     }
 }
