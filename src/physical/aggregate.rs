@@ -112,7 +112,8 @@ impl Lowering<'_> {
         let output = aggregate.schema.inner().clone();
         let sets = grouping_sets::sets(&aggregate.group_expr, &keys, &output)?;
         let (mut inputs, key_columns) = Inputs::with_keys(&aggregate.input, &keys, sets.is_some());
-        if super::holistic::is_needed(aggregate) {
+        let governed_bytes = self.cx.memory.governed_bytes();
+        if super::holistic::is_needed(aggregate) && !super::holistic::fits_in_memory(aggregate, governed_bytes) {
             return self.lower_holistic(aggregate, &keys, sets, inputs, key_columns);
         }
         let n_keys = output.fields().len() - aggregate.aggr_expr.len();

@@ -20,6 +20,7 @@ use super::statistics;
 use crate::error::{Error, Result};
 use crate::exec::{Node, Step};
 use crate::io::ColumnStatistics;
+use crate::operators::aggregate::NarrowKeys;
 use crate::operators::expand::Set;
 use crate::operators::ordered_aggregate::{
     Arrange, ArrangedColumn, OrderedAggregate, OrderedCall, OrderedFunction, OrderedSpec, has_middle,
@@ -56,6 +57,29 @@ pub(super) fn is_needed(aggregate: &Aggregate) -> bool {
         _ => false,
     })
 }
+
+/// Whether the states of all holistic calls fit into memory for certain, so that they need not be sorted: medians and
+/// percentiles of a known number of rows. States of many groups may still be spilled by the aggregation; one group holds
+/// all values at worst.
+pub(super) fn fits_in_memory(aggregate: &Aggregate, governed_bytes: u64) -> bool {
+    let Some(n_rows) = statistics::max_rows(&aggregate.input) else { return false };
+    let mut n_states = 0;
+    for expr in &aggregate.aggr_expr {
+        let Expr::AggregateFunction(call) = unaliased(expr.clone()) else { return false };
+        let is_pick = matches!(call.func.name(), "median" | "percentile_cont") && !call.params.distinct;
+        match (is_holistic(&call), is_pick) {
+            (true, true) => n_states += 1,
+            (true, false) => return false,
+            (false, _) => {}
+        }
+    }
+    let has_sets = matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]);
+    !has_sets && n_rows.saturating_mul(n_states * PICK_STATE_BYTES) <= governed_bytes
+}
+
+/// Bytes of governed memory for each value of a median that is computed in memory. A value has 8 bytes (16 as a decimal), a
+/// buffer that grows has up to three times as many as it holds, states are reserved twice, and half is for others.
+const PICK_STATE_BYTES: u64 = 96;
 
 fn is_holistic(call: &Call) -> bool {
     let has_columns = call.params.args.iter().any(|arg| constant(arg).is_none());
@@ -109,18 +133,22 @@ impl Lowering<'_> {
         if distinct::fits(&placed.calls) {
             return self.lower_by_grouping_twice(placed, detail, &by);
         }
-        let Placed { stream, keys, calls, output, .. } = placed;
-        let arranged = Arrangement::new(&stream, &keys, calls, output);
+        let Placed { stream, keys, calls, known, output } = placed;
+        let types = keys.iter().map(|&key| stream.schema.field(key).data_type().clone()).collect();
+        let known: Vec<_> = keys.iter().map(|&key| known[key].clone()).collect();
+        let narrow = NarrowKeys::new(types, &known, &self.cx.memory);
+        let arranged = Arrangement::new(&stream, &keys, narrow, calls, output);
         self.ordered_stream(stream, arranged, detail, by)
     }
 
     /// Arranges, sorts and aggregates.
     fn ordered_stream(&mut self, stream: Stream, arranged: Arrangement, detail: String, by: String) -> Result<Stream> {
-        let Arrangement { copies, keys, spec } = arranged;
+        let Arrangement { copies, keys, narrow, spec } = arranged;
         let schema = spec.input.clone();
         let copies_text = if copies.len() == 1 { "one order".to_string() } else { format!("{} orders", copies.len()) };
         let node = self.add_step_node("Arrange", copies_text, &stream);
-        let stream = stream.then(node, Arc::new(Arrange::new(copies, schema.clone())), schema.clone());
+        let arrange = Arrange::new(copies, schema.clone()).narrowing(narrow.clone());
+        let stream = stream.then(node, Arc::new(arrange), schema.clone());
 
         let sort = SortSpec { schema: schema.clone(), keys, limit: None, n_grouping_keys: spec.keys.len() };
         let sort = Sort::new(sort, self.cx)?;
@@ -131,7 +159,7 @@ impl Lowering<'_> {
 
         let output = spec.output.clone();
         let node = self.add_step_node("OrderedAggregate", detail, &stream);
-        Ok(stream.then(node, Arc::new(OrderedAggregate::new(spec)), output))
+        Ok(stream.then(node, Arc::new(OrderedAggregate::new(spec).widening(narrow)), output))
     }
 }
 
@@ -277,6 +305,7 @@ fn place_of(call: &Call) -> Result<i64> {
 struct Arrangement {
     copies: Vec<Vec<ArrangedColumn>>,
     keys: Vec<SortKey>,
+    narrow: Arc<NarrowKeys>,
     spec: OrderedSpec,
 }
 
@@ -380,7 +409,7 @@ impl Slots {
 
 impl Arrangement {
     /// For `calls` over `stream`, grouped by the columns `keys`.
-    fn new(stream: &Stream, keys: &[usize], calls: Vec<Wanted>, output: SchemaRef) -> Self {
+    fn new(stream: &Stream, keys: &[usize], narrow: NarrowKeys, calls: Vec<Wanted>, output: SchemaRef) -> Self {
         let input = stream.schema.clone();
         let source = |column: usize, compares: bool| match input.field(column).data_type() {
             data_type if compares && data_type.is_floating() => ArrangedColumn::Comparable(column),
@@ -429,7 +458,11 @@ impl Arrangement {
         }
 
         let mut group: Vec<ArrangedColumn> = keys.iter().map(|&key| source(key, true)).collect();
-        let mut fields: Vec<FieldRef> = keys.iter().map(|&key| input.fields()[key].clone()).collect();
+        let mut fields: Vec<FieldRef> = keys
+            .iter()
+            .zip(narrow.field_types())
+            .map(|(&key, data_type)| Arc::new(Field::clone(&input.fields()[key]).with_data_type(data_type)))
+            .collect();
         if is_ungrouped {
             group.push(ArrangedColumn::Constant(0));
             fields.push(Arc::new(Field::new("group", DataType::UInt8, false)));
@@ -451,6 +484,6 @@ impl Arrangement {
             calls: ordered,
             output,
         };
-        Arrangement { copies, keys: sort, spec }
+        Arrangement { copies, keys: sort, narrow: Arc::new(narrow), spec }
     }
 }

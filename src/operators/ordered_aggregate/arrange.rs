@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, UInt8Array, new_null_array};
 use arrow::compute::nullif;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, SchemaRef};
 
 use crate::error::Result;
 use crate::exec::{Batch, Emit, Flow, LocalTransform, TaskContext, Transform};
-use crate::operators::aggregate::normalize;
+use crate::operators::aggregate::{NarrowCaches, NarrowKeys, normalize};
 use crate::operators::expression::assemble;
 
 /// A column of a copy.
@@ -50,32 +50,52 @@ impl ArrangedColumn {
 pub struct Arrange {
     copies: Arc<[Vec<ArrangedColumn>]>,
     schema: SchemaRef,
+    /// How the first columns, the same in all copies, are kept in fewer bytes.
+    narrow: Option<Arc<NarrowKeys>>,
 }
 
 struct LocalArrange {
     copies: Arc<[Vec<ArrangedColumn>]>,
     schema: SchemaRef,
+    narrow: Option<Arc<NarrowKeys>>,
+    caches: NarrowCaches,
 }
 
 impl Arrange {
     /// Makes `copies` of each row under `schema`.
     pub fn new(copies: Vec<Vec<ArrangedColumn>>, schema: SchemaRef) -> Self {
-        Arrange { copies: copies.into(), schema }
+        Arrange { copies: copies.into(), schema, narrow: None }
+    }
+
+    /// Keeps the first columns, which are group keys, in a narrow form.
+    pub fn narrowing(self, keys: Arc<NarrowKeys>) -> Self {
+        Arrange { narrow: Some(keys), ..self }
     }
 }
 
 impl Transform for Arrange {
     fn local(&self, _cx: &TaskContext) -> Result<Box<dyn LocalTransform>> {
-        Ok(Box::new(LocalArrange { copies: self.copies.clone(), schema: self.schema.clone() }))
+        Ok(Box::new(LocalArrange {
+            copies: self.copies.clone(),
+            schema: self.schema.clone(),
+            narrow: self.narrow.clone(),
+            caches: NarrowCaches::default(),
+        }))
     }
 }
 
 impl LocalTransform for LocalArrange {
     fn push(&mut self, batch: Batch, emit: &mut Emit<'_>) -> Result<Flow> {
+        let column = |(column, field): (&ArrangedColumn, &FieldRef)| column_of(*column, &batch, field.data_type());
+        let mut keys = Vec::new();
+        if let (Some(narrow), Some(copy)) = (&self.narrow, self.copies.first()) {
+            let plain = copy[..narrow.n_keys()].iter().zip(self.schema.fields()).map(column);
+            keys = narrow.encode(&plain.collect::<Result<Vec<_>>>()?, &mut self.caches)?;
+        }
         for (idx, copy) in self.copies.iter().enumerate() {
-            let columns = copy.iter().zip(self.schema.fields());
-            let columns = columns.map(|(column, field)| column_of(*column, &batch, field.data_type()));
-            let data = assemble(&self.schema, columns.collect::<Result<_>>()?, batch.n_rows())?;
+            let others = copy.iter().zip(self.schema.fields()).skip(keys.len()).map(column);
+            let columns = keys.iter().cloned().map(Ok).chain(others).collect::<Result<_>>()?;
+            let data = assemble(&self.schema, columns, batch.n_rows())?;
             let mut copy = batch.with_data(data);
             copy.last_of_morsel &= idx + 1 == self.copies.len();
             if emit(copy)? == Flow::Done {

@@ -39,13 +39,15 @@ pub use spec::{OrderedCall, OrderedFunction, OrderedSpec};
 
 use self::groups::GroupFinder;
 use self::selection::{Selected, Selection};
-use super::aggregate::{AggregateCall, GroupedRows, Streamed};
+use super::aggregate::{AggregateCall, GroupedRows, NarrowKeys, Streamed};
 use crate::error::{Error, Result};
 use crate::exec::{Batch, Emit, Flow, LocalSource, LocalTransform, Sequence, Source, TaskContext, Transform};
 
 /// The last step of an ordered aggregation: sorted rows become groups.
 pub struct OrderedAggregate {
     spec: Arc<OrderedSpec>,
+    /// How the keys of the input are kept.
+    narrow: Option<Arc<NarrowKeys>>,
     has_rows: Arc<AtomicBool>,
 }
 
@@ -69,6 +71,7 @@ enum Work {
 
 struct LocalOrdered {
     spec: Arc<OrderedSpec>,
+    narrow: Option<Arc<NarrowKeys>>,
     has_rows: Arc<AtomicBool>,
     finder: GroupFinder,
     units: Vec<Unit>,
@@ -77,7 +80,12 @@ struct LocalOrdered {
 impl OrderedAggregate {
     /// Prepares `spec`.
     pub fn new(spec: OrderedSpec) -> Self {
-        OrderedAggregate { spec: Arc::new(spec), has_rows: Arc::default() }
+        OrderedAggregate { spec: Arc::new(spec), narrow: None, has_rows: Arc::default() }
+    }
+
+    /// Takes keys in a narrow form and gives them as they are.
+    pub fn widening(self, keys: Arc<NarrowKeys>) -> Self {
+        OrderedAggregate { narrow: Some(keys), ..self }
     }
 }
 
@@ -87,6 +95,7 @@ impl Transform for OrderedAggregate {
             finder: GroupFinder::new(&self.spec),
             units: units(&self.spec, cx)?,
             spec: self.spec.clone(),
+            narrow: self.narrow.clone(),
             has_rows: self.has_rows.clone(),
         }))
     }
@@ -113,11 +122,15 @@ impl LocalTransform for LocalOrdered {
             }
         }
         let columns = columns.into_iter().map(|column| column.ok_or_else(|| Error::query("a call has no result")));
-        let keys = if self.spec.is_ungrouped { Vec::new() } else { found.closed_keys };
-        let columns = keys.into_iter().map(Ok).chain(columns).collect::<Result<Vec<_>>>()?;
         if found.n_closed == 0 && !batch.last_of_morsel {
             return Ok(Flow::More);
         }
+        let keys = match &self.narrow {
+            _ if self.spec.is_ungrouped => Vec::new(),
+            Some(narrow) => narrow.decode(found.closed_keys)?,
+            None => found.closed_keys,
+        };
+        let columns = keys.into_iter().map(Ok).chain(columns).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(found.n_closed));
         emit(batch.with_data(RecordBatch::try_new_with_options(self.spec.output.clone(), columns, &options)?))
     }

@@ -244,14 +244,13 @@ fn ordered_aggregates_are_a_sort_and_a_pass() {
     check_plan(
         "SELECT id, count(DISTINCT qty), count(*) FROM 'sales.csv' GROUP BY id",
         expect![[r#"
-        Output
-          Project: id, count(DISTINCT qty), count(*)
-            Project: parts put together
-              Aggregate: count(DISTINCT qty), count(*) by id
-                Aggregate: each value once, by id, qty
-                  Arrange: one set of DISTINCT arguments
-                    Scan: mem sales.csv, 2 of 5 columns, dictionaries id
-    "#]],
+            Output
+              Project: id, count(DISTINCT qty), count(*)
+                Aggregate: count(DISTINCT qty), count(*) by id
+                  Aggregate: each value once, by id, qty
+                    Arrange: one set of DISTINCT arguments
+                      Scan: mem sales.csv, 2 of 5 columns, dictionaries id
+        "#]],
     );
     check_plan(
         "SELECT count(DISTINCT id), count(DISTINCT qty), count(DISTINCT note) FILTER (WHERE qty > 1), sum(qty), avg(qty) FROM 'sales.csv'",
@@ -267,4 +266,12 @@ fn ordered_aggregates_are_a_sort_and_a_pass() {
                             Scan: mem sales.csv, 3 of 5 columns
         "#]],
     );
+    // The number of rows is known and small.
+    check_plan("SELECT median(x), quantile_cont(x, 0.2), count(*) FROM 'many.csv'", expect![[r#"
+        Output
+          Project: median(x), quantile_cont(x,0.2), count(*)
+            Aggregate: median(__common_expr_1 AS x), percentile_cont(__common_expr_1 AS x, 0.2), count(*)
+              Project: __common_expr_1
+                Scan: mem many.csv, 1 of 1 columns
+    "#]]);
 }
