@@ -1,6 +1,6 @@
 //! Lowering of aggregates that need the rows of a group in an order: a sort by key and order, then an ordered aggregation.
 //!
-//! Which calls these are is decided here: median, percentile_cont, mode, array_agg, string_agg, nth_value, and all calls
+//! Which calls these are is decided here: median, percentiles, mode, array_agg, string_agg, nth_value, and all calls
 //! with DISTINCT for which it matters. Other calls of the same query are computed from the same sorted rows.
 //!
 //! Calls with the same order share rows. With several orders each row is copied once an order; what a copy needs lies in
@@ -85,7 +85,7 @@ fn is_holistic(call: &Call) -> bool {
     let has_columns = call.params.args.iter().any(|arg| constant(arg).is_none());
     match call.func.name() {
         "min" | "max" | "bool_and" | "bool_or" => false,
-        "mode" => true,
+        "mode" | "percentile_disc" => true,
         "median" | "percentile_cont" | "array_agg" | "string_agg" | "nth_value" => has_columns,
         _ => call.params.distinct && has_columns,
     }
@@ -197,6 +197,7 @@ fn wanted_call(expr: &Expr, output: &FieldRef, inputs: &mut Inputs<'_>) -> Resul
         "percentile_cont" if inputs.type_of(&params.args[0])?.is_floating() => {
             Some(OrderedFunction::Percentile(percentile(&call)?))
         }
+        "percentile_disc" => Some(OrderedFunction::PercentileDisc(percentile(&call)?)),
         "mode" => Some(OrderedFunction::Mode),
         "array_agg" => Some(OrderedFunction::ArrayAgg { ignore_nulls }),
         "string_agg" => Some(OrderedFunction::StringAgg { separator: separator(&call)? }),
@@ -214,7 +215,8 @@ fn ordered_call(call: &Call, function: OrderedFunction, output: &FieldRef, input
     let params = &call.params;
     let arg = inputs.add(params.args[0].clone());
     let filter = params.filter.as_ref().map(|filter| inputs.add(filter.as_ref().clone()));
-    let by_value = matches!(function, OrderedFunction::Median | OrderedFunction::Percentile(_) | OrderedFunction::Mode);
+    use OrderedFunction::{Median, Mode, Percentile, PercentileDisc};
+    let by_value = matches!(function, Median | Percentile(_) | PercentileDisc(_) | Mode);
     let mut order = Vec::new();
     if !by_value {
         for key in &params.order_by {
@@ -229,7 +231,8 @@ fn ordered_call(call: &Call, function: OrderedFunction, output: &FieldRef, input
         }
     }
     if by_value || (params.distinct && order.is_empty()) {
-        order = vec![ascending(arg)];
+        let descending = matches!(function, PercentileDisc(_)) && is_descending(call);
+        order = vec![SortKey { descending, ..ascending(arg) }];
     }
     Ok(Wanted {
         function,
@@ -267,9 +270,10 @@ fn ascending(column: usize) -> SortKey {
     SortKey { column, descending: false, nulls_first: false }
 }
 
-/// The part of the way, from 0 to 1; counted from the largest value when the order is descending.
+/// The part of the way, from 0 to 1.
 fn percentile(call: &Call) -> Result<f64> {
-    let not_constant = || Error::usage("the second argument of percentile_cont is a constant number from 0 to 1");
+    let name = call.func.name();
+    let not_constant = || Error::usage(format!("the second argument of {name} is a constant number from 0 to 1"));
     let part = match call.params.args.get(1).and_then(constant) {
         Some(ScalarValue::Float64(Some(part))) => *part,
         Some(ScalarValue::Float32(Some(part))) => f64::from(*part),
@@ -279,8 +283,12 @@ fn percentile(call: &Call) -> Result<f64> {
     if !(0.0..=1.0).contains(&part) {
         return Err(not_constant());
     }
-    let descending = call.params.order_by.first().is_some_and(|key| !key.asc);
-    Ok(if descending { 1.0 - part } else { part })
+    // Which value percentile_disc takes depends on the end it counts from, so its rows are sorted that way.
+    Ok(if is_descending(call) && name == "percentile_cont" { 1.0 - part } else { part })
+}
+
+fn is_descending(call: &Call) -> bool {
+    call.params.order_by.first().is_some_and(|key| !key.asc)
 }
 
 fn separator(call: &Call) -> Result<String> {

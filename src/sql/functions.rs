@@ -12,6 +12,8 @@ use datafusion_functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion_functions_nested::planner::{FieldAccessPlanner, NestedFunctionPlanner};
 use datafusion_functions_window::planner::WindowFunctionPlanner;
 
+use super::ordered_functions::ordered_functions;
+
 /// Functions by lower-case name, and the rules that turn syntax (`EXTRACT`, `[1, 2]`, `a.b`) into calls.
 pub(super) struct Functions {
     pub(super) scalar: HashMap<String, Arc<ScalarUDF>>,
@@ -40,7 +42,7 @@ fn collect() -> Functions {
     let scalar = scalar.chain(datafusion_functions_nested::all_default_nested_functions());
     let higher_order = datafusion_functions_nested::all_default_higher_order_functions().into_iter();
     let aggregate = datafusion_functions_aggregate::all_default_aggregate_functions().into_iter();
-    let aggregate = aggregate.chain([Arc::new(super::mode::mode())]);
+    let aggregate = aggregate.chain(ordered_functions().map(Arc::new));
     let window = datafusion_functions_window::all_default_window_functions().into_iter();
     Functions {
         scalar: by_name(scalar.map(|f| (names(f.name(), f.aliases()), f))),

@@ -10,8 +10,8 @@ mod catalog;
 mod clauses;
 mod failure;
 mod functions;
-mod mode;
 mod names;
+mod ordered_functions;
 
 use datafusion_expr::LogicalPlan;
 use datafusion_sql::planner::{ParserOptions, SqlToRel};

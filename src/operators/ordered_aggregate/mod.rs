@@ -38,6 +38,7 @@ pub use percentile::has_middle;
 pub use spec::{OrderedCall, OrderedFunction, OrderedSpec};
 
 use self::groups::GroupFinder;
+use self::percentile::{PercentileCall, Pick};
 use self::selection::{Selected, Selection};
 use super::aggregate::{AggregateCall, GroupedRows, NarrowKeys, Streamed};
 use crate::error::{Error, Result};
@@ -188,8 +189,9 @@ fn work_of(spec: &OrderedSpec, call: &OrderedCall, cx: &TaskContext) -> Result<W
     };
     let output = call.output.data_type().clone();
     Ok(Work::One(match &call.function {
-        OrderedFunction::Median => Box::new(percentile::PercentileCall::median(arg_type()?, cx)?),
-        OrderedFunction::Percentile(part) => Box::new(percentile::PercentileCall::at(*part, arg_type()?, cx)?),
+        OrderedFunction::Median => Box::new(PercentileCall::new(Pick::Median, arg_type()?, cx)?),
+        OrderedFunction::Percentile(part) => Box::new(PercentileCall::new(Pick::At(*part), arg_type()?, cx)?),
+        OrderedFunction::PercentileDisc(part) => Box::new(PercentileCall::new(Pick::Value(*part), arg_type()?, cx)?),
         OrderedFunction::Mode => Box::new(mode::ModeCall::new(arg_type()?)),
         OrderedFunction::ArrayAgg { .. } => Box::new(collect::ArrayAggCall::new(output, &cx.memory)?),
         OrderedFunction::StringAgg { separator } => {

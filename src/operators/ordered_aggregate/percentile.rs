@@ -1,4 +1,4 @@
-//! Median and percentile_cont: the values of a group come in order, so the answer is picked by its place.
+//! Median, percentile_cont and percentile_disc: the values of a group come in order, so the answer is picked by its place.
 //!
 //! Memory: a batch; the values of the group that goes on, from the first that may still be picked, in a [`Spool`]. Of a
 //! median that is the upper half.
@@ -23,9 +23,13 @@ use crate::exec::TaskContext;
 
 /// What is picked.
 #[derive(Debug, Clone, Copy)]
-enum Pick {
+pub(super) enum Pick {
+    /// The middle, or the mean of the two values there.
     Median,
+    /// Between the two values at this part of the way.
     At(f64),
+    /// The first value with at least this part of all values at or before it.
+    Value(f64),
 }
 
 /// Which values of a group the answer lies between.
@@ -45,6 +49,10 @@ impl Pick {
     fn place(self, n_values: u64) -> Place {
         match self {
             Pick::Median => Place { lower: (n_values - 1) / 2, upper: n_values / 2, weight: 0.5 },
+            Pick::Value(part) => {
+                let at = ((part * n_values as f64).ceil() as u64).clamp(1, n_values) - 1;
+                Place { lower: at, upper: at, weight: 0.0 }
+            }
             Pick::At(part) => {
                 let at = part * (n_values - 1) as f64;
                 let lower = (at.floor() as u64).min(n_values - 1);
@@ -55,7 +63,7 @@ impl Pick {
     }
 }
 
-/// One call of median or percentile_cont.
+/// One call of a median or percentile.
 pub(super) struct PercentileCall {
     pick: Pick,
     data_type: DataType,
@@ -63,15 +71,13 @@ pub(super) struct PercentileCall {
 }
 
 impl PercentileCall {
-    pub(super) fn median(data_type: DataType, cx: &TaskContext) -> Result<Self> {
-        Ok(PercentileCall { pick: Pick::Median, spool: Spool::new(&data_type, cx)?, data_type })
-    }
-
-    pub(super) fn at(part: f64, data_type: DataType, cx: &TaskContext) -> Result<Self> {
-        if !(0.0..=1.0).contains(&part) {
-            return Err(Error::usage(format!("a percentile is a number from 0 to 1, not {part}")));
+    pub(super) fn new(pick: Pick, data_type: DataType, cx: &TaskContext) -> Result<Self> {
+        match pick {
+            Pick::At(part) | Pick::Value(part) if !(0.0..=1.0).contains(&part) => {
+                Err(Error::usage(format!("a percentile is a number from 0 to 1, not {part}")))
+            }
+            _ => Ok(PercentileCall { pick, spool: Spool::new(&data_type, cx)?, data_type }),
         }
-        Ok(PercentileCall { pick: Pick::At(part), spool: Spool::new(&data_type, cx)?, data_type })
     }
 
     /// The values around the answer in the group that is in the spool; `None` without values.
@@ -129,6 +135,7 @@ impl GroupCall for PercentileCall {
         }
         match self.pick {
             Pick::Median => middle(&lower, &upper, &self.data_type),
+            Pick::Value(_) => Ok(lower),
             Pick::At(_) => between(&lower, &upper, &weights, &self.data_type),
         }
     }
@@ -216,6 +223,9 @@ mod tests {
                 let place = Pick::At(part).place(n_values);
                 assert!(place.lower <= place.upper && place.upper < n_values && place.upper - place.lower <= 1);
                 assert!(place.lower <= Pick::At(part).place(n_values + 1).lower, "more values only move it on");
+                let value = Pick::Value(part).place(n_values).lower;
+                assert!(value < n_values && value <= Pick::Value(part).place(n_values + 1).lower);
+                assert!((value + 1) as f64 >= part * n_values as f64);
             }
             assert_eq!(Pick::Median.place(n_values).lower, Pick::At(0.5).place(n_values).lower);
         }

@@ -49,6 +49,8 @@ pub enum OrderedFunction {
     Median,
     /// The value at this part of the way from the smallest to the largest, interpolated.
     Percentile(f64),
+    /// The first value that is not below this part of all values; of any type.
+    PercentileDisc(f64),
     /// The most frequent value; of several the smallest.
     Mode,
     /// All values as a list.
@@ -75,7 +77,7 @@ impl OrderedFunction {
     pub(super) fn skips_nulls(&self) -> bool {
         use OrderedFunction::*;
         match self {
-            Median | Percentile(_) | Mode | StringAgg { .. } => true,
+            Median | Percentile(_) | PercentileDisc(_) | Mode | StringAgg { .. } => true,
             ArrayAgg { ignore_nulls } | Nth { ignore_nulls, .. } => *ignore_nulls,
             Ordinary(_) => false,
         }
@@ -89,6 +91,7 @@ impl fmt::Debug for OrderedFunction {
             Ordinary(function) => write!(f, "{function:?}"),
             Median => f.write_str("median"),
             Percentile(part) => write!(f, "percentile_cont({part})"),
+            PercentileDisc(part) => write!(f, "percentile_disc({part})"),
             Mode => f.write_str("mode"),
             ArrayAgg { .. } => f.write_str("array_agg"),
             StringAgg { .. } => f.write_str("string_agg"),

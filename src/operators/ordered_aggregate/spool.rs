@@ -1,6 +1,6 @@
 //! Values of one group that are still needed, first in first out, read by their place.
 //!
-//! Memory: up to a page of values in arrays, one page being written; the rest are pages that can be evicted.
+//! Memory: up to four pages of values in arrays, and pages while they are written; all others can be evicted.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,34 +13,30 @@ use super::groups::copy_row;
 use crate::error::{Error, Result};
 use crate::exec::TaskContext;
 use crate::memory::{Page, PageOwner};
-use crate::row::{
-    Columns, Layout, LayoutBuilder, PagesWriter, RowPage, RowPageFormat, RowPointers, SealedPages, gather,
-};
+use crate::row::{Columns, Layout, LayoutBuilder, PagesWriter, RowPage, RowPageFormat, RowPointers, gather};
 
-/// Values of fixed width by their place, of which the first may be forgotten.
+/// Pages' worth of values that are written at once: enough that the last page, which is not full, matters little.
+const PAGES_AT_ONCE: usize = 4;
+
+/// Values by their place, of which the first may be forgotten.
 pub(super) struct Spool {
     layout: Arc<Layout>,
     owner: Arc<PageOwner>,
     /// Place of the first value on `pages`.
     first: u64,
-    /// Full pages and how many values each has.
+    /// Pages and how many values each has.
     pages: VecDeque<(Page, usize)>,
-    writer: PagesWriter,
     /// Values not written to pages yet.
     recent: Vec<ArrayRef>,
-    n_recent: usize,
-    recent_limit: usize,
+    recent_bytes: usize,
 }
 
 impl Spool {
-    /// An empty spool of values of `data_type`, which has a fixed width.
+    /// An empty spool of values of `data_type`.
     pub(super) fn new(data_type: &DataType, cx: &TaskContext) -> Result<Self> {
         let layout = LayoutBuilder::default().payload(data_type.clone()).build()?;
         let owner = cx.pages.owner("OrderedAggregate", RowPageFormat::new(&layout));
-        let recent_limit = cx.sizes().page_bytes / layout.row_bytes();
-        let writer = PagesWriter::new(layout.clone(), owner.clone());
-        let (pages, recent) = (VecDeque::new(), Vec::new());
-        Ok(Spool { layout, owner, first: 0, pages, writer, recent, n_recent: 0, recent_limit })
+        Ok(Spool { layout, owner, first: 0, pages: VecDeque::new(), recent: Vec::new(), recent_bytes: 0 })
     }
 
     /// Forgets all values.
@@ -48,24 +44,23 @@ impl Spool {
         self.first = 0;
         self.pages.clear();
         self.recent.clear();
-        self.n_recent = 0;
-        if self.writer.n_rows() > 0 {
-            self.writer = PagesWriter::new(self.layout.clone(), self.owner.clone());
-        }
+        self.recent_bytes = 0;
     }
 
     /// Values so far, forgotten ones too.
     pub(super) fn len(&self) -> u64 {
         let on_pages: usize = self.pages.iter().map(|(_, n_values)| n_values).sum();
-        self.first + (on_pages + self.writer.n_rows() + self.n_recent) as u64
+        let recent: usize = self.recent.iter().map(|values| values.len()).sum();
+        self.first + (on_pages + recent) as u64
     }
 
     /// Adds values behind the others.
     pub(super) fn push(&mut self, values: &ArrayRef) -> Result<()> {
         // A copy, because a slice would keep its whole batch.
-        self.recent.push(concat(&[values.as_ref()])?);
-        self.n_recent += values.len();
-        if self.n_recent >= self.recent_limit { self.write_recent() } else { Ok(()) }
+        let values = concat(&[values.as_ref()])?;
+        self.recent_bytes += values.get_array_memory_size();
+        self.recent.push(values);
+        if self.recent_bytes >= PAGES_AT_ONCE * self.owner.page_bytes() { self.write_recent() } else { Ok(()) }
     }
 
     /// Forgets values before `place`, as far as whole pages hold them.
@@ -88,11 +83,6 @@ impl Spool {
             }
             at -= self.pages[idx].1;
         }
-        if at < self.writer.n_rows() {
-            let mut ptrs = RowPointers::default();
-            return gather(&self.layout, 0, self.writer.rows(&mut ptrs).slice(at, 1));
-        }
-        at -= self.writer.n_rows();
         for values in &self.recent {
             if at < values.len() {
                 return copy_row(values, at);
@@ -115,42 +105,33 @@ impl Spool {
     }
 
     fn write_recent(&mut self) -> Result<()> {
-        self.n_recent = 0;
+        self.recent_bytes = 0;
+        let mut writer = PagesWriter::new(self.layout.clone(), self.owner.clone());
         for values in std::mem::take(&mut self.recent) {
             let columns = Columns::new(&self.layout, &[values])?;
             let mut done = 0;
             while done < columns.n_rows() {
-                let before = done;
-                let refused = match self.writer.append_columns(&columns, done, columns.n_rows() - done) {
-                    Ok(()) => {
-                        done = columns.n_rows();
-                        None
-                    }
+                match writer.append_columns(&columns, done, columns.n_rows() - done) {
+                    Ok(()) => done = columns.n_rows(),
                     Err((n_written, refused)) => {
                         done += n_written;
-                        Some(refused)
+                        if n_written == 0 && writer.n_rows() == 0 {
+                            return Err(refused.into());
+                        }
+                        self.take_pages(&mut writer)?;
                     }
-                };
-                let was_full = self.unpin_full()?;
-                match refused {
-                    Some(refused) if done == before && !was_full => return Err(refused.into()),
-                    _ => {}
                 }
             }
         }
-        Ok(())
+        self.take_pages(&mut writer)
     }
 
-    /// Lets the pool evict the full pages; says whether there were any.
-    fn unpin_full(&mut self) -> Result<bool> {
-        let mut full = SealedPages::default();
-        self.writer.unpin_full(0, 0, &mut full)?;
-        let n_values = full.n_rows();
-        let pages = full.into_pages();
-        let any = !pages.is_empty();
-        // Values have a fixed width, so full pages have the same number of them.
-        let per_page = n_values.checked_div(pages.len()).unwrap_or(0);
-        self.pages.extend(pages.into_iter().map(|page| (page, per_page)));
-        Ok(any)
+    /// Lets the pool evict the pages that were written.
+    fn take_pages(&mut self, writer: &mut PagesWriter) -> Result<()> {
+        for page in writer.take_pages() {
+            let n_values = page.n_rows();
+            self.pages.push_back((page.unpin(0, 0)?, n_values));
+        }
+        Ok(())
     }
 }

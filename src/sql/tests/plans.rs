@@ -267,11 +267,14 @@ fn ordered_aggregates_are_a_sort_and_a_pass() {
         "#]],
     );
     // The number of rows is known and small.
-    check_plan("SELECT median(x), quantile_cont(x, 0.2), count(*) FROM 'many.csv'", expect![[r#"
+    check_plan(
+        "SELECT median(x), quantile_cont(x, 0.2), count(*) FROM 'many.csv'",
+        expect![[r#"
         Output
           Project: median(x), quantile_cont(x,0.2), count(*)
             Aggregate: median(__common_expr_1 AS x), percentile_cont(__common_expr_1 AS x, 0.2), count(*)
               Project: __common_expr_1
                 Scan: mem many.csv, 1 of 1 columns
-    "#]]);
+    "#]],
+    );
 }

@@ -338,4 +338,10 @@ fn aggregates_of_ordered_rows() {
         count(DISTINCT 1), mode(7), median(3), array_agg(2)
         1, 7, 3.0, [2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2]"#]],
     );
+    check(
+        "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY x), percentile_disc(0.5) WITHIN GROUP (ORDER BY x DESC), \
+         quantile(x, 0), quantile_disc(x, 1), percentile_disc(0.3) WITHIN GROUP (ORDER BY 'a' || x) FILTER (WHERE x > 9), \
+         quantile(DISTINCT x % 10, 0.5) FROM 'many.csv'",
+        expect![[r#""#]],
+    );
 }
