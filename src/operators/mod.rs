@@ -8,6 +8,7 @@ pub mod expand;
 pub mod expression;
 pub mod filter;
 pub mod limit;
+pub mod ordered_aggregate;
 pub mod project;
 pub mod sort;
 pub mod top_n;

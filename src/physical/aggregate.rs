@@ -29,16 +29,27 @@ use crate::operators::aggregate::{
 use crate::operators::project::Column;
 
 /// The columns an aggregation reads, gathered while its keys and calls are looked at.
-struct Inputs<'a> {
-    plan: &'a LogicalPlan,
-    exprs: Vec<Expr>,
+pub(super) struct Inputs<'a> {
+    pub(super) plan: &'a LogicalPlan,
+    pub(super) exprs: Vec<Expr>,
     /// Columns before this one are not shared: with grouping sets the keys are NULLed, while an argument must not be.
-    shared_from: usize,
+    pub(super) shared_from: usize,
 }
 
-impl Inputs<'_> {
+impl<'a> Inputs<'a> {
+    /// Begins with `keys`; returns which columns they are.
+    fn with_keys(plan: &'a LogicalPlan, keys: &[Expr], has_sets: bool) -> (Self, Vec<usize>) {
+        let mut inputs = Inputs { plan, exprs: vec![], shared_from: 0 };
+        let mut columns = Vec::with_capacity(keys.len());
+        for key in keys {
+            columns.push(inputs.add(key.clone()));
+            inputs.shared_from = if has_sets { inputs.exprs.len() } else { 0 };
+        }
+        (inputs, columns)
+    }
+
     /// The number of the column with `expr`, added if it is new.
-    fn add(&mut self, expr: Expr) -> usize {
+    pub(super) fn add(&mut self, expr: Expr) -> usize {
         let expr = unaliased(expr);
         match self.exprs[self.shared_from..].iter().position(|known| *known == expr) {
             Some(idx) => self.shared_from + idx,
@@ -49,7 +60,7 @@ impl Inputs<'_> {
         }
     }
 
-    fn type_of(&self, expr: &Expr) -> Result<DataType> {
+    pub(super) fn type_of(&self, expr: &Expr) -> Result<DataType> {
         expr.get_type(self.plan.schema().as_ref()).map_err(query_failure)
     }
 
@@ -65,7 +76,7 @@ impl Inputs<'_> {
     }
 }
 
-fn unaliased(expr: Expr) -> Expr {
+pub(super) fn unaliased(expr: Expr) -> Expr {
     match expr {
         Expr::Alias(alias) => unaliased(*alias.expr),
         other => other,
@@ -100,11 +111,10 @@ impl Lowering<'_> {
             grouping_set_to_exprlist(&aggregate.group_expr).map_err(query_failure)?.into_iter().cloned().collect();
         let output = aggregate.schema.inner().clone();
         let sets = grouping_sets::sets(&aggregate.group_expr, &keys, &output)?;
-        let mut inputs = Inputs { plan: &aggregate.input, exprs: vec![], shared_from: 0 };
-        let mut key_columns = Vec::with_capacity(keys.len());
-        for key in &keys {
-            key_columns.push(inputs.add(key.clone()));
-            inputs.shared_from = if sets.is_some() { inputs.exprs.len() } else { 0 };
+        let (mut inputs, key_columns) = Inputs::with_keys(&aggregate.input, &keys, sets.is_some());
+        let governed_bytes = self.cx.memory.governed_bytes();
+        if super::holistic::is_needed(aggregate) && !super::holistic::fits_in_memory(aggregate, governed_bytes) {
+            return self.lower_holistic(aggregate, &keys, sets, inputs, key_columns);
         }
         let n_keys = output.fields().len() - aggregate.aggr_expr.len();
         let mut calls = Vec::new();
@@ -137,7 +147,12 @@ impl Lowering<'_> {
 
     /// Lowers the input and computes what is not there yet. Returns where each of `inputs` is. With `keys_first` the
     /// columns are exactly `inputs`, in order.
-    fn lower_inputs(&mut self, inputs: &Inputs<'_>, keys: &[usize], keys_first: bool) -> Result<(Stream, Vec<usize>)> {
+    pub(super) fn lower_inputs(
+        &mut self,
+        inputs: &Inputs<'_>,
+        keys: &[usize],
+        keys_first: bool,
+    ) -> Result<(Stream, Vec<usize>)> {
         let schema = inputs.plan.schema();
         let n_columns = schema.fields().len();
         let columns =
@@ -166,7 +181,7 @@ impl Lowering<'_> {
         Ok((stream, (0..n_inputs).collect()))
     }
 
-    fn expand(
+    pub(super) fn expand(
         &mut self,
         stream: Stream,
         sets: Vec<crate::operators::expand::Set>,
@@ -184,7 +199,7 @@ impl Lowering<'_> {
         stream.then(node, Arc::new(crate::operators::expand::Expand::new(sets, schema.clone())), schema)
     }
 
-    fn aggregate_stream(
+    pub(super) fn aggregate_stream(
         &mut self,
         stream: Stream,
         name: &'static str,
@@ -222,7 +237,7 @@ fn count_from_metadata(aggregate: &Aggregate) -> Option<(i64, String)> {
     Some((n_rows, table.table().describe()))
 }
 
-fn describe(aggregate: &Aggregate, keys: &[Expr], namer: &Namer) -> String {
+pub(super) fn describe(aggregate: &Aggregate, keys: &[Expr], namer: &Namer) -> String {
     let keys = match aggregate.group_expr.as_slice() {
         [Expr::GroupingSet(_)] => namer.list(&aggregate.group_expr),
         _ => namer.list(keys),
@@ -235,7 +250,7 @@ fn describe(aggregate: &Aggregate, keys: &[Expr], namer: &Namer) -> String {
     }
 }
 
-fn lower_call(expr: &Expr, output: &FieldRef, inputs: &mut Inputs<'_>) -> Result<AggregateCall> {
+pub(super) fn lower_call(expr: &Expr, output: &FieldRef, inputs: &mut Inputs<'_>) -> Result<AggregateCall> {
     let Expr::AggregateFunction(call) = unaliased(expr.clone()) else {
         return Err(Error::query(format!("{expr} is not an aggregate")));
     };
@@ -294,10 +309,6 @@ fn native(call: &Call, output: &DataType, inputs: &mut Inputs<'_>) -> Result<Opt
 
 /// The call through the library's accumulators. Constant arguments are not columns.
 fn library(call: &Call, inputs: &mut Inputs<'_>) -> Result<(AggregateFunction, Vec<usize>)> {
-    let name = call.func.name();
-    if name == "nth_value" && !call.params.order_by.is_empty() {
-        return Err(Error::usage("nth_value with ORDER BY is not supported yet"));
-    }
     let sorted = call.params.order_by.iter().map(|key| &key.expr);
     let column_exprs: Vec<&Expr> =
         call.params.args.iter().filter(|arg| constant(arg).is_none()).chain(sorted).collect();

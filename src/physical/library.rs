@@ -233,6 +233,10 @@ impl GroupAccumulator for LibraryAccumulator {
         self.accumulator.evaluate(EmitTo::All).map_err(query_failure)
     }
 
+    fn take_first_results(&mut self, n_groups: usize) -> Result<ArrayRef> {
+        self.accumulator.evaluate(EmitTo::First(n_groups)).map_err(query_failure)
+    }
+
     fn bytes(&self) -> usize {
         self.accumulator.size()
     }

@@ -6,9 +6,11 @@
 mod aggregate;
 mod comparison;
 pub(crate) mod constants;
+mod distinct;
 mod expression;
 mod failure;
 mod grouping_sets;
+mod holistic;
 mod huge;
 mod library;
 mod lower;

@@ -12,6 +12,7 @@ use datafusion_functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion_functions_nested::planner::{FieldAccessPlanner, NestedFunctionPlanner};
 use datafusion_functions_window::planner::WindowFunctionPlanner;
 
+use super::ordered_functions::ordered_functions;
 use crate::physical::bounded;
 
 /// Functions by lower-case name, and the rules that turn syntax (`EXTRACT`, `[1, 2]`, `a.b`) into calls.
@@ -31,7 +32,7 @@ impl Functions {
     }
 }
 
-/// The functions of the library.
+/// The functions of the library, and those of ours that it does not have.
 pub(super) fn functions() -> &'static Functions {
     static FUNCTIONS: OnceLock<Functions> = OnceLock::new();
     FUNCTIONS.get_or_init(collect)
@@ -42,6 +43,7 @@ fn collect() -> Functions {
     let scalar = scalar.chain(datafusion_functions_nested::all_default_nested_functions()).map(bounded);
     let higher_order = datafusion_functions_nested::all_default_higher_order_functions().into_iter();
     let aggregate = datafusion_functions_aggregate::all_default_aggregate_functions().into_iter();
+    let aggregate = aggregate.chain(ordered_functions().map(Arc::new));
     let window = datafusion_functions_window::all_default_window_functions().into_iter();
     Functions {
         scalar: by_name(scalar.map(|f| (names(f.name(), f.aliases()), f))),

@@ -11,6 +11,7 @@ mod clauses;
 mod failure;
 mod functions;
 mod names;
+mod ordered_functions;
 
 use datafusion_expr::LogicalPlan;
 use datafusion_sql::planner::{ParserOptions, SqlToRel};

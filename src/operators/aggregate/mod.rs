@@ -22,6 +22,7 @@ mod sink;
 mod source;
 mod spec;
 mod state;
+mod streamed;
 mod sums;
 #[cfg(test)]
 mod tests;
@@ -29,8 +30,10 @@ mod tests;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+pub use narrow::{NarrowCaches, NarrowKeys};
 pub use spec::{AggregateCall, AggregateFunction, AggregateSpec, GroupAccumulator, LibraryFunction};
 pub use state::is_native;
+pub(super) use streamed::{GroupedRows, Streamed};
 
 use self::plan::AggregatePlan;
 use crate::error::Result;

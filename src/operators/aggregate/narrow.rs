@@ -73,6 +73,56 @@ impl KeyForm {
     }
 }
 
+/// Group keys in the narrowest form that is known to hold them, for operators that only ask which keys are equal.
+pub struct NarrowKeys {
+    types: Vec<DataType>,
+    forms: Vec<KeyForm>,
+}
+
+/// A worker's part of [`NarrowKeys`].
+#[derive(Default)]
+pub struct NarrowCaches(Vec<DictionaryCodes>);
+
+impl NarrowKeys {
+    /// For keys of `types`, of which `statistics` are known.
+    pub fn new(types: Vec<DataType>, statistics: &[Option<ColumnStatistics>], memory: &Memory) -> Self {
+        let form = |(data_type, known): (&DataType, &Option<ColumnStatistics>)| {
+            KeyForm::new(data_type, known.as_ref(), memory)
+        };
+        let forms = types.iter().zip(statistics).map(form).collect();
+        NarrowKeys { types, forms }
+    }
+
+    /// The types of the keys in their narrow form.
+    pub fn field_types(&self) -> impl Iterator<Item = DataType> + '_ {
+        self.forms.iter().zip(&self.types).map(|(form, data_type)| form.field_type(data_type))
+    }
+
+    /// How many keys there are.
+    pub fn n_keys(&self) -> usize {
+        self.forms.len()
+    }
+
+    /// Key columns in their narrow form.
+    ///
+    /// # Errors
+    /// A value outside the statistics.
+    pub fn encode(&self, keys: &[ArrayRef], caches: &mut NarrowCaches) -> Result<Vec<ArrayRef>> {
+        caches.0.resize_with(self.forms.len(), DictionaryCodes::default);
+        let keys = self.forms.iter().zip(keys).zip(&mut caches.0);
+        keys.map(|((form, key), cache)| form.encode(key, cache)).collect()
+    }
+
+    /// Key columns as the query knows them.
+    ///
+    /// # Errors
+    /// None that a file can cause.
+    pub fn decode(&self, keys: Vec<ArrayRef>) -> Result<Vec<ArrayRef>> {
+        let keys = self.forms.iter().zip(keys).zip(&self.types);
+        keys.map(|((form, key), data_type)| form.decode(key, data_type)).collect()
+    }
+}
+
 fn is_narrowable(data_type: &DataType) -> bool {
     use DataType::*;
     matches!(data_type, Int16 | Int32 | Int64 | UInt16 | UInt32 | Date32 | Timestamp(..) | Date64)

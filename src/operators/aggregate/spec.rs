@@ -97,6 +97,9 @@ pub trait GroupAccumulator: Send {
     /// Takes the results of all groups out, in order; the accumulator is empty afterwards.
     fn take_results(&mut self) -> Result<ArrayRef>;
 
+    /// Takes the results of the first `n_groups` groups out; the one after them becomes group 0.
+    fn take_first_results(&mut self, n_groups: usize) -> Result<ArrayRef>;
+
     /// Bytes held now.
     fn bytes(&self) -> usize;
 }

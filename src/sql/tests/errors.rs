@@ -255,10 +255,6 @@ fn what_is_not_there_yet_is_named() {
         "SELECT x FROM 'one.csv' EXCEPT SELECT x FROM 'many.csv'",
         expect!["Usage: NOT IN or NOT EXISTS with a subquery, or EXCEPT, is not supported yet"],
     );
-    check_error(
-        "SELECT nth_value(x, 2 ORDER BY x) FROM 'many.csv'",
-        expect!["Usage: nth_value with ORDER BY is not supported yet"],
-    );
 }
 
 #[test]
@@ -267,5 +263,35 @@ fn values_that_fail_are_query_errors() {
     check_error(
         "SELECT CAST(id AS INT) FROM 'sales.csv'",
         expect!["Query: Cast error: Cannot cast string 'a' to value of Int32 type"],
+    );
+    check_error(
+        "SELECT quantile(x, 1.5) FROM 'one.csv'",
+        expect!["Usage: the second argument of percentile_disc is a constant number from 0 to 1"],
+    );
+    check_error(
+        "SELECT quantile(x, x) FROM 'one.csv'",
+        expect!["Usage: the second argument of percentile_disc is a constant number from 0 to 1"],
+    );
+    check_error(
+        "SELECT percentile_cont(2) WITHIN GROUP (ORDER BY x) FROM 'one.csv'",
+        expect!["Usage: the second argument of percentile_cont is a constant number from 0 to 1"],
+    );
+    check_error(
+        "SELECT nth_value(x, 0 ORDER BY x) FROM 'one.csv'",
+        expect!["Usage: the second argument of nth_value is a constant whole number other than 0"],
+    );
+    check_error(
+        "SELECT string_agg(id, id) FROM 'sales.csv'",
+        expect!["Usage: the separator of string_agg is a constant text"],
+    );
+    check_error(
+        "SELECT median(id) FROM 'sales.csv'",
+        expect![[r#"
+        Usage: median does not take arguments of this type: it was given string
+          hint: convert the argument, for example CAST(x AS DOUBLE)"#]],
+    );
+    check_error(
+        "SELECT array_agg(DISTINCT qty ORDER BY id) FROM 'sales.csv'",
+        expect!["Usage: array_agg with DISTINCT can only be ordered by its own argument"],
     );
 }

@@ -214,3 +214,67 @@ fn explain_is_recognized() {
     assert_eq!(explain("EXPLAIN SELECT 1"), Some(sql::Explain { analyze: false }));
     assert_eq!(explain("explain analyze SELECT 1"), Some(sql::Explain { analyze: true }));
 }
+
+#[test]
+fn ordered_aggregates_are_a_sort_and_a_pass() {
+    check_plan(
+        "SELECT id, median(qty), stddev(qty) FROM 'sales.csv' GROUP BY id",
+        expect![[r#"
+        Output
+          Project: id, median(qty), stddev(qty)
+            OrderedAggregate: median(__common_expr_1 AS qty), stddev(__common_expr_1 AS qty) by id
+              Sort: by id, __common_expr_1
+                Arrange: one order
+                  Project: __common_expr_1, id
+                    Scan: mem sales.csv, 2 of 5 columns, dictionaries id
+    "#]],
+    );
+    check_plan(
+        "SELECT count(DISTINCT id), median(qty), array_agg(id ORDER BY qty DESC) FROM 'sales.csv'",
+        expect![[r#"
+            Output
+              Project: count(DISTINCT id), median(qty), array_agg(id) ORDER BY [qty DESC NULLS FIRST]
+                OrderedAggregate: count(DISTINCT id), median(CAST(qty AS Float64)), array_agg(id) ORDER BY [qty DESC NULLS FIRST]
+                  Sort: by (id) and (CAST(qty AS Float64)) and (qty DESC)
+                    Arrange: 3 orders
+                      Project: id, CAST(qty AS Float64), qty
+                        Scan: mem sales.csv, 2 of 5 columns
+        "#]],
+    );
+    check_plan(
+        "SELECT id, count(DISTINCT qty), count(*) FROM 'sales.csv' GROUP BY id",
+        expect![[r#"
+            Output
+              Project: id, count(DISTINCT qty), count(*)
+                Aggregate: count(DISTINCT qty), count(*) by id
+                  Aggregate: each value once, by id, qty
+                    Arrange: one set of DISTINCT arguments
+                      Scan: mem sales.csv, 2 of 5 columns, dictionaries id
+        "#]],
+    );
+    check_plan(
+        "SELECT count(DISTINCT id), count(DISTINCT qty), count(DISTINCT note) FILTER (WHERE qty > 1), sum(qty), avg(qty) FROM 'sales.csv'",
+        expect![[r#"
+            Output
+              Project: count(DISTINCT id), count(DISTINCT qty), count(DISTINCT note) FILTER (WHERE qty > 1), sum(qty), avg(qty)
+                Project: parts put together
+                  Aggregate: count(DISTINCT id), count(DISTINCT qty), count(DISTINCT note) FILTER (WHERE qty > 1), sum(qty), avg(CAST(qty AS Float64))
+                    Project: the set each value is of
+                      Aggregate: each value once, by (id) and (qty) and (note)
+                        Arrange: 3 sets of DISTINCT arguments
+                          Project: id, qty, qty > 1, note, CAST(qty AS Float64)
+                            Scan: mem sales.csv, 3 of 5 columns
+        "#]],
+    );
+    // The number of rows is known and small.
+    check_plan(
+        "SELECT median(x), quantile_cont(x, 0.2), count(*) FROM 'many.csv'",
+        expect![[r#"
+        Output
+          Project: median(x), quantile_cont(x,0.2), count(*)
+            Aggregate: median(__common_expr_1 AS x), percentile_cont(__common_expr_1 AS x, 0.2), count(*)
+              Project: __common_expr_1
+                Scan: mem many.csv, 1 of 1 columns
+    "#]],
+    );
+}

@@ -58,7 +58,7 @@ fn check_everywhere(text: &str) {
     }
 }
 
-const CALLS: [&str; 11] = [
+const CALLS: [&str; 20] = [
     "first_value(s ORDER BY x, s)",
     "last_value(x ORDER BY s, x)",
     "median(x)",
@@ -69,6 +69,15 @@ const CALLS: [&str; 11] = [
     "approx_distinct(s)",
     "bit_and(x), bit_or(x)",
     "sum(DISTINCT x), avg(x)",
+    "median(x), median(length(s)), median(DISTINCT x), median(x) FILTER (WHERE s > 'text number 3')",
+    "percentile_cont(0.9) WITHIN GROUP (ORDER BY x), quantile_cont(x, 0.1), stddev(x)",
+    "percentile_disc(0.7) WITHIN GROUP (ORDER BY s DESC), quantile(x, 0.3), mode(s), mode(x) FILTER (WHERE x < 0)",
+    "count(DISTINCT x), count(DISTINCT s), sum(DISTINCT x), count(DISTINCT x) FILTER (WHERE x % 2 = 0), count(*), max(s)",
+    "array_agg(DISTINCT s ORDER BY s DESC), array_agg(x ORDER BY s, x), count(DISTINCT x)",
+    "string_agg(DISTINCT s, '; ' ORDER BY s), string_agg(s, '' ORDER BY s) FILTER (WHERE x > 900), median(x)",
+    "nth_value(s, 2 ORDER BY x, s), nth_value(x, -2 ORDER BY x), nth_value(x, 100000 ORDER BY x)",
+    "count(DISTINCT x), count(DISTINCT s), sum(DISTINCT x % 10), avg(x), min(x) FILTER (WHERE x > 500), count(*), bool_or(x > 9)",
+    "avg(DISTINCT x), stddev(DISTINCT x), approx_distinct(s), count(DISTINCT x % 3 = 0)",
     "first_value(s ORDER BY x, s), count(*), median(x), min(s), sum(x) FILTER (WHERE x > 500)",
 ];
 
@@ -113,5 +122,40 @@ const WINDOWS: [&str; 8] = [
 fn windows_are_the_same_under_pressure() {
     for call in WINDOWS {
         check_everywhere(&format!("SELECT g, x, s, {call} FROM 'pairs.csv'"));
+    }
+}
+
+#[test]
+fn grouping_sets_and_several_orders_are_the_same_under_pressure() {
+    let calls = "median(x), count(DISTINCT x), count(DISTINCT s), mode(s), count(*), sum(x)";
+    for sets in ["GROUPING SETS ((a, b), (a), ())", "CUBE (a, b)", "ROLLUP (a, b), a"] {
+        check_everywhere(&format!(
+            "SELECT a, b, {calls} FROM (SELECT g % 5 AS a, s = 'x' AS b, x, s FROM 'pairs.csv') GROUP BY {sets}"
+        ));
+    }
+}
+
+/// DISTINCT without and with a sort: a median beside it needs one.
+#[test]
+fn grouping_twice_and_sorting_give_the_same() {
+    let calls = [
+        "count(DISTINCT x) AS a, count(*) AS b, sum(x) AS c, avg(x) AS d, count(x) FILTER (WHERE x > 500) AS e",
+        "count(DISTINCT x) AS a, count(DISTINCT s) AS b, sum(x) AS c, count(*) AS d, count(x) AS e",
+        "sum(DISTINCT x % 7) AS a, avg(DISTINCT x * 0.5) AS b, count(DISTINCT g % 3) AS c, max(s) AS d, min(x) AS e",
+        "count(DISTINCT x) FILTER (WHERE g < 400) AS a, count(DISTINCT x) AS b, count(*) FILTER (WHERE x < 9) AS c, \
+         count(DISTINCT s) FILTER (WHERE x IS NULL) AS d, bool_and(x < 1000) AS e",
+    ];
+    for call in calls {
+        for (key, group) in [("k, ", "GROUP BY k"), ("", ""), ("k, ", "GROUP BY ROLLUP (k)")] {
+            for table in ["SELECT * FROM 'pairs.csv'", "SELECT * FROM 'pairs.csv' WHERE g < 0"] {
+                let trial = Trial { evict_always: true, ..Trial::new(24 << 20, 2) };
+                let from = format!("FROM (SELECT *, g % 40 AS k FROM ({table})) {group}");
+                let twice = format!("SELECT {key}{call} {from}");
+                let sorted = format!(
+                    "SELECT {key}a, b, c, d, e FROM (SELECT {key}{call}, median(x) AS m {from}) WHERE m IS NULL OR m > -1"
+                );
+                assert_eq!(rows_under(&trial, &twice).unwrap(), rows_under(&trial, &sorted).unwrap(), "{twice}");
+            }
+        }
     }
 }

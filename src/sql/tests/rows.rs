@@ -283,3 +283,67 @@ fn a_long_chain_of_conditions_does_not_overflow_the_stack() {
         assert_eq!(rows, Vec::<String>::new());
     }
 }
+
+#[test]
+fn aggregates_of_ordered_rows() {
+    check(
+        "SELECT median(x), percentile_cont(0.25) WITHIN GROUP (ORDER BY x), quantile_cont(x, 0.25), \
+         percentile_cont(0.25) WITHIN GROUP (ORDER BY x DESC), mode(x % 10), median(x) FILTER (WHERE x < 0) FROM 'many.csv'",
+        expect![[r#"
+            median(x), percentile_cont(0.25) WITHIN GROUP [x ASC NULLS LAST], quantile_cont(x,0.25), percentile_cont(0.25) WITHIN GROUP [x DESC NULLS FIRST], mode(x % 10), median(x) FILTER (WHERE x < 0)
+            16.0, 8.0, 8.0, 24.0, 0, _"#]],
+    );
+    check(
+        "SELECT count(DISTINCT id), count(DISTINCT qty), sum(DISTINCT qty), count(*), count(DISTINCT id || qty) FROM 'sales.csv'",
+        expect![[r#"
+            count(DISTINCT id), count(DISTINCT qty), sum(DISTINCT qty), count(*), count(DISTINCT id || qty)
+            3, 4, 13, 6, 4"#]],
+    );
+    check(
+        "SELECT id, array_agg(qty ORDER BY qty DESC), array_agg(DISTINCT qty), array_agg(qty) FILTER (WHERE qty > 1), \
+         string_agg(id, ', '), nth_value(qty, 2 ORDER BY qty), mode(note), avg(\"Price\") FROM 'sales.csv' GROUP BY id ORDER BY id",
+        expect![[r#"
+            id, array_agg(qty) ORDER BY [qty DESC NULLS FIRST], array_agg(DISTINCT qty), array_agg(qty) FILTER (WHERE qty > 1), string_agg(id,', '), nth_value(qty,2) ORDER BY [qty ASC NULLS LAST], mode(note), avg(Price)
+            a, [, 3], [3, ], [3], a, a, _, note a, 1.0
+            b, [2, 1], [1, 2], [2], b, b, 2, note b, 5.0
+            c, [7], [7], [7], c, _, note c, 1.0
+            _, [2], [2], [2], _, _, note -, 4.0"#]],
+    );
+    check(
+        "SELECT median(x), mode(x), array_agg(x), string_agg('a', 'b'), count(DISTINCT x), nth_value(x, 1 ORDER BY x), count(*) \
+         FROM 'empty.csv'",
+        expect![[r#"
+            median(x), mode(x), array_agg(x), string_agg('a','b'), count(DISTINCT x), nth_value(x,1) ORDER BY [x ASC NULLS LAST], count(*)
+            _, _, _, _, 0, _, 0"#]],
+    );
+    check(
+        "SELECT x, median(x) FROM 'empty.csv' GROUP BY x",
+        expect![[r#"
+
+        "#]],
+    );
+    check(
+        "SELECT id, count(DISTINCT qty), median(\"Price\"), grouping(id) FROM 'sales.csv' GROUP BY ROLLUP (id) ORDER BY 4, 1",
+        expect![[r#"
+            id, count(DISTINCT qty), median(Price), grouping(id)
+            a, 1, 1.0, 0
+            b, 2, 5.0, 0
+            c, 1, 1.0, 0
+            _, 1, 4.0, 0
+            _, 4, 1.75, 1"#]],
+    );
+    check(
+        "SELECT count(DISTINCT 1), mode(7), median(3), array_agg(2) FROM 'many.csv'",
+        expect![[r#"
+        count(DISTINCT 1), mode(7), median(3), array_agg(2)
+        1, 7, 3.0, [2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2]"#]],
+    );
+    check(
+        "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY x), percentile_disc(0.5) WITHIN GROUP (ORDER BY x DESC), \
+         quantile(x, 0), quantile_disc(x, 1), percentile_disc(0.3) WITHIN GROUP (ORDER BY 'a' || x) FILTER (WHERE x > 9), \
+         quantile(DISTINCT x % 10, 0.5) FROM 'many.csv'",
+        expect![[r#"
+            percentile_disc(0.5) WITHIN GROUP [x ASC NULLS LAST], percentile_disc(0.5) WITHIN GROUP [x DESC NULLS FIRST], quantile(x,0), quantile_disc(x,1), percentile_disc(0.3) FILTER (WHERE x > 9) WITHIN GROUP ['a' || x ASC NULLS LAST], quantile(x % 10,0.5)
+            12, 20, 0, 32, a12, 1"#]],
+    );
+}
