@@ -9,6 +9,7 @@ pub(crate) mod constants;
 mod expression;
 mod failure;
 mod grouping_sets;
+mod join;
 mod library;
 mod lower;
 mod options;
