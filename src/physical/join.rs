@@ -16,7 +16,7 @@ use super::lower::{Lowering, Stream, Wishes};
 use super::statistics;
 use crate::error::{Error, Result};
 use crate::exec::Node;
-use crate::operators::join::{HashJoin, JoinColumn, JoinSpec, JoinType, Residual};
+use crate::operators::join::{HashJoin, JoinColumn, JoinOptions, JoinSpec, JoinType, Residual};
 use crate::operators::project::Column;
 
 /// A join as the executor sees it: conditions sorted into keys and the rest.
@@ -65,7 +65,7 @@ impl Lowering<'_> {
             output,
             schema: schema.clone(),
         };
-        let operator = HashJoin::new(&spec, self.cx)?;
+        let operator = HashJoin::new(&spec, JoinOptions::default(), self.cx)?;
         let detail = format!("{detail}, build {}", if builds_right { "right" } else { "left" });
         let tops = [probe_stream.top(), build_stream.top()];
         let inputs = if builds_right { tops.to_vec() } else { vec![tops[1], tops[0]] };
@@ -148,7 +148,8 @@ impl Lowering<'_> {
         };
         let null_equal = join.null_equality == NullEquality::NullEqualsNull;
         let equals = if null_equal { "IS NOT DISTINCT FROM" } else { "=" };
-        let key = |(left, right): &(Expr, Expr)| format!("{} {equals} {}", self.namer.text(left), self.namer.text(right));
+        let key =
+            |(left, right): &(Expr, Expr)| format!("{} {equals} {}", self.namer.text(left), self.namer.text(right));
         let mut parts: Vec<String> = condition.keys.iter().map(key).collect();
         parts.extend(condition.residual.as_ref().map(|residual| self.namer.text(residual)));
         let aware = if condition.null_aware { " (NOT IN)" } else { "" };

@@ -39,7 +39,7 @@ pub struct JoinTable {
     has_heap: bool,
     /// Tells tables apart, so that places found in one are never looked at through another.
     id: u64,
-    _memory: Reservation,
+    memory: Reservation,
 }
 
 // SAFETY: the pointers point into memory that the table owns; links and entries are only accessed as atomics.
@@ -111,7 +111,7 @@ impl JoinTable {
             link,
             pages,
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            _memory: memory,
+            memory,
         })
     }
 
@@ -147,8 +147,7 @@ impl JoinTable {
             // SAFETY: the row has a link, and no other worker enters it.
             let link = unsafe { self.link_of(row) };
             link.store(link.load(Ordering::Relaxed) & MATCHED | next as u64, Ordering::Relaxed);
-            let swapped =
-                self.entry(slot).compare_exchange(entry, entry_of_row, Ordering::AcqRel, Ordering::Acquire);
+            let swapped = self.entry(slot).compare_exchange(entry, entry_of_row, Ordering::AcqRel, Ordering::Acquire);
             if swapped.is_ok() {
                 return;
             }
@@ -227,6 +226,11 @@ impl JoinTable {
     /// Rows on all pages.
     pub fn n_rows(&self) -> usize {
         self.pages.iter().map(RowPage::n_rows).sum()
+    }
+
+    /// Bytes of pages and entries.
+    pub fn bytes(&self) -> u64 {
+        self.pages.iter().map(|page| page.len() as u64).sum::<u64>() + self.memory.bytes()
     }
 
     /// Pages.

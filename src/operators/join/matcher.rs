@@ -264,9 +264,7 @@ impl Matcher {
         let taken = (n_rows < self.n_rows).then(|| UInt32Array::from(idxs.clone()));
         let columns = plan.output.iter().map(|&place| match place {
             Place::Field { side, field } if side == self.roles.probe => self.probe_column(field, &taken),
-            Place::Field { side, field } => {
-                Ok(new_null_array(plan.sides[side].layout.field_type(field), n_rows))
-            }
+            Place::Field { side, field } => Ok(new_null_array(plan.sides[side].layout.field_type(field), n_rows)),
             Place::Mark => Ok(marks()),
         });
         Ok(Some(assemble(&plan.schema, columns.collect::<Result<_>>()?, n_rows)?))

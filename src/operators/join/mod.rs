@@ -14,11 +14,14 @@
 
 mod build;
 mod matcher;
+mod pairs;
 mod plan;
 mod probe;
 mod remainder;
 mod rows;
 mod spec;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -35,6 +38,15 @@ use crate::row::{RowPageFormat, SealedPages};
 /// The operator's name in EXPLAIN and in messages.
 const NAME: &str = "Join";
 
+/// Settings that do not change the answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct JoinOptions {
+    /// Bytes that tables may take at most, instead of what memory allows.
+    pub most_bytes: Option<u64>,
+    /// Bits of the hash by which spilled rows are partitioned first.
+    pub partition_bits: Option<u32>,
+}
+
 /// A join: a sink for the build side, and a transform of the probe side, over one shared state.
 pub struct HashJoin {
     shared: Arc<Shared>,
@@ -46,6 +58,7 @@ struct Shared {
     place: BlockingPlace,
     /// Of the pages of either side.
     owners: [Arc<PageOwner>; 2],
+    options: JoinOptions,
     partition_bits: u32,
     /// Build rows, until the build side is complete.
     collected: Mutex<build::Collected>,
@@ -73,16 +86,18 @@ impl HashJoin {
     ///
     /// # Errors
     /// A type that cannot be kept in rows, or keys of different types.
-    pub fn new(spec: &JoinSpec, cx: &QueryContext) -> Result<Arc<Self>> {
+    pub fn new(spec: &JoinSpec, options: JoinOptions, cx: &QueryContext) -> Result<Arc<Self>> {
         let plan = JoinPlan::new(spec)?;
         let owner = |side: usize| cx.pages.owner(NAME, RowPageFormat::new(&plan.sides[side].layout));
         let owners = [owner(PROBE), owner(BUILD)];
-        let partition_bits = if plan.n_keys == 0 { 0 } else { partition_bits(cx) };
+        let wanted_bits = options.partition_bits.unwrap_or_else(|| partition_bits(cx));
+        let partition_bits = if plan.n_keys == 0 { 0 } else { wanted_bits };
         let shared = Shared {
             plan,
             cx: cx.clone(),
             place: cx.memory.enter_blocking(),
             owners,
+            options,
             partition_bits,
             collected: Mutex::default(),
             built: Mutex::default(),
@@ -135,7 +150,8 @@ impl Shared {
     /// operators above need.
     fn share(&self) -> u64 {
         let obtainable = self.cx.memory.available_bytes() + self.cx.pages.evictable_bytes();
-        self.place.share_for_output(obtainable.min(self.cx.memory.limit_bytes()) / 4 * 3)
+        let share = self.place.share_for_output(obtainable.min(self.cx.memory.limit_bytes()) / 4 * 3);
+        share.min(self.options.most_bytes.unwrap_or(u64::MAX))
     }
 
     fn built(&self) -> Result<Arc<Built>> {

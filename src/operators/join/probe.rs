@@ -30,9 +30,8 @@ impl Transform for JoinProbe {
         let built = shared.built()?;
         let plan = &shared.plan;
         let layout = if built.has_spilled { &plan.sides[PROBE].layout } else { &plan.key_layout };
-        let writer = || {
-            PartitionWriter::new(&plan.sides[PROBE].layout, &shared.owners[PROBE], 0, shared.partition_bits)
-        };
+        let writer =
+            || PartitionWriter::new(&plan.sides[PROBE].layout, &shared.owners[PROBE], 0, shared.partition_bits);
         Ok(Box::new(LocalProbe {
             matcher: Matcher::new(shared.clone(), plan.roles()),
             stage: Stage::new(layout, cx)?,
@@ -125,9 +124,7 @@ impl LocalProbe {
         let (plan, seen) = (&self.shared.plan, &self.shared.seen);
         match plan.join_type {
             JoinType::ProbeAnti if plan.null_aware => seen.build_null.load(Ordering::Relaxed),
-            JoinType::BuildAnti if plan.null_aware => {
-                self.built.is_empty || seen.probe_null.load(Ordering::Relaxed)
-            }
+            JoinType::BuildAnti if plan.null_aware => self.built.is_empty || seen.probe_null.load(Ordering::Relaxed),
             join_type => self.built.n_rows == 0 && join_type.needs_build_rows(),
         }
     }

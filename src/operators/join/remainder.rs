@@ -3,19 +3,20 @@
 //! Memory: a page at a time for rows given alone. The table goes before the first pair of partitions comes, as soon as no
 //! worker needs it any more.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
 
 use super::build::Built;
 use super::matcher::Matcher;
+use super::pairs::{Pair, PairJoiner};
 use super::plan::BUILD;
 use super::spec::JoinType;
 use super::{Shared, lock};
 use crate::error::Result;
 use crate::exec::{Batch, LocalSource, Sequence, Source, TaskContext};
-use crate::row::{JoinTable, RowPage, RowPointers};
+use crate::row::{JoinTable, RowPage, RowPointers, SealedPages};
 
 /// The source of what is left.
 pub(super) struct Remainder {
@@ -26,8 +27,12 @@ pub(super) struct Remainder {
 /// What workers share.
 struct Work {
     /// The table whose rows are given alone, if they are; each worker lets go of it at the end of its pages.
-    built: std::sync::Mutex<Option<Arc<Built>>>,
+    built: Mutex<Option<Arc<Built>>>,
     next_page: AtomicUsize,
+    /// Pairs of partitions, the next one last.
+    pairs: Mutex<Vec<Pair>>,
+    /// What all workers together may hold for them.
+    pairs_bytes: u64,
     next_morsel: AtomicU64,
 }
 
@@ -48,20 +53,48 @@ impl Remainder {
         let gives_build_rows = plan.join_type.gives_build_rows();
         let built = built.filter(|built| gives_build_rows && built.table.n_rows() > 0);
         let has_null_rows = lock(&shared.null_rows).n_rows() > 0;
-        let has_spilled = lock(&shared.spilled).iter().flatten().any(|pages| pages.n_rows() > 0);
-        if built.is_none() && !has_null_rows && !has_spilled {
+        let pairs = shared.take_pairs();
+        if built.is_none() && !has_null_rows && pairs.is_empty() {
             return Ok(None);
         }
-        let work = Work { built: built.into(), next_page: AtomicUsize::new(0), next_morsel: AtomicU64::new(0) };
+        // The table is gone before the first pair comes.
+        let table_bytes = built.as_ref().map_or(0, |built| built.table.bytes());
+        let work = Work {
+            built: built.into(),
+            next_page: AtomicUsize::new(0),
+            pairs: pairs.into(),
+            pairs_bytes: shared.share() + table_bytes / 2,
+            next_morsel: AtomicU64::new(0),
+        };
         Ok(Some(Arc::new(Remainder { shared: shared.clone(), work: Arc::new(work) })))
     }
 }
 
+impl Shared {
+    /// Takes the spilled partitions of both sides.
+    fn take_pairs(&self) -> Vec<Pair> {
+        let [mut probe, mut build] = std::mem::take(&mut *lock(&self.spilled));
+        let n_partitions = 1 << self.partition_bits;
+        probe.resize_with(n_partitions, SealedPages::default);
+        build.resize_with(n_partitions, SealedPages::default);
+        let pair = |(probe, build): (SealedPages, SealedPages)| Pair {
+            sides: [probe, build],
+            used_bits: self.partition_bits,
+            depth: 0,
+            is_stuck: false,
+        };
+        let has_rows = |pair: &Pair| pair.sides.iter().any(|pages| pages.n_rows() > 0);
+        probe.into_iter().zip(build).rev().map(pair).filter(has_rows).collect()
+    }
+}
+
 impl Source for Remainder {
-    fn local(&self, _cx: &TaskContext) -> Result<Box<dyn LocalSource>> {
+    fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalSource>> {
         Ok(Box::new(LocalRemainder {
             built: lock(&self.work.built).clone(),
             matcher: Matcher::new(self.shared.clone(), self.shared.plan.roles()),
+            pairs_bytes: self.work.pairs_bytes / cx.n_workers.max(1) as u64,
+            joiner: None,
             shared: self.shared.clone(),
             work: self.work.clone(),
             sequence: Sequence::default(),
@@ -76,6 +109,9 @@ struct LocalRemainder {
     work: Arc<Work>,
     built: Option<Arc<Built>>,
     matcher: Matcher,
+    /// What this worker may hold for a pair of partitions.
+    pairs_bytes: u64,
+    joiner: Option<PairJoiner>,
     sequence: Sequence,
     is_in_morsel: bool,
     ptrs: RowPointers,
@@ -112,7 +148,23 @@ impl LocalRemainder {
         if let Some(data) = self.next_of_table()? {
             return Ok(Some(data));
         }
-        self.next_null_rows()
+        if let Some(data) = self.next_null_rows()? {
+            return Ok(Some(data));
+        }
+        self.next_of_pairs()
+    }
+
+    /// Rows of spilled partitions.
+    fn next_of_pairs(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            if let Some(data) = self.joiner.as_mut().map_or(Ok(None), PairJoiner::next)? {
+                return Ok(Some(data));
+            }
+            let Some(pair) = lock(&self.work.pairs).pop() else { return Ok(None) };
+            let new = || PairJoiner::new(self.shared.clone(), self.pairs_bytes);
+            let parts = self.joiner.get_or_insert_with(new).start(pair)?;
+            lock(&self.work.pairs).extend(parts.into_iter().rev());
+        }
     }
 
     /// Rows of the table that are given alone.
