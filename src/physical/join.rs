@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, FieldRef, Schema};
-use datafusion_common::{Column as ColumnName, DFSchema, JoinType as LogicalType, NullEquality};
+use datafusion_common::{DFSchema, JoinType as LogicalType, NullEquality};
 use datafusion_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion_expr::{Expr, ExprSchemable, Join, LogicalPlan};
 
@@ -168,38 +168,12 @@ impl Condition {
         if !join.null_aware {
             return Ok(Condition { keys, residual: conjunction(residual), null_aware: false });
         }
-        if join.join_type != LogicalType::LeftAnti {
+        // Any other NOT IN was spelled out before.
+        if join.join_type != LogicalType::LeftAnti || keys.len() != 1 || !residual.is_empty() {
             return Err(Error::usage("this kind of NOT IN is not supported yet"));
         }
-        Ok(Self::of_not_in(keys, residual, join.right.schema()))
+        Ok(Condition { keys, residual: None, null_aware: true })
     }
-
-    /// NOT IN with a single key and nothing else is a type of join. Otherwise a row is given when no row of the subquery
-    /// that is correlated with it has a value that is equal or not known to be unequal, which is a plain anti join.
-    fn of_not_in(mut keys: Vec<(Expr, Expr)>, mut residual: Vec<Expr>, subquery: &DFSchema) -> Self {
-        if keys.len() == 1 && residual.is_empty() {
-            return Condition { keys, residual: None, null_aware: true };
-        }
-        // The comparison of IN comes first. It is not among the keys when it reads no column of the outer query.
-        let of_subquery_alone = |part: &Expr| {
-            let refs = part.column_refs();
-            !refs.is_empty() && refs.iter().all(|column| has_column(subquery, column))
-        };
-        let comparison = match residual.iter().position(of_subquery_alone) {
-            Some(idx) => residual.remove(idx),
-            None if !keys.is_empty() => {
-                let (left, right) = keys.remove(0);
-                left.eq(right)
-            }
-            None => residual.remove(0),
-        };
-        residual.push(Expr::IsNotFalse(Box::new(comparison)));
-        Condition { keys, residual: conjunction(residual), null_aware: false }
-    }
-}
-
-fn has_column(schema: &DFSchema, column: &ColumnName) -> bool {
-    schema.maybe_index_of_column(column).is_some()
 }
 
 fn is_true(expr: &Expr) -> bool {
