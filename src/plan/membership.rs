@@ -108,7 +108,9 @@ impl Rewriter<'_> {
             let Some(not_known) = parts else { return Ok(known) };
             return when(is_in, lit(!negated)).when(not_known, null).otherwise(lit(negated));
         }
-        // Asked whether it is false: what is not known counts as a match.
+        // Asked whether it is false: what is not known counts as a match. Standing alone, NOT IN would become the join
+        // that knows NULLs but only one comparison.
+        let known = if is_conjunct { Expr::IsTrue(Box::new(known)) } else { known };
         Ok(match negated {
             true => not_known.into_iter().fold(known, |all, (_, negated_part)| all.and(negated_part)),
             false => not_known.into_iter().fold(known, |all, (part, _)| all.or(part)),

@@ -290,9 +290,10 @@ fn not_in_knows_null() {
     check(
         "SELECT a, b FROM l WHERE 200 NOT IN (SELECT d FROM r WHERE c = a)",
         expect![[r#"
-        a, b
-        1, 10
-        3, 30"#]],
+            a, b
+            1, 10
+            3, 30
+            _, 40"#]],
     );
 }
 
