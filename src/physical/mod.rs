@@ -12,6 +12,7 @@ mod failure;
 mod grouping_sets;
 mod holistic;
 mod huge;
+mod join;
 mod library;
 mod lower;
 mod options;

@@ -15,6 +15,7 @@ use datafusion_optimizer::{Analyzer, Optimizer, OptimizerConfig};
 /// # Errors
 /// When types do not fit, or a constant part of the query fails (such as a division by zero).
 pub fn optimize(plan: LogicalPlan, options: &Arc<ConfigOptions>) -> Result<LogicalPlan, DataFusionError> {
+    let plan = super::membership::spell_out(plan)?;
     let plan = Analyzer::new().execute_and_check(plan, options, |_, _| {})?;
     crate::physical::constants::check_constants(&plan)?;
     let settings = Settings { options: options.clone(), aliases: Arc::default(), started: Utc::now() };

@@ -215,14 +215,6 @@ fn wrong_text_is_located() {
 #[test]
 fn what_is_not_there_yet_is_named() {
     check_error(
-        "SELECT * FROM 'sales.csv' a JOIN 'one.csv' b ON a.qty = b.x",
-        expect!["Usage: JOIN (also a subquery that gives one value) is not supported yet"],
-    );
-    check_error(
-        "SELECT * FROM 'sales.csv' WHERE qty IN (SELECT x FROM 'one.csv')",
-        expect!["Usage: IN or EXISTS with a subquery, or INTERSECT, is not supported yet"],
-    );
-    check_error(
         "SELECT ntile(0) OVER (ORDER BY qty) FROM 'sales.csv'",
         expect!["Usage: ntile needs a constant whole number above 0"],
     );
@@ -250,10 +242,6 @@ fn what_is_not_there_yet_is_named() {
     check_error(
         "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t WHERE n < 5) SELECT * FROM t",
         expect!["Usage: not supported: Recursive CTE is not implemented"],
-    );
-    check_error(
-        "SELECT x FROM 'one.csv' EXCEPT SELECT x FROM 'many.csv'",
-        expect!["Usage: NOT IN or NOT EXISTS with a subquery, or EXCEPT, is not supported yet"],
     );
 }
 
