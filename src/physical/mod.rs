@@ -4,6 +4,7 @@
 //! This is the only folder that sees both the planner's types and our operators.
 
 mod aggregate;
+pub mod cardinality;
 mod comparison;
 pub(crate) mod constants;
 mod expression;
@@ -13,6 +14,7 @@ mod library;
 mod lower;
 mod options;
 mod scan;
+pub(crate) mod selectivity;
 mod sort;
 pub mod statistics;
 mod table;

@@ -3,8 +3,10 @@
 //! Memory: a plan takes a few MiB at most.
 
 mod explain;
+mod join_order;
 mod optimize;
 
+pub use crate::physical::cardinality::estimate_rows;
 pub use crate::physical::{options, statistics};
 pub use explain::{explain_json, explain_text};
 pub use optimize::optimize;

@@ -5,10 +5,14 @@ use std::sync::{Arc, OnceLock};
 use chrono::{DateTime, Utc};
 use datafusion_common::DataFusionError;
 use datafusion_common::alias::AliasGenerator;
+use datafusion_common::tree_node::TreeNode;
 use datafusion_common::config::ConfigOptions;
 use datafusion_expr::LogicalPlan;
 use datafusion_expr::registry::{FunctionRegistry, MemoryFunctionRegistry};
+use datafusion_optimizer::optimize_projections::OptimizeProjections;
 use datafusion_optimizer::{Analyzer, Optimizer, OptimizerConfig};
+
+use super::join_order::order_joins;
 
 /// Checks types and rewrites the plan into a cheaper one with the same result.
 ///
@@ -18,7 +22,12 @@ pub fn optimize(plan: LogicalPlan, options: &Arc<ConfigOptions>) -> Result<Logic
     let plan = Analyzer::new().execute_and_check(plan, options, |_, _| {})?;
     crate::physical::constants::check_constants(&plan)?;
     let settings = Settings { options: options.clone(), aliases: Arc::default(), started: Utc::now() };
-    Optimizer::new().optimize(plan, &settings, |_, _| {})
+    let plan = Optimizer::new().optimize(plan, &settings, |_, _| {})?;
+    if !plan.exists(|node| Ok(matches!(node, LogicalPlan::Join(_))))? {
+        return Ok(plan);
+    }
+    let plan = order_joins(plan)?;
+    Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]).optimize(plan, &settings, |_, _| {})
 }
 
 /// What rules may ask for.

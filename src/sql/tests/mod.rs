@@ -4,6 +4,7 @@ mod errors;
 mod plans;
 mod pressure;
 mod rows;
+mod tpch;
 
 use std::sync::Arc;
 
