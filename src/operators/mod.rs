@@ -8,6 +8,7 @@ pub mod expression;
 pub mod filter;
 pub mod limit;
 pub mod project;
+pub mod repeat;
 pub mod sort;
 pub mod top_n;
 pub mod union;

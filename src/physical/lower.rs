@@ -10,10 +10,11 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use datafusion_common::ScalarValue;
 use datafusion_expr::execution_props::ExecutionProps;
-use datafusion_expr::{Distinct, Expr, FetchType, JoinType, LogicalPlan, SkipType};
+use datafusion_expr::{Distinct, Expr, Extension, FetchType, JoinType, LogicalPlan, SkipType};
 
 use super::expression::{Evaluator, plain_column};
 use super::failure::query_failure;
+use super::repeat::RepeatRows;
 use super::text::Namer;
 use crate::error::{Error, Result};
 use crate::exec::{Node, NodeIdx, Pipeline, Query, QueryContext, Sink, Source, Step, Transform};
@@ -186,8 +187,17 @@ impl<'a> Lowering<'a> {
                 let rows = RecordBatch::try_new_with_options(schema.clone(), columns.collect(), &options)?;
                 Ok(self.values(rows, if n_rows == 1 { "one row" } else { "no rows" }.to_string()))
             }
+            LogicalPlan::Extension(extension) => self.lower_extension(extension),
             other => Err(unsupported(other)),
         }
+    }
+
+    fn lower_extension(&mut self, extension: &Extension) -> Result<Stream> {
+        let node = extension.node.as_any();
+        if let Some(repeat) = node.downcast_ref::<RepeatRows>() {
+            return self.lower_repeat(repeat);
+        }
+        Err(Error::usage(format!("{} is not supported yet", extension.node.name())))
     }
 
     /// Appends columns or picks them: `exprs` over `input`.

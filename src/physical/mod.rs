@@ -13,6 +13,7 @@ mod grouping_sets;
 mod library;
 mod lower;
 mod options;
+mod repeat;
 mod scan;
 pub(crate) mod selectivity;
 mod sort;
@@ -22,4 +23,5 @@ pub(crate) mod text;
 
 pub use lower::lower;
 pub use options::options;
+pub use repeat::RepeatRows;
 pub use table::FileTable;

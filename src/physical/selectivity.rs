@@ -70,10 +70,7 @@ impl Range {
 }
 
 /// `column < constant` and its like, over a column whose range is known.
-fn bound<'e, 'a>(
-    condition: &'e Expr,
-    columns: &Lookup<'a>,
-) -> Option<(&'e Column, &'a ColumnEstimate, Operator, f64)> {
+fn bound<'e, 'a>(condition: &'e Expr, columns: &Lookup<'a>) -> Option<(&'e Column, &'a ColumnEstimate, Operator, f64)> {
     use Operator::*;
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = condition else { return None };
     let (column, op, value) = match (without_cast(left), without_cast(right)) {
@@ -102,7 +99,11 @@ fn share_of_one<'a>(condition: &Expr, columns: &Lookup<'a>) -> f64 {
             if *negated { 1.0 - share } else { share }
         }
         Expr::Like(Like { negated, .. }) | Expr::SimilarTo(Like { negated, .. }) => {
-            if *negated { 1.0 - PATTERN_SHARE } else { PATTERN_SHARE }
+            if *negated {
+                1.0 - PATTERN_SHARE
+            } else {
+                PATTERN_SHARE
+            }
         }
         _ => UNKNOWN_SHARE,
     }

@@ -5,6 +5,7 @@
 mod explain;
 mod join_order;
 mod optimize;
+mod set_operations;
 
 pub use crate::physical::cardinality::estimate_rows;
 pub use crate::physical::{options, statistics};

@@ -152,8 +152,7 @@ impl Graph {
 
     /// Rows of the relations in `set` joined, reduced and filtered.
     pub(super) fn rows_of(&self, set: Mask) -> f64 {
-        let mut left: Vec<usize> =
-            bits(set).filter(|&idx| matches!(self.relations[idx].role, Role::Joined)).collect();
+        let mut left: Vec<usize> = bits(set).filter(|&idx| matches!(self.relations[idx].role, Role::Joined)).collect();
         left.sort_by(|&a, &b| self.relations[b].rows.total_cmp(&self.relations[a].rows).then(a.cmp(&b)));
         let (mut joined, mut rows): (Mask, f64) = (0, 1.0);
         while !left.is_empty() {

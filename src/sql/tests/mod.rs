@@ -4,6 +4,7 @@ mod errors;
 mod plans;
 mod pressure;
 mod rows;
+mod set_operations;
 mod tpch;
 
 use std::sync::Arc;
