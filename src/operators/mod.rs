@@ -10,6 +10,7 @@ pub mod limit;
 pub mod project;
 pub mod repeat;
 pub mod sort;
+pub mod stored;
 pub mod top_n;
 pub mod union;
 pub mod values;

@@ -101,9 +101,12 @@ fn sides_are_whole_queries() {
             31
             32"#]],
     );
-    check_error("SELECT id, qty FROM 'sales.csv' EXCEPT SELECT id FROM 'sales.csv'", expect![[r#"
+    check_error(
+        "SELECT id, qty FROM 'sales.csv' EXCEPT SELECT id FROM 'sales.csv'",
+        expect![[r#"
         Usage: EXCEPT queries have different number of columns
-          --> sql:1:1"#]]);
+          --> sql:1:1"#]],
+    );
 }
 
 #[test]
