@@ -5,6 +5,7 @@ mod plans;
 mod pressure;
 mod rows;
 mod set_operations;
+mod statements;
 mod tpch;
 
 use std::sync::Arc;
