@@ -493,6 +493,24 @@ impl Page {
         pinned.map(|pinned| (pinned, spare)).map_err(|(_, error)| error)
     }
 
+    /// Copies the page's bytes to the memory of `spare`, and leaves the page as it is: on disk, or evictable. For a page
+    /// that is read several times. A page of another size gets memory of its own.
+    ///
+    /// # Errors
+    /// A budget error when there is no memory for a page of another size, a disk error when it cannot be read.
+    pub fn copy_into(&self, spare: PinnedPage) -> Result<PinnedPage> {
+        let owner = &self.slot.owner;
+        let mut copy = if spare.len() == self.len() { spare } else { owner.allocate_now(self.len())? };
+        let Some(frame) = copy.frame.as_mut() else { return Ok(copy) };
+        // The lock is held while reading, so that nobody evicts the page meanwhile; the copy's frame is there already.
+        match &*self.slot.lock() {
+            Place::Resident(resident) => frame.bytes_mut().copy_from_slice(resident.0.bytes()),
+            Place::Evicted(block, encoded_bytes) => owner.pool.restore(owner, *block, *encoded_bytes, frame)?,
+            Place::Nowhere => return Err(Error::query("a page was read after its last use")),
+        }
+        Ok(copy)
+    }
+
     fn take_resident_or(
         self,
         allocate: impl FnOnce(&Arc<PageOwner>, usize) -> Result<PinnedPage, OverBudget>,

@@ -3,9 +3,11 @@
 //! They refer to columns by index; expressions were computed by a projection before. They know no DataFusion types.
 
 pub mod aggregate;
+pub mod equality;
 pub mod expand;
 pub mod expression;
 pub mod filter;
+pub mod join;
 pub mod limit;
 pub mod project;
 pub mod repeat;

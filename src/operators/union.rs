@@ -90,6 +90,15 @@ impl Sink for Unfinished {
     }
 }
 
+/// A transform that more pipelines will push through: what it gives at the end is not known yet when this one ends.
+pub struct Unended(pub Arc<dyn Transform>);
+
+impl Transform for Unended {
+    fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalTransform>> {
+        self.0.local(cx)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

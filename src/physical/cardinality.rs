@@ -18,6 +18,10 @@ use crate::io::ColumnStatistics;
 
 /// Rows of a table whose size is not known at all.
 const UNKNOWN_ROWS: f64 = 10_000.0;
+/// What a row takes beside its values.
+const ROW_BYTES: f64 = 16.0;
+/// What a text takes, about.
+const LONG_VALUE_BYTES: usize = 24;
 /// What a value takes in a text file, about.
 const TEXT_VALUE_BYTES: f64 = 8.0;
 /// Most of what can be said against a row by EXISTS.
@@ -50,6 +54,13 @@ pub struct ColumnEstimate {
 /// The rows that `plan` will give, about. `None` when nothing is known of one of its tables.
 pub fn estimate_rows(plan: &LogicalPlan) -> Option<f64> {
     is_known(plan).then(|| estimate(plan).rows)
+}
+
+/// What a row of `plan` takes, about.
+pub fn row_bytes(plan: &LogicalPlan) -> f64 {
+    let fields = plan.schema().fields().iter();
+    let widths = fields.map(|field| field.data_type().primitive_width().unwrap_or(LONG_VALUE_BYTES));
+    ROW_BYTES + widths.sum::<usize>() as f64
 }
 
 fn is_known(plan: &LogicalPlan) -> bool {

@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use datafusion_common::ScalarValue;
 use datafusion_expr::execution_props::ExecutionProps;
-use datafusion_expr::{Distinct, Expr, Extension, FetchType, JoinType, LogicalPlan, SkipType};
+use datafusion_expr::{Distinct, Expr, Extension, FetchType, LogicalPlan, SkipType};
 
 use super::expression::{Evaluator, plain_column};
 use super::failure::query_failure;
@@ -22,7 +22,7 @@ use crate::operators::expression::assemble;
 use crate::operators::filter::Filter;
 use crate::operators::limit::Limit;
 use crate::operators::project::{Column, Project};
-use crate::operators::union::{MorselCounter, Unfinished, UnionInput};
+use crate::operators::union::{MorselCounter, Unended, Unfinished, UnionInput};
 use crate::operators::values::Values;
 
 /// Lowers `plan`. `output` makes the sink for the result from its schema and whether its order must be kept.
@@ -124,8 +124,14 @@ impl Stream {
     }
 }
 
-fn share(steps: &[Step<dyn Transform>]) -> Vec<Step<dyn Transform>> {
-    steps.iter().map(|step| Step { node: step.node, role: step.role.clone() }).collect()
+/// The steps once more, for another of the parts that run through them; what they give at the end they give after the
+/// last.
+fn share(steps: &[Step<dyn Transform>], last: bool) -> Vec<Step<dyn Transform>> {
+    let role = |step: &Step<dyn Transform>| match last {
+        true => step.role.clone(),
+        false => Arc::new(Unended(step.role.clone())) as Arc<dyn Transform>,
+    };
+    steps.iter().map(|step| Step { node: step.node, role: role(step) }).collect()
 }
 
 impl<'a> Lowering<'a> {
@@ -156,7 +162,7 @@ impl<'a> Lowering<'a> {
             let last = part_idx + 1 == n_parts;
             let role = if last { sink.clone() } else { Arc::new(Unfinished(sink.clone())) };
             let mut transforms = part.transforms;
-            transforms.extend(share(&stream.tail));
+            transforms.extend(share(&stream.tail, last));
             self.pipelines.push(Pipeline { source: part.source, transforms, sink: Step { node, role } });
         }
     }
@@ -173,6 +179,7 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Sort(sort) => self.lower_sort(sort),
             LogicalPlan::Aggregate(aggregate) => self.lower_aggregate(aggregate),
             LogicalPlan::Distinct(Distinct::All(input)) => self.lower_distinct(input),
+            LogicalPlan::Join(join) => self.lower_join(join, wishes),
             LogicalPlan::Union(union) => self.lower_union(&union.inputs, plan, wishes),
             LogicalPlan::SubqueryAlias(alias) => {
                 let stream = self.lower_plan(&alias.input, wishes)?;
@@ -283,9 +290,10 @@ impl<'a> Lowering<'a> {
             let stream = self.rename(stream, &schema);
             tops.push(stream.top());
             ordered &= stream.ordered;
-            for part in stream.parts {
+            let n_parts = stream.parts.len();
+            for (part_idx, part) in stream.parts.into_iter().enumerate() {
                 let mut transforms = part.transforms;
-                transforms.extend(share(&stream.tail));
+                transforms.extend(share(&stream.tail, part_idx + 1 == n_parts));
                 parts.push(Part { source: part.source, transforms });
             }
         }
@@ -335,13 +343,6 @@ impl<'a> Lowering<'a> {
 
 fn unsupported(plan: &LogicalPlan) -> Error {
     let construct = match plan {
-        LogicalPlan::Join(join) => match join.join_type {
-            JoinType::LeftSemi | JoinType::RightSemi | JoinType::LeftMark | JoinType::RightMark => {
-                "IN or EXISTS with a subquery, or INTERSECT,"
-            }
-            JoinType::LeftAnti | JoinType::RightAnti => "NOT IN or NOT EXISTS with a subquery, or EXCEPT,",
-            _ => "JOIN (also a subquery that gives one value)",
-        },
         LogicalPlan::Window(_) => "a window function (OVER)",
         LogicalPlan::Unnest(_) => "UNNEST",
         LogicalPlan::RecursiveQuery(_) => "WITH RECURSIVE",

@@ -10,6 +10,7 @@ pub(crate) mod constants;
 mod expression;
 mod failure;
 mod grouping_sets;
+mod join;
 mod library;
 mod lower;
 mod options;

@@ -206,6 +206,42 @@ impl SealedPages {
         self.pages.iter().map(Page::len).sum()
     }
 
+    /// Pins all pages, or none when memory is refused; they come back then.
+    ///
+    /// # Errors
+    /// When a page cannot be brought back from disk.
+    pub fn pin_all(self, layout: &Layout) -> Result<Result<Vec<RowPage>, SealedPages>> {
+        let mut pinned = Vec::new();
+        let mut n_left = self.n_rows;
+        let mut waiting = self.pages.into_iter();
+        while let Some(page) = waiting.next() {
+            match page.try_pin() {
+                Ok(page) => {
+                    let page = RowPage::restored(page, layout)?;
+                    n_left -= page.n_rows();
+                    pinned.push(page);
+                }
+                Err((page, error)) if error.kind() == crate::ErrorKind::Budget => {
+                    let pages = std::iter::once(page).chain(waiting).collect();
+                    let mut sealed = SealedPages { pages, n_rows: n_left };
+                    for page in pinned {
+                        sealed.push(page, 0, 0)?;
+                    }
+                    return Ok(Err(sealed));
+                }
+                Err((_, error)) => return Err(error),
+            }
+        }
+        Ok(Ok(pinned))
+    }
+
+    /// Takes one page out; it is no longer known how many rows the others have, except whether there are any.
+    pub fn pop(&mut self) -> Option<Page> {
+        let page = self.pages.pop();
+        self.n_rows = self.n_rows.min(self.pages.len());
+        page
+    }
+
     /// The pages, to be pinned one at a time.
     pub fn into_pages(self) -> Vec<Page> {
         self.pages

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use bytemuck::Pod;
 
 use super::layout::{INLINE_BYTES, StateOffset};
+use super::page::RowPointers;
 
 /// The start of a row. Valid as long as the page or scratch block it points into is.
 pub(super) type RowPtr = *mut u8;
@@ -41,6 +42,16 @@ impl<'a> Rows<'a> {
     /// Some of them.
     pub fn slice(&self, start: usize, len: usize) -> Rows<'a> {
         Rows { ptrs: &self.ptrs[start..start + len], pages: PhantomData }
+    }
+
+    /// Those at `idxs`, with `ptrs` as the buffer for their places.
+    pub fn pick<'b>(&self, idxs: &[u32], ptrs: &'b mut RowPointers) -> Rows<'b>
+    where
+        'a: 'b,
+    {
+        ptrs.ptrs.clear();
+        ptrs.ptrs.extend(idxs.iter().map(|&idx| self.ptrs[idx as usize]));
+        Rows { ptrs: &ptrs.ptrs, pages: PhantomData }
     }
 
     /// One of them.

@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::memory::{OverBudget, PageOwner, Reservation, ZeroedWords};
 
 const PTR_BITS: u32 = 48;
-const PTR_MASK: u64 = (1 << PTR_BITS) - 1;
+pub(super) const PTR_MASK: u64 = (1 << PTR_BITS) - 1;
 const MIN_ENTRIES: usize = 1 << 12;
 
 /// A hash table of rows, in `2^partition_bits` partitions.
@@ -349,7 +349,7 @@ impl RowTable {
 
 /// The salt of a hash, in the top 16 bits; taken from bits that choose neither the slot nor the partition.
 #[inline(always)]
-fn salt_of(hash: Hash) -> u64 {
+pub(super) fn salt_of(hash: Hash) -> u64 {
     (hash >> 32) << PTR_BITS
 }
 
@@ -371,7 +371,7 @@ fn prefetch_rows(entries: &[u64], hashes: &[Hash], mask: usize, row_bytes: usize
 }
 
 #[inline(always)]
-fn prefetch(address: *const u64) {
+pub(super) fn prefetch(address: *const u64) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch is a hint; any address is allowed, mapped or not.
     unsafe {

@@ -135,23 +135,32 @@ fn numbers(values: &[i64]) -> RecordBatch {
 pub fn run(query: &Query) -> Result<()> {
     let cx = task_context();
     for pipeline in &query.pipelines {
-        let mut source = pipeline.source.role.local(&cx)?;
-        let transforms = pipeline.transforms.iter().map(|step| step.role.local(&cx));
-        let mut transforms = transforms.collect::<Result<Vec<_>>>()?;
-        let mut sink = pipeline.sink.role.local(&cx)?;
-        while let Some(batch) = source.next()? {
-            if push(&mut transforms, sink.as_mut(), batch)? == Flow::Done {
-                break;
+        let steps = &pipeline.transforms;
+        run_pass(pipeline.source.role.as_ref(), steps, pipeline.sink.role.as_ref(), &cx)?;
+        for (idx, step) in steps.iter().enumerate() {
+            if let Some(rest) = step.role.remainder()? {
+                run_pass(rest.as_ref(), &steps[idx + 1..], pipeline.sink.role.as_ref(), &cx)?;
             }
         }
-        for idx in 0..transforms.len() {
-            let (current, later) = transforms[idx..].split_first_mut().unwrap();
-            current.flush(&mut |batch| push(later, sink.as_mut(), batch))?;
-        }
-        sink.combine()?;
         pipeline.sink.role.finish(&cx)?;
     }
     Ok(())
+}
+
+fn run_pass(source: &dyn Source, steps: &[Step<dyn Transform>], sink: &dyn Sink, cx: &TaskContext) -> Result<()> {
+    let mut source = source.local(cx)?;
+    let mut transforms = steps.iter().map(|step| step.role.local(cx)).collect::<Result<Vec<_>>>()?;
+    let mut sink = sink.local(cx)?;
+    while let Some(batch) = source.next()? {
+        if push(&mut transforms, sink.as_mut(), batch)? == Flow::Done {
+            break;
+        }
+    }
+    for idx in 0..transforms.len() {
+        let (current, later) = transforms[idx..].split_first_mut().unwrap();
+        current.flush(&mut |batch| push(later, sink.as_mut(), batch))?;
+    }
+    sink.combine()
 }
 
 fn push(transforms: &mut [Box<dyn LocalTransform>], sink: &mut dyn LocalSink, batch: Batch) -> Result<Flow> {

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::{cast, kernels::arity::unary};
-use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type};
-use half::f16;
+use arrow::array::ArrayRef;
+use arrow::datatypes::DataType;
 
 use super::AggregateOptions;
 use super::narrow::{DictionaryCodes, KeyForm};
@@ -13,6 +11,7 @@ use super::spec::{AggregateFunction, AggregateSpec, LibraryFunction};
 use super::state::{State, make_state, place_states, state_size};
 use crate::error::Result;
 use crate::memory::Memory;
+use crate::operators::equality::normalize;
 use crate::row::{Layout, LayoutBuilder, Rows, StateOffset, gather};
 
 /// A prepared aggregation.
@@ -100,26 +99,4 @@ impl AggregatePlan {
     pub(super) fn key_columns(&self, columns: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
         self.spec.keys.iter().map(|&key| normalize(&columns[key])).collect()
     }
-}
-
-fn normalize(column: &ArrayRef) -> Result<ArrayRef> {
-    Ok(match column.data_type() {
-        DataType::Float16 => {
-            let canonical = |value: f16| {
-                let wide = value.to_f32();
-                if wide.is_nan() { f16::NAN } else { f16::from_f32(wide + 0.0) }
-            };
-            Arc::new(unary::<_, _, Float16Type>(column.as_primitive::<Float16Type>(), canonical))
-        }
-        DataType::Float32 => {
-            let canonical = |value: f32| if value.is_nan() { f32::NAN } else { value + 0.0 };
-            Arc::new(unary::<_, _, Float32Type>(column.as_primitive::<Float32Type>(), canonical))
-        }
-        DataType::Float64 => {
-            let canonical = |value: f64| if value.is_nan() { f64::NAN } else { value + 0.0 };
-            Arc::new(unary::<_, _, Float64Type>(column.as_primitive::<Float64Type>(), canonical))
-        }
-        DataType::Dictionary(_, values) if values.is_floating() => normalize(&cast(column, values)?)?,
-        _ => column.clone(),
-    })
 }

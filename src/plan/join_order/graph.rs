@@ -11,7 +11,7 @@ use datafusion_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion_expr::{Expr, Filter, Join, JoinType, LogicalPlan};
 
 use super::order_joins;
-use crate::physical::cardinality::{ColumnEstimate, Estimate, estimate, key_domain, semi_share};
+use crate::physical::cardinality::{ColumnEstimate, Estimate, estimate, key_domain, row_bytes, semi_share};
 use crate::physical::selectivity::share_of;
 
 /// A set of relations, a bit each.
@@ -120,8 +120,7 @@ fn has_join_below(plan: &LogicalPlan) -> bool {
 impl Relation {
     fn new(plan: LogicalPlan, role: Role) -> Self {
         let estimate = estimate(&plan);
-        let width = |field: &Arc<arrow::datatypes::Field>| field.data_type().primitive_width().unwrap_or(24) as f64;
-        let row_bytes = 16.0 + plan.schema().fields().iter().map(width).sum::<f64>();
+        let row_bytes = row_bytes(&plan);
         Relation { rows: estimate.rows.max(1.0), row_bytes, estimate, plan, role }
     }
 

@@ -1,6 +1,7 @@
 //! From text to plans, rows and errors.
 
 mod errors;
+mod joins;
 mod plans;
 mod pressure;
 mod rows;
