@@ -30,6 +30,9 @@ const REFUSALS: usize = 4;
 /// Pages of stored rows go before those of operators at work.
 const PRIORITY: u32 = 2000;
 
+/// Some of the pages, by number.
+pub type PageRange = std::ops::Range<usize>;
+
 /// The rows. Shared between the sink that fills them and the sources that read them.
 pub struct StoredRows {
     schema: SchemaRef,
@@ -81,10 +84,24 @@ impl StoredRows {
 
     /// A source of all rows, of the columns `projection`. Any number of sources may be made, one after the other.
     pub fn source(self: &Arc<Self>, projection: Vec<usize>, filters: Vec<Arc<dyn RowFilter>>) -> Arc<dyn Source> {
-        Arc::new(StoredSource {
-            rows: self.clone(),
-            reading: Arc::new(Reading { projection, filters, next: AtomicUsize::new(0) }),
-        })
+        self.source_of(0..usize::MAX, projection, filters)
+    }
+
+    /// Pages there are.
+    pub fn n_pages(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// As [`StoredRows::source`], of the rows on some pages.
+    pub fn source_of(
+        self: &Arc<Self>,
+        range: PageRange,
+        projection: Vec<usize>,
+        filters: Vec<Arc<dyn RowFilter>>,
+    ) -> Arc<dyn Source> {
+        let next = AtomicUsize::new(range.start);
+        let reading = Reading { projection, filters, next, first: range.start, end: range.end };
+        Arc::new(StoredSource { rows: self.clone(), reading: Arc::new(reading) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<StoredPage>> {
@@ -124,7 +141,9 @@ impl Sink for StoringSink {
     }
 
     fn finish(&self, _cx: &TaskContext) -> Result<()> {
-        self.rows.lock().sort_by_key(|page| page.morsel);
+        if self.rows.in_order {
+            self.rows.lock().sort_by_key(|page| page.morsel);
+        }
         Ok(())
     }
 }
@@ -218,6 +237,9 @@ struct Reading {
     projection: Vec<usize>,
     filters: Vec<Arc<dyn RowFilter>>,
     next: AtomicUsize,
+    /// The pages to read.
+    first: usize,
+    end: usize,
 }
 
 struct LocalStored {
@@ -291,6 +313,9 @@ impl Reading {
 impl LocalStored {
     fn take_page(&mut self) -> Result<bool> {
         let idx = self.reading.next.fetch_add(1, Ordering::Relaxed);
+        if idx >= self.reading.end {
+            return Ok(false);
+        }
         let page = match self.rows.lock().get_mut(idx) {
             None => return Ok(false),
             Some(stored) => stored.page.take(),
@@ -299,7 +324,7 @@ impl LocalStored {
         match pin_patiently(page) {
             Ok(pinned) => {
                 self.current = Some((idx, RowPage::restored(pinned, &self.rows.layout)?, 0));
-                self.sequence = Sequence { morsel: idx as u64, batch: 0 };
+                self.sequence = Sequence { morsel: (idx - self.reading.first) as u64, batch: 0 };
                 Ok(true)
             }
             Err((page, error)) => {

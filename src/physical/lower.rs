@@ -194,6 +194,7 @@ impl<'a> Lowering<'a> {
                 let rows = RecordBatch::try_new_with_options(schema.clone(), columns.collect(), &options)?;
                 Ok(self.values(rows, if n_rows == 1 { "one row" } else { "no rows" }.to_string()))
             }
+            LogicalPlan::RecursiveQuery(recursion) => self.lower_recursion(recursion),
             LogicalPlan::Extension(extension) => self.lower_extension(extension),
             other => Err(unsupported(other)),
         }
@@ -205,6 +206,17 @@ impl<'a> Lowering<'a> {
             return self.lower_repeat(repeat);
         }
         Err(Error::usage(format!("{} is not supported yet", extension.node.name())))
+    }
+
+    /// Adds the nodes of `plan` for EXPLAIN alone, and returns its root: what runs is lowered when its turn comes.
+    pub(super) fn show_round(&mut self, plan: &LogicalPlan) -> Result<NodeIdx> {
+        let (n_nodes, n_pipelines) = (self.nodes.len(), self.pipelines.len());
+        let top = self.lower_plan(plan, &Wishes::none(plan.schema().fields().len()))?.top();
+        self.pipelines.truncate(n_pipelines);
+        for node in &mut self.nodes[n_nodes..] {
+            node.report = None;
+        }
+        Ok(top)
     }
 
     /// Appends columns or picks them: `exprs` over `input`.

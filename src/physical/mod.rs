@@ -14,6 +14,7 @@ mod join;
 mod library;
 mod lower;
 mod options;
+mod recursion;
 mod repeat;
 mod scan;
 pub(crate) mod selectivity;
@@ -24,5 +25,6 @@ pub(crate) mod text;
 
 pub use lower::lower;
 pub use options::options;
+pub use recursion::{WorkRole, WorkTable};
 pub use repeat::RepeatRows;
 pub use table::FileTable;

@@ -5,14 +5,18 @@
 //! left and one on the right, INTERSECT ALL keeps one and EXCEPT ALL two. Counting is one aggregation, bounded like any
 //! other, and NULLs are equal as in any GROUP BY.
 
+use std::sync::Arc;
+
+use arrow::datatypes::Schema;
 use datafusion_common::tree_node::{Transformed, TransformedResult};
 use datafusion_common::{Column, DataFusionError, NullEquality};
 use datafusion_expr::{
-    Distinct, Expr, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, binary_expr, col, lit, when,
+    Distinct, Expr, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, RecursiveQuery, binary_expr, col, lit,
+    when,
 };
 use datafusion_functions_aggregate::expr_fn::sum;
 
-use crate::physical::RepeatRows;
+use crate::physical::{RepeatRows, WorkRole, WorkTable};
 
 const ON_LEFT: &str = "n_left";
 const ON_RIGHT: &str = "n_right";
@@ -25,6 +29,9 @@ const TIMES: &str = "n_times";
 pub(super) fn rewrite_set_operations(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
     let rewrite = |node: LogicalPlan| match node {
         LogicalPlan::Join(join) if is_set_operation(&join) => count_sides(join).map(Transformed::yes),
+        LogicalPlan::RecursiveQuery(recursion) if recursion.is_distinct => {
+            keep_new_rows(recursion).map(Transformed::yes)
+        }
         other => Ok(Transformed::no(other)),
     };
     plan.transform_up_with_subqueries(rewrite).data()
@@ -68,6 +75,19 @@ fn count_sides(join: Join) -> Result<LogicalPlan, DataFusionError> {
     let named =
         keys.into_iter().zip(columns).map(|(key, Column { relation, name, .. })| key.alias_qualified(relation, name));
     LogicalPlanBuilder::from(plan).project(named)?.build()
+}
+
+/// UNION in WITH RECURSIVE: a round keeps rows that are new.
+fn keep_new_rows(recursion: RecursiveQuery) -> Result<LogicalPlan, DataFusionError> {
+    let schema = recursion.static_term.schema().inner();
+    let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let seen = WorkTable::new(&recursion.name, schema, WorkRole::Seen);
+    let seen = LogicalPlanBuilder::scan(format!("{} so far", recursion.name), seen, None)?.build()?;
+    let round = LogicalPlanBuilder::from(recursion.recursive_term.as_ref().clone());
+    let new = rewrite_set_operations(LogicalPlanBuilder::except(round.build()?, seen, false)?)?;
+    let first = LogicalPlanBuilder::from(recursion.static_term.as_ref().clone()).distinct()?.build()?;
+    RecursiveQuery::try_new(recursion.name, Arc::new(first), Arc::new(new), true).map(LogicalPlan::RecursiveQuery)
 }
 
 fn key_name(idx: usize) -> String {

@@ -20,7 +20,7 @@ use super::registry::{Named, Registry, View};
 use crate::error::Error;
 use crate::io::OpenTable;
 use crate::memory::Memory;
-use crate::physical::FileTable;
+use crate::physical::{FileTable, WorkRole, WorkTable};
 
 /// The tables of one query, opened once each, and all functions.
 pub(super) struct Catalog<'a> {
@@ -97,6 +97,10 @@ impl ContextProvider for Catalog<'_> {
         let table = Arc::new(FileTable::new(table));
         opened.insert(path, table.clone());
         Ok(table)
+    }
+
+    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>, DataFusionError> {
+        Ok(WorkTable::new(name, schema, WorkRole::LastRound))
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {

@@ -223,10 +223,6 @@ fn what_is_not_there_yet_is_named() {
     );
     check_error("SELECT unnest([1, 2])", expect!["Usage: UNNEST is not supported yet"]);
     check_error(
-        "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t WHERE n < 5) SELECT * FROM t",
-        expect!["Usage: not supported: Recursive CTE is not implemented"],
-    );
-    check_error(
         "SELECT nth_value(x, 2 ORDER BY x) FROM 'many.csv'",
         expect!["Usage: nth_value with ORDER BY is not supported yet"],
     );

@@ -4,6 +4,7 @@ mod errors;
 mod joins;
 mod plans;
 mod pressure;
+mod recursion;
 mod rows;
 mod set_operations;
 mod statements;
