@@ -15,6 +15,7 @@ pub mod sort;
 pub mod stored;
 pub mod top_n;
 pub mod union;
+pub mod unnest;
 pub mod values;
 
 #[cfg(test)]

@@ -195,6 +195,7 @@ impl<'a> Lowering<'a> {
                 Ok(self.values(rows, if n_rows == 1 { "one row" } else { "no rows" }.to_string()))
             }
             LogicalPlan::RecursiveQuery(recursion) => self.lower_recursion(recursion),
+            LogicalPlan::Unnest(unnest) => self.lower_unnest(unnest),
             LogicalPlan::Extension(extension) => self.lower_extension(extension),
             other => Err(unsupported(other)),
         }
@@ -356,8 +357,6 @@ impl<'a> Lowering<'a> {
 fn unsupported(plan: &LogicalPlan) -> Error {
     let construct = match plan {
         LogicalPlan::Window(_) => "a window function (OVER)",
-        LogicalPlan::Unnest(_) => "UNNEST",
-        LogicalPlan::RecursiveQuery(_) => "WITH RECURSIVE",
         LogicalPlan::Subquery(_) => "this kind of subquery",
         LogicalPlan::Distinct(_) => "DISTINCT ON",
         LogicalPlan::Dml(_) | LogicalPlan::Ddl(_) | LogicalPlan::Copy(_) => "changing tables",

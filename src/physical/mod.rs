@@ -22,6 +22,7 @@ mod sort;
 pub mod statistics;
 mod table;
 pub(crate) mod text;
+mod unnest;
 
 pub use lower::lower;
 pub use options::options;

@@ -221,7 +221,6 @@ fn what_is_not_there_yet_is_named() {
         "SELECT row_number() OVER (ORDER BY qty) FROM 'sales.csv'",
         expect!["Usage: a window function (OVER) is not supported yet"],
     );
-    check_error("SELECT unnest([1, 2])", expect!["Usage: UNNEST is not supported yet"]);
     check_error(
         "SELECT nth_value(x, 2 ORDER BY x) FROM 'many.csv'",
         expect!["Usage: nth_value with ORDER BY is not supported yet"],

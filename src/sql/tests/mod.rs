@@ -9,6 +9,7 @@ mod rows;
 mod set_operations;
 mod statements;
 mod tpch;
+mod unnest;
 
 use std::sync::Arc;
 

@@ -131,7 +131,10 @@ fn errors_inside_of_a_round_are_those_of_the_query() {
         "WITH RECURSIVE t (n) AS (SELECT 6 UNION ALL SELECT 6 / (n - 1) FROM t) SELECT n FROM t",
         expect!["Disk: no store"],
     );
-    check_error("WITH RECURSIVE t (n) AS (SELECT 1 UNION ALL SELECT n, n + 1 FROM t) SELECT n FROM t", expect![[r#"
+    check_error(
+        "WITH RECURSIVE t (n) AS (SELECT 1 UNION ALL SELECT n, n + 1 FROM t) SELECT n FROM t",
+        expect![[r#"
         Usage: t.n is selected twice
-          hint: give one of them another name with AS"#]]);
+          hint: give one of them another name with AS"#]],
+    );
 }
