@@ -20,4 +20,4 @@ pub mod spill;
 pub mod sql;
 
 pub use error::{Error, ErrorKind, Result};
-pub use session::{Session, SessionOptions};
+pub use session::{Prepared, Session, SessionOptions, Statements};

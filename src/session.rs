@@ -16,7 +16,8 @@
 //! Memory: what the process holds when the session begins counts against the budget, so what start-up costs for good
 //! (threads, function tables) is touched before it is measured. Code that only planning needs is let go again.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
 
 use rayon::ThreadPool;
 
@@ -25,8 +26,9 @@ use crate::exec::{self, CancelToken, Monitor, Query, QueryContext, RunMetrics};
 use crate::io::csv::RejectFile;
 use crate::io::{FileTables, Output};
 use crate::memory::{Budget, Memory, PagePool, ResidentGuard, release_freed_memory, release_program_pages};
+use crate::operators::stored::StoredRows;
 use crate::spill::{Disk, SpillConfig, SpillStore};
-use crate::sql::{self, Explain, PlannedQuery};
+use crate::sql::{self, Explain, ParsedStatement, Planned, PlannedQuery, Registry, Target};
 use crate::{physical, plan};
 
 /// What a session is made with.
@@ -49,7 +51,41 @@ pub struct Session {
     spill: Arc<SpillStore>,
     threads: ThreadPool,
     files: FileTables,
+    registry: Registry,
     _guard: ResidentGuard,
+}
+
+/// The statements of a text.
+pub struct Statements<'s> {
+    session: &'s Session,
+    text: String,
+    waiting: VecDeque<ParsedStatement>,
+}
+
+/// A statement that was understood.
+pub enum Prepared<'s> {
+    /// It is to be run.
+    Query(PreparedQuery<'s>),
+    /// It had no rows to give and has been carried out: CREATE VIEW, DROP.
+    Done,
+}
+
+impl<'s> Statements<'s> {
+    /// How many statements that are left have rows for the user.
+    pub fn n_results(&self) -> usize {
+        self.waiting.iter().filter(|statement| statement.has_result()).count()
+    }
+
+    /// Plans the next statement; `None` after the last.
+    ///
+    /// # Errors
+    /// As [`Session::sql`].
+    pub fn prepare_next(&mut self) -> Result<Option<Prepared<'s>>> {
+        match self.waiting.pop_front() {
+            Some(statement) => self.session.prepare(&statement, &self.text).map(Some),
+            None => Ok(None),
+        }
+    }
 }
 
 /// A query that was understood.
@@ -66,6 +102,8 @@ pub struct QueryRun<'s> {
     cx: QueryContext,
     monitor: Arc<Monitor>,
     rejects: Option<Arc<RejectFile>>,
+    /// The table that there is afterwards.
+    creates: Option<(String, Arc<StoredRows>)>,
 }
 
 /// Stack of a worker: expressions are evaluated from the top down. Only touched pages become resident.
@@ -98,7 +136,8 @@ impl Session {
         let spill = SpillStore::new(&options.spill, &memory, Disk::from_environment()?)?;
         let pages = PagePool::new(memory.clone(), spill.clone())?;
         let guard = ResidentGuard::watch(memory.clone());
-        Ok(Session { memory, pages, spill, threads, files: options.files, _guard: guard })
+        let registry = Registry::default();
+        Ok(Session { memory, pages, spill, threads, files: options.files, registry, _guard: guard })
     }
 
     /// Plans one SQL query. Tables are named by path: `FROM 'data/*.parquet'`.
@@ -107,11 +146,36 @@ impl Session {
     /// [`crate::ErrorKind::Usage`] with a location where the text is wrong; [`crate::ErrorKind::Data`] for files that
     /// cannot be read.
     pub fn sql(&self, text: &str) -> Result<PreparedQuery<'_>> {
+        match self.prepare(&sql::parse_one(text)?, text)? {
+            Prepared::Query(query) => Ok(query),
+            Prepared::Done => Err(Error::usage("this statement gives no rows").with_hint("run it with `statements`")),
+        }
+    }
+
+    /// The statements of a text, to be run one after the other: each is planned when the ones before it have run.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Usage`] with a location where the text is wrong, also when there is none.
+    pub fn statements(&self, text: &str) -> Result<Statements<'_>> {
+        let waiting: VecDeque<ParsedStatement> = sql::parse(text)?.into();
+        if waiting.is_empty() {
+            return Err(sql::nothing_asked());
+        }
+        Ok(Statements { session: self, text: text.to_string(), waiting })
+    }
+
+    fn prepare(&self, statement: &ParsedStatement, text: &str) -> Result<Prepared<'_>> {
         self.memory.set_overrun(0);
         let files = self.files.for_query();
-        let planned = sql::plan(text, &files, &self.memory)?;
+        let planned = sql::plan_statement(statement, text, &files, &self.registry, &self.memory)?;
         self.memory.check_overrun()?;
-        Ok(PreparedQuery { session: self, planned, rejects: files.rejects().cloned() })
+        Ok(match planned {
+            Planned::Done => Prepared::Done,
+            Planned::Query(planned) => {
+                let rejects = files.rejects().cloned();
+                Prepared::Query(PreparedQuery { session: self, planned: *planned, rejects })
+            }
+        })
     }
 
     /// The ledger of this session's budget.
@@ -149,13 +213,29 @@ impl<'s> PreparedQuery<'s> {
     /// be made.
     pub fn into_run(self, output: &Output, cancel: CancelToken) -> Result<QueryRun<'s>> {
         let PreparedQuery { session, planned, rejects } = self;
+        let cx = QueryContext { memory: session.memory.clone(), pages: session.pages.clone(), cancel };
+        let is_run = planned.explain.is_none_or(|asked| asked.analyze);
+        let output = match &planned.target {
+            Target::File { path, format } if is_run => &Output::File(path.clone(), *format),
+            _ => output,
+        };
         if let (Some(rejects), Output::File(path, _)) = (&rejects, output) {
             rejects.refuse_output(path)?;
         }
-        let cx = QueryContext { memory: session.memory.clone(), pages: session.pages.clone(), cancel };
-        let query = physical::lower(&planned.plan, |schema, ordered| output.sink(schema, ordered, &cx), &cx)?;
+        let stored = Mutex::new(None);
+        let sink = |schema, ordered| match &planned.target {
+            Target::Table { name, .. } if is_run => {
+                let rows = StoredRows::new("Table", schema, ordered, &cx)?;
+                let sink = rows.sink();
+                *stored.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((name.clone(), rows));
+                Ok(sink)
+            }
+            _ => output.sink(schema, ordered, &cx),
+        };
+        let query = physical::lower(&planned.plan, sink, &cx)?;
         let monitor = Monitor::new(&query);
-        Ok(QueryRun { session, query, cx, monitor, rejects })
+        let creates = stored.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Ok(QueryRun { session, query, cx, monitor, rejects, creates })
     }
 }
 
@@ -191,7 +271,11 @@ impl QueryRun<'_> {
         release_freed_memory();
         release_program_pages();
         let (metrics, done) = exec::measure(&self.query, &self.cx, &self.session.threads, &self.monitor);
-        (metrics, done.and_then(|()| self.rejects.map_or(Ok(()), |rejects| rejects.publish())))
+        let done = done.and_then(|()| self.rejects.map_or(Ok(()), |rejects| rejects.publish()));
+        if let (Ok(()), Some((name, rows))) = (&done, self.creates) {
+            self.session.registry.add_table(name, rows);
+        }
+        (metrics, done)
     }
 }
 

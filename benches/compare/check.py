@@ -33,7 +33,7 @@ N_WEIGHTS = 1021
 # ---- comparing: standard library only ------------------------------------------------------
 
 
-def differences(expected, actual):
+def differences(expected, actual, tolerance):
     """Describe every difference between two fingerprints; an empty list means the same answer."""
     found = []
     for part in ("exact", "order"):
@@ -42,31 +42,27 @@ def differences(expected, actual):
                 found.append(f"{name} is {actual[part].get(name)}, expected {value}")
     for name, value in expected["rounded"].items():
         other = actual["rounded"].get(name)
-        if not is_close(value, other):
+        if not is_close(value, other, tolerance):
             found.append(f"{name} is {other}, expected {value}")
     return found
 
 
-def is_close(left, right):
+def is_close(left, right, tolerance=TOLERANCE):
     if left is None or right is None:
         return left is right
-    return abs(left - right) <= max(TOLERANCE * max(abs(left), abs(right)), ABSOLUTE_TOLERANCE)
+    return abs(left - right) <= max(tolerance * max(abs(left), abs(right)), ABSOLUTE_TOLERANCE)
 
 
 def answers_path(stem):
     return Path(f"{stem}.answers.json")
 
 
-def data_path(stem, question):
-    return Path(f"{stem}.{question.file_format}")
-
-
 def answer_key(stem, question):
     """Changes when the question, the data or DuckDB's version (its hash) does: no stale answer is used."""
-    status = data_path(stem, question).stat()
+    sizes = [(file.stat().st_size, file.stat().st_mtime_ns) for file in question.files(stem).values()]
     pins = (Path(__file__).parent / "requirements.txt").read_text().splitlines()
     duckdb_pin = next(pin for pin in pins if pin.startswith("duckdb"))
-    source = f"{question}|{status.st_size}|{status.st_mtime_ns}|{duckdb_pin}"
+    source = f"{question}|{sizes}|{duckdb_pin}"
     return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
@@ -187,7 +183,7 @@ def connect(threads, scratch):
 
 def make_answer(connection, stem, question, scratch):
     result = Path(scratch) / "reference.parquet"
-    sql = question.text_for("duckdb", data_path(stem, question))
+    sql = question.text_for("duckdb", stem)
     connection.execute(f"COPY ({sql}) TO '{result}' (FORMAT parquet, COMPRESSION zstd)")
     found = fingerprint(connection, question, result)
     result.unlink()

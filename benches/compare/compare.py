@@ -63,9 +63,9 @@ def cap_of(options, engine, budget):
 
 
 def command_of(options, engine, question, budget, folder):
-    data, result, spill = check.data_path(options.data, question), folder / "result.parquet", folder / "spill"
+    result, spill = folder / "result.parquet", folder / "spill"
     if engine == "brimful":
-        sql = question.text_for(engine, data)
+        sql = question.text_for(engine, options.data)
         return [
             *(str(options.brimful), "sql", sql, "-o", str(result), "--format", "parquet"),
             *("--memory-budget", f"{budget // report.MIB}MiB", "--threads", str(options.threads)),
@@ -73,7 +73,7 @@ def command_of(options, engine, question, budget, folder):
         ]
     return [
         *(str(options.python), str(environment.HERE / "peers.py"), engine, question.name),
-        *("--data", str(data), "--out", str(result), "--spill-dir", str(spill)),
+        *("--data", str(options.data), "--out", str(result), "--spill-dir", str(spill)),
         *("--budget", str(budget), "--threads", str(options.threads)),
     ]
 
@@ -93,7 +93,8 @@ def run_once(options, engine, question, budget):
             machine.wait_while_running(options.wait_while)
         if options.wait_quiet:
             machine.wait_until_quiet()
-        machine.prepare_cache(check.data_path(options.data, question), options.cache)
+        for file in question.files(options.data).values():
+            machine.prepare_cache(file, options.cache)
         outcome = capped.run(
             command_of(options, engine, question, budget, folder),
             cap_of(options, engine, budget),
@@ -148,7 +149,7 @@ def status_of(options, question, outcome, result):
     found = fingerprint(options, question, result)
     if isinstance(found, str):
         return f"wrong: {found}"
-    wrong = check.differences(check.known_answer(options.data, question), found)
+    wrong = check.differences(check.known_answer(options.data, question), found, question.tolerance)
     return f"wrong: {'; '.join(wrong[:3])}" if wrong else "ok"
 
 
@@ -230,9 +231,10 @@ def prepare(options):
     """Venv, data and reference answers, before anything is timed."""
     options.scratch.mkdir(parents=True, exist_ok=True)
     options.python = environment.ensure_python(options.venv)
-    missing = {path for path in (check.data_path(options.data, q) for q in options.questions) if not path.exists()}
+    files = {file for question in options.questions for file in question.files(options.data).values()}
+    missing = {file for file in files if not file.exists()}
     if missing:
-        raise SystemExit(f"error: no {min(missing)}; write it with generate.py --format parquet,csv")
+        raise SystemExit(f"error: no {min(missing)}; write it with generate.py --format parquet,csv or tpch.py")
     if "brimful" in options.engines and not os.access(options.brimful, os.X_OK):
         raise SystemExit(f"error: no program at {options.brimful}; build it or name it with --brimful")
     choose_cache(options)
@@ -248,7 +250,9 @@ def prepare(options):
 def choose_cache(options):
     if options.cache:
         return
-    largest = max(check.data_path(options.data, question).stat().st_size for question in options.questions)
+    largest = max(
+        sum(file.stat().st_size for file in question.files(options.data).values()) for question in options.questions
+    )
     options.cache = "warm" if largest < WARM_SHARE * machine.memory_bytes() else "cold"
 
 
@@ -257,7 +261,7 @@ def arguments():
     add = parser.add_argument
     add("--data", required=True, help="path of the data without or with its extension")
     add("--engines", default=",".join(ENGINES))
-    add("--questions", help="comma-separated, or all (default: all; with --ladder q10)")
+    add("--questions", help="comma-separated, all, or tpch (default: all; with --ladder q10; for a folder tpch)")
     add("--budgets", help="default: 4GiB,1GiB,256MiB,128MiB; with --ladder " + LADDER_BUDGETS)
     add("--ladder", action="store_true", help="report each budget against the one before it")
     add("--brimful", type=Path, default=default_brimful(), help="the program (default: %(default)s)")
@@ -281,7 +285,8 @@ def arguments():
 def parse(parser):
     options = parser.parse_args()
     options.data = re.sub(r"\.(parquet|csv)$", "", str(Path(options.data).expanduser().resolve()))
-    options.questions = queries.chosen(options.questions or ("q10" if options.ladder else "all"))
+    usual = "tpch" if Path(options.data).is_dir() else "q10" if options.ladder else "all"
+    options.questions = queries.chosen(options.questions or usual)
     budgets = options.budgets or (LADDER_BUDGETS if options.ladder else "4GiB,1GiB,256MiB,128MiB")
     options.budgets = [size(budget) for budget in budgets.split(",")]
     options.engines = options.engines.split(",")

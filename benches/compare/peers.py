@@ -51,9 +51,9 @@ def prepare_polars(task):
     import polars
 
     def answer():
-        is_csv = task.question.file_format == "csv"
-        table = polars.scan_csv(task.data) if is_csv else polars.scan_parquet(task.data)
-        frame = polars.SQLContext({"x": table}).execute(task.question.text_for("polars", task.data))
+        scan = polars.scan_csv if task.question.file_format == "csv" else polars.scan_parquet
+        tables = {table: scan(file) for table, file in task.question.files(task.data).items()}
+        frame = polars.SQLContext(tables).execute(task.question.text_for("polars", task.data))
         frame.sink_parquet(
             task.out, compression="zstd", engine="streaming", maintain_order=bool(task.question.order)
         )
@@ -70,10 +70,10 @@ def prepare_datafusion(task):
             runtime = runtime.with_fair_spill_pool(task.budget)
         config = datafusion.SessionConfig().with_target_partitions(task.threads)
         context = datafusion.SessionContext(config, runtime)
-        if task.question.file_format == "csv":
-            context.register_csv("x", task.data)
-        else:
-            context.register_parquet("x", task.data)
+        is_csv = task.question.file_format == "csv"
+        register = context.register_csv if is_csv else context.register_parquet
+        for table, file in task.question.files(task.data).items():
+            register(table, str(file))
         sql = task.question.text_for("datafusion", task.data)
         options = "('compression' 'zstd(3)')"
         context.sql(f"COPY ({sql}) TO '{task.out}' STORED AS PARQUET OPTIONS {options}").collect()

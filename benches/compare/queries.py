@@ -5,6 +5,9 @@ text and integer columns and copied floats must match bit for bit, measures up t
 """
 
 from dataclasses import dataclass
+from pathlib import Path
+
+import tpch
 
 
 @dataclass(frozen=True)
@@ -18,11 +21,22 @@ class Question:
     order: tuple = ()  # (column, "asc" or "desc"): the order the file must prove, NULL last
     tie_column: str = ""  # of the rows that tie on the smallest value of it, any may be in the result
     file_format: str = "parquet"
+    tables: tuple = ("x",)  # several: the data is a folder with a file for each
+    tolerance: float = 1e-9  # relative, for measures
 
-    def text_for(self, engine, path):
-        """The SQL that `engine` is given. Brimful and DuckDB name the file; the others register it as x."""
-        table = "x" if engine in ("polars", "datafusion") else f"'{path}'"
-        return self.sql.format(table=table)
+    def files(self, stem):
+        """The file of each table by name."""
+        if self.tables == ("x",):
+            return {"x": Path(f"{stem}.{self.file_format}")}
+        return {table: Path(stem) / f"{table}.{self.file_format}" for table in self.tables}
+
+    def text_for(self, engine, stem):
+        """The SQL that `engine` is given. Brimful and DuckDB name the files; the others register them as tables."""
+        registers = engine in ("polars", "datafusion")
+        names = {table: table if registers else f"'{file}'" for table, file in self.files(stem).items()}
+        if self.tables == ("x",):
+            return self.sql.format(table=names["x"])
+        return self.sql.format(**names, **tpch.settings(stem))
 
 
 IDS = "id1, id2, id3, id4, id5, id6"
@@ -98,13 +112,18 @@ QUESTIONS = (
     ),
 )
 
-BY_NAME = {question.name: question for question in QUESTIONS} | {"scan": QUESTIONS[-1]}
+TPCH = tuple(
+    Question(f"tpch{number}", tpch.sql_of(number), tables=tpch.tables_of(tpch.sql_of(number)), **shape)
+    for number, shape in tpch.SHAPES.items()
+)
+
+BY_NAME = {question.name: question for question in QUESTIONS + TPCH} | {"scan": QUESTIONS[-1]}
 
 
 def chosen(names):
-    """The questions of a comma-separated list; `all` is every one."""
-    if names == "all":
-        return list(QUESTIONS)
+    """The questions of a comma-separated list; `all` is every one over the group-by table, `tpch` those over TPC-H."""
+    if names in ("all", "tpch"):
+        return list(QUESTIONS if names == "all" else TPCH)
     unknown = [name for name in names.split(",") if name not in BY_NAME]
     if unknown:
         raise SystemExit(f"error: no question {unknown[0]!r}; there are {', '.join(BY_NAME)}")

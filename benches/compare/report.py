@@ -88,6 +88,7 @@ def overview(runs):
         rows = [overview_row(found, question, budget, engines) for question in questions]
         parts.append(f"budget {size_text(budget)}, seconds\n\n" + table(["question", *engines, "ratio"], rows))
         parts.append(mean_text(found, questions, budget))
+        parts.append(sum_text(found, questions, budget, engines))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -114,6 +115,16 @@ def mean_text(found, questions, budget):
     if not logs:
         return ""
     return f"geometric mean of brimful / best peer over {len(logs)} questions: {math.exp(sum(logs) / len(logs)):.2f}"
+
+
+def sum_text(found, questions, budget, engines):
+    """The time of whole processes over all questions, and over how many that is."""
+    texts = []
+    for engine in engines:
+        done = [found.get((question, budget, engine)) for question in questions]
+        done = [run for run in done if run and run["status"] == "ok"]
+        texts.append(f"{engine} {sum(run['wall_s'] for run in done):.2f} ({len(done)} of {len(questions)})")
+    return f"sum of wall s: {', '.join(texts)}"
 
 
 def ladder_table(runs):

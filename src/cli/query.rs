@@ -8,19 +8,38 @@ use super::{explain, messages};
 use crate::error::{Error, Result};
 use crate::exec::{CancelToken, Progress, RunMetrics};
 use crate::io::{Output, OutputFile, OutputFormat};
-use crate::session::Session;
+use crate::session::{Prepared, PreparedQuery, Session};
 
-/// Runs the query and writes its result.
+/// Runs the statements one after the other and writes their results.
 pub(super) fn run(args: &SqlArgs, cancel: &CancelToken) -> Result<()> {
     let text = read_text(&args.query)?;
     let output = output_of(args)?;
     let session = Session::new(session_options(&args.session, &args.reading))?;
-    let query = session.sql(&text)?;
+    let mut statements = session.statements(&text)?;
+    if matches!(output, Output::File(..)) && statements.n_results() > 1 {
+        return Err(Error::usage(format!("{} results for one output file", statements.n_results()))
+            .with_hint("write each to a file of its own with COPY (SELECT ..) TO 'file'"));
+    }
+    while let Some(statement) = statements.prepare_next()? {
+        if let Prepared::Query(query) = statement {
+            run_query(&session, query, &output, args, cancel)?;
+        }
+    }
+    Ok(())
+}
+
+fn run_query(
+    session: &Session,
+    query: PreparedQuery<'_>,
+    output: &Output,
+    args: &SqlArgs,
+    cancel: &CancelToken,
+) -> Result<()> {
     if let Some(asked) = query.explain() {
         return explain::show(query, asked.analyze, ExplainFormat::Text, cancel);
     }
-    let run = query.into_run(&output, cancel.clone())?;
-    let progress = shows_progress(args.progress, &output)
+    let run = query.into_run(output, cancel.clone())?;
+    let progress = shows_progress(args.progress, output)
         .then(|| Progress::show(run.monitor().clone(), session.memory().clone(), std::io::stderr().is_terminal()));
     let (metrics, done) = run.execute_measured();
     drop(progress);

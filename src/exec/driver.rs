@@ -49,11 +49,25 @@ fn run_pipelines(query: &Query, cx: &QueryContext, pool: &ThreadPool, monitor: &
     for (idx, pipeline) in query.pipelines.iter().enumerate() {
         monitor.enter_pipeline(idx);
         let is_last = idx + 1 == query.pipelines.len();
-        let run = PipelineRun { pipeline, is_last, cx, pool, monitor, n_morsels: AtomicU64::new(0) };
+        let run = PipelineRun { pipeline, is_last, cx, pool: Some(pool), monitor, n_morsels: AtomicU64::new(0) };
         if let Err(error) = run.run() {
             cx.cancel.cancel();
             return Err(error);
         }
+    }
+    Ok(())
+}
+
+/// Runs `query` as a part of another one, on the threads that the caller runs on. Its figures are not kept.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_within(query: &Query, cx: &QueryContext) -> Result<()> {
+    let monitor = Monitor::new(query);
+    for pipeline in &query.pipelines {
+        let run =
+            PipelineRun { pipeline, is_last: false, cx, pool: None, monitor: &monitor, n_morsels: AtomicU64::new(0) };
+        run.run()?;
     }
     Ok(())
 }
@@ -63,7 +77,8 @@ struct PipelineRun<'a> {
     /// Whether it ends in the output.
     is_last: bool,
     cx: &'a QueryContext,
-    pool: &'a ThreadPool,
+    /// `None`: the pool of the calling thread.
+    pool: Option<&'a ThreadPool>,
     monitor: &'a Monitor,
     /// Morsels that have passed, so that those of a remainder follow in the order.
     n_morsels: AtomicU64,
@@ -103,6 +118,26 @@ impl PipelineRun<'_> {
         self.finish(&self.pipeline.sink, n_workers)
     }
 
+    fn n_threads(&self) -> usize {
+        self.pool.map_or_else(rayon::current_num_threads, ThreadPool::current_num_threads)
+    }
+
+    /// Runs `work` on a thread of the pool.
+    fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match self.pool {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
+    }
+
+    /// Runs `work` on every thread of the pool.
+    fn broadcast(&self, work: impl Fn(rayon::BroadcastContext<'_>) + Sync) {
+        match self.pool {
+            Some(pool) => pool.broadcast(work),
+            None => rayon::broadcast(work),
+        };
+    }
+
     /// Whether to go on.
     fn check(&self) -> Result<()> {
         self.cx.memory.check_overrun()?;
@@ -112,7 +147,7 @@ impl PipelineRun<'_> {
     /// Workers that can run, and the reservation for their batches.
     fn reserve_batches(&self) -> Result<(usize, Reservation)> {
         let sizes = self.cx.memory.sizes();
-        let mut n_workers = sizes.threads.min(self.pool.current_num_threads()).max(1);
+        let mut n_workers = sizes.threads.min(self.n_threads()).max(1);
         let mut reservation = self.cx.memory.reserve("batches in flight");
         let per_worker = BATCHES_PER_WORKER * sizes.batch_bytes as u64;
         while let Err(refused) = reservation.try_grow(n_workers as u64 * per_worker) {
@@ -128,13 +163,13 @@ impl PipelineRun<'_> {
     fn pass(&self, source: &Step<dyn Source>, transforms: &[Step<dyn Transform>], n_workers: usize) -> Result<()> {
         self.cx.cancel.check()?;
         // All local objects exist before the first worker runs: a reorder window must know how many there are.
-        let workers = self.pool.install(|| {
+        let workers = self.install(|| {
             let make = |worker_idx| self.make_worker(source, transforms, worker_idx, n_workers);
             guarded(self.monitor, source.node, || (0..n_workers).map(make).collect::<Result<Vec<_>>>())
         })?;
         let slots: Vec<_> = workers.into_iter().map(|worker| Mutex::new(Some(worker))).collect();
         let first_error: Mutex<Option<Error>> = Mutex::new(None);
-        self.pool.broadcast(|thread| {
+        self.broadcast(|thread| {
             let Some(mut worker) = slots.get(thread.index()).and_then(|slot| lock(slot).take()) else { return };
             if let Err(error) = self.run_worker(&mut worker) {
                 lock(&first_error).get_or_insert(error);
@@ -213,7 +248,7 @@ impl PipelineRun<'_> {
     fn finish(&self, sink: &Step<dyn Sink>, n_workers: usize) -> Result<()> {
         let mut watch = Stopwatch::start(self.monitor, sink.node);
         let cx = self.task_context(0, n_workers);
-        let finished = self.pool.install(|| guarded(self.monitor, sink.node, || sink.role.finish(&cx)));
+        let finished = self.install(|| guarded(self.monitor, sink.node, || sink.role.finish(&cx)));
         watch.switch(sink.node);
         self.monitor.add(&mut watch);
         finished

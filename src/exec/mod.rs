@@ -16,7 +16,7 @@ mod roles;
 
 pub use batch::{Batch, Sequence};
 pub use context::{CancelToken, QueryContext, TaskContext};
-pub use driver::{measure, run};
+pub use driver::{measure, run, run_within};
 pub use metrics::{OperatorMetrics, RunError, RunMetrics, format_bytes, group_digits};
 pub use monitor::{Monitor, MonitoredNode, NodeFigures};
 pub use pipeline::{Node, NodeIdx, OperatorReport, Pipeline, Query, Report, Step};

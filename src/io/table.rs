@@ -115,6 +115,8 @@ pub struct ColumnStatistics {
     /// No more distinct values than this, when every page of the column is dictionary-encoded: the sum of the sizes of
     /// all dictionaries.
     pub max_distinct: Option<u64>,
+    /// About how many distinct values there are, for guesses only: from the dictionaries of a few row groups.
+    pub likely_distinct: Option<u64>,
 }
 
 /// Which table a path names.

@@ -11,9 +11,12 @@ pub mod join;
 pub mod limit;
 pub mod ordered_aggregate;
 pub mod project;
+pub mod repeat;
 pub mod sort;
+pub mod stored;
 pub mod top_n;
 pub mod union;
+pub mod unnest;
 pub mod values;
 pub mod window;
 

@@ -10,10 +10,10 @@ use datafusion_common::{DFSchema, JoinType as LogicalType, NullEquality};
 use datafusion_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion_expr::{Expr, ExprSchemable, Join, LogicalPlan};
 
+use super::cardinality::{estimate_rows, row_bytes};
 use super::expression::{Evaluator, plain_column};
 use super::failure::query_failure;
 use super::lower::{Lowering, Stream, Wishes};
-use super::statistics;
 use crate::error::{Error, Result};
 use crate::exec::Node;
 use crate::operators::join::{HashJoin, JoinColumn, JoinOptions, JoinSpec, JoinType, Residual};
@@ -182,7 +182,8 @@ fn is_true(expr: &Expr) -> bool {
 
 /// Whether the right side is built: it has fewer rows, as far as that is known.
 fn builds_right(join: &Join) -> bool {
-    match (statistics::max_rows(&join.left), statistics::max_rows(&join.right)) {
+    let bytes = |plan| Some(estimate_rows(plan)? * row_bytes(plan));
+    match (bytes(&join.left), bytes(&join.right)) {
         (Some(left), Some(right)) => right <= left,
         (Some(_), None) => false,
         (None, _) => true,

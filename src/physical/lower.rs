@@ -10,10 +10,11 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use datafusion_common::ScalarValue;
 use datafusion_expr::execution_props::ExecutionProps;
-use datafusion_expr::{Distinct, Expr, FetchType, LogicalPlan, SkipType};
+use datafusion_expr::{Distinct, Expr, Extension, FetchType, LogicalPlan, SkipType};
 
 use super::expression::{Evaluator, plain_column};
 use super::failure::query_failure;
+use super::repeat::RepeatRows;
 use super::text::Namer;
 use crate::error::{Error, Result};
 use crate::exec::{Node, NodeIdx, Pipeline, Query, QueryContext, Sink, Source, Step, Transform};
@@ -194,8 +195,30 @@ impl<'a> Lowering<'a> {
                 let rows = RecordBatch::try_new_with_options(schema.clone(), columns.collect(), &options)?;
                 Ok(self.values(rows, if n_rows == 1 { "one row" } else { "no rows" }.to_string()))
             }
+            LogicalPlan::RecursiveQuery(recursion) => self.lower_recursion(recursion),
+            LogicalPlan::Unnest(unnest) => self.lower_unnest(unnest),
+            LogicalPlan::Extension(extension) => self.lower_extension(extension),
             other => Err(unsupported(other)),
         }
+    }
+
+    fn lower_extension(&mut self, extension: &Extension) -> Result<Stream> {
+        let node = extension.node.as_any();
+        if let Some(repeat) = node.downcast_ref::<RepeatRows>() {
+            return self.lower_repeat(repeat);
+        }
+        Err(Error::usage(format!("{} is not supported yet", extension.node.name())))
+    }
+
+    /// Adds the nodes of `plan` for EXPLAIN alone, and returns its root: what runs is lowered when its turn comes.
+    pub(super) fn show_round(&mut self, plan: &LogicalPlan) -> Result<NodeIdx> {
+        let (n_nodes, n_pipelines) = (self.nodes.len(), self.pipelines.len());
+        let top = self.lower_plan(plan, &Wishes::none(plan.schema().fields().len()))?.top();
+        self.pipelines.truncate(n_pipelines);
+        for node in &mut self.nodes[n_nodes..] {
+            node.report = None;
+        }
+        Ok(top)
     }
 
     /// Appends columns or picks them: `exprs` over `input`.
@@ -334,8 +357,6 @@ impl<'a> Lowering<'a> {
 
 fn unsupported(plan: &LogicalPlan) -> Error {
     let construct = match plan {
-        LogicalPlan::Unnest(_) => "UNNEST",
-        LogicalPlan::RecursiveQuery(_) => "WITH RECURSIVE",
         LogicalPlan::Subquery(_) => "this kind of subquery",
         LogicalPlan::Distinct(_) => "DISTINCT ON",
         LogicalPlan::Dml(_) | LogicalPlan::Ddl(_) | LogicalPlan::Copy(_) => "changing tables",

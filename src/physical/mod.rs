@@ -4,6 +4,7 @@
 //! This is the only folder that sees both the planner's types and our operators.
 
 mod aggregate;
+pub mod cardinality;
 mod comparison;
 pub(crate) mod constants;
 mod distinct;
@@ -16,11 +17,15 @@ mod join;
 mod library;
 mod lower;
 mod options;
+mod recursion;
+mod repeat;
 mod scan;
+pub(crate) mod selectivity;
 mod sort;
 pub mod statistics;
 mod table;
 pub(crate) mod text;
+mod unnest;
 mod window;
 mod window_frame;
 mod window_library;
@@ -28,4 +33,6 @@ mod window_library;
 pub use huge::bounded;
 pub use lower::lower;
 pub use options::options;
+pub use recursion::{WorkRole, WorkTable};
+pub use repeat::RepeatRows;
 pub use table::FileTable;

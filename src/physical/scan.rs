@@ -11,6 +11,7 @@ use super::comparison::implied_comparisons;
 use super::expression::Evaluator;
 use super::failure::query_failure;
 use super::lower::{Lowering, Stream, Wishes};
+use super::recursion::WorkTable;
 use super::table::FileTable;
 use super::text::Namer;
 use crate::error::{Error, Result};
@@ -38,6 +39,9 @@ impl RowFilter for ScanFilter {
 
 impl Lowering<'_> {
     pub(super) fn lower_scan(&mut self, scan: &TableScan, wishes: &Wishes) -> Result<Stream> {
+        if let Some(table) = scan.source.downcast_ref::<WorkTable>() {
+            return self.lower_work_scan(scan, table);
+        }
         let Some(source) = scan.source.downcast_ref::<FileTable>() else {
             return Err(Error::query(format!("{} is not a table of files", scan.table_name)));
         };

@@ -3,9 +3,12 @@
 //! Memory: a plan takes a few MiB at most.
 
 mod explain;
+mod join_order;
 mod membership;
 mod optimize;
+mod set_operations;
 
+pub use crate::physical::cardinality::estimate_rows;
 pub use crate::physical::{options, statistics};
 pub use explain::{explain_json, explain_text};
 pub use optimize::optimize;

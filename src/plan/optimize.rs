@@ -6,9 +6,14 @@ use chrono::{DateTime, Utc};
 use datafusion_common::DataFusionError;
 use datafusion_common::alias::AliasGenerator;
 use datafusion_common::config::ConfigOptions;
+use datafusion_common::tree_node::TreeNode;
 use datafusion_expr::LogicalPlan;
 use datafusion_expr::registry::{FunctionRegistry, MemoryFunctionRegistry};
+use datafusion_optimizer::optimize_projections::OptimizeProjections;
 use datafusion_optimizer::{Analyzer, Optimizer, OptimizerConfig};
+
+use super::join_order::order_joins;
+use super::set_operations::rewrite_set_operations;
 
 /// Checks types and rewrites the plan into a cheaper one with the same result.
 ///
@@ -16,10 +21,16 @@ use datafusion_optimizer::{Analyzer, Optimizer, OptimizerConfig};
 /// When types do not fit, or a constant part of the query fails (such as a division by zero).
 pub fn optimize(plan: LogicalPlan, options: &Arc<ConfigOptions>) -> Result<LogicalPlan, DataFusionError> {
     let plan = super::membership::spell_out(plan)?;
+    let plan = rewrite_set_operations(plan)?;
     let plan = Analyzer::new().execute_and_check(plan, options, |_, _| {})?;
     crate::physical::constants::check_constants(&plan)?;
     let settings = Settings { options: options.clone(), aliases: Arc::default(), started: Utc::now() };
-    Optimizer::new().optimize(plan, &settings, |_, _| {})
+    let plan = Optimizer::new().optimize(plan, &settings, |_, _| {})?;
+    if !plan.exists(|node| Ok(matches!(node, LogicalPlan::Join(_))))? {
+        return Ok(plan);
+    }
+    let plan = order_joins(plan)?;
+    Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]).optimize(plan, &settings, |_, _| {})
 }
 
 /// What rules may ask for.

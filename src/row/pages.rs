@@ -196,6 +196,11 @@ impl SealedPages {
         self.n_rows
     }
 
+    /// Pages.
+    pub fn n_pages(&self) -> usize {
+        self.pages.len()
+    }
+
     /// Bytes of all pages when in memory.
     pub fn bytes(&self) -> usize {
         self.pages.iter().map(Page::len).sum()

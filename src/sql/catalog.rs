@@ -1,18 +1,26 @@
 //! What the planner may ask for: tables by path, functions by name, options.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::{DataFusionError, TableReference};
 use datafusion_expr::planner::{ContextProvider, ExprPlanner};
-use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
+use datafusion_expr::{
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource, WindowUDF,
+};
+use datafusion_sql::planner::{ParserOptions, SqlToRel};
+use datafusion_sql::sqlparser::ast::{Query, Statement};
 
 use super::functions::{Functions, functions};
+use super::registry::{Named, Registry, View};
+use crate::error::Error;
 use crate::io::OpenTable;
 use crate::memory::Memory;
-use crate::physical::FileTable;
+use crate::physical::{FileTable, WorkRole, WorkTable};
 
 /// The tables of one query, opened once each, and all functions.
 pub(super) struct Catalog<'a> {
@@ -21,11 +29,54 @@ pub(super) struct Catalog<'a> {
     options: Arc<ConfigOptions>,
     functions: &'static Functions,
     opened: Mutex<HashMap<String, Arc<FileTable>>>,
+    registry: &'a Registry,
+    /// Views inside of views that are being planned.
+    depth: AtomicUsize,
 }
 
+/// Views inside of views; more than this go round in a circle.
+const DEEPEST_VIEW: usize = 32;
+
 impl<'a> Catalog<'a> {
-    pub(super) fn new(opener: &'a dyn OpenTable, memory: &'a Memory, options: Arc<ConfigOptions>) -> Self {
-        Catalog { opener, memory, options, functions: functions(), opened: Mutex::default() }
+    pub(super) fn new(
+        opener: &'a dyn OpenTable,
+        memory: &'a Memory,
+        options: Arc<ConfigOptions>,
+        registry: &'a Registry,
+    ) -> Self {
+        let (opened, depth) = (Mutex::default(), AtomicUsize::new(0));
+        Catalog { opener, memory, options, functions: functions(), opened, registry, depth }
+    }
+
+    /// The plan of `query` as it is written.
+    pub(super) fn plan_query(&self, query: &Query) -> Result<LogicalPlan, DataFusionError> {
+        let planner = SqlToRel::new_with_options(self, ParserOptions::from(&self.options.sql_parser));
+        planner.sql_statement_to_plan(Statement::Query(Box::new(query.clone())))
+    }
+
+    /// The plan of a view, under the names that it gives its columns.
+    pub(super) fn plan_view(&self, view: &View) -> Result<LogicalPlan, DataFusionError> {
+        let depth = self.depth.fetch_add(1, Ordering::Relaxed);
+        if depth >= DEEPEST_VIEW {
+            return Err(external(Error::usage("views that are made of one another in a circle")));
+        }
+        let plan = self.plan_query(&view.query);
+        self.depth.fetch_sub(1, Ordering::Relaxed);
+        let plan = super::names::shorten_output_names(plan?)?;
+        let columns = plan.schema().columns();
+        if view.columns.is_empty() {
+            return Ok(plan);
+        }
+        if view.columns.len() > columns.len() {
+            let (n_names, n_columns) = (view.columns.len(), columns.len());
+            return Err(external(Error::usage(format!("{n_names} names for {n_columns} columns"))));
+        }
+        let named = columns.into_iter().enumerate().map(|(idx, column)| match view.columns.get(idx) {
+            Some(name) => Expr::Column(column).alias(name),
+            None => Expr::Column(column),
+        });
+        let named: Vec<Expr> = named.collect();
+        LogicalPlanBuilder::from(plan).project(named)?.build()
     }
 }
 
@@ -33,14 +84,23 @@ impl ContextProvider for Catalog<'_> {
     /// `FROM data.parquet` without quotes arrives as a schema and a table; it means the path all the same.
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>, DataFusionError> {
         let path = name.to_string();
+        match self.registry.get(&path) {
+            Some(Named::Table(table)) => return Ok(table),
+            Some(Named::View(view)) => return Ok(Arc::new(ViewTable::new(self.plan_view(&view)?))),
+            None => {}
+        }
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(table) = opened.get(&path) {
             return Ok(table.clone());
         }
-        let table = self.opener.open(&path, self.memory).map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let table = self.opener.open(&path, self.memory).map_err(external)?;
         let table = Arc::new(FileTable::new(table));
         opened.insert(path, table.clone());
         Ok(table)
+    }
+
+    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>, DataFusionError> {
+        Ok(WorkTable::new(name, schema, WorkRole::LastRound))
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
@@ -85,5 +145,31 @@ impl ContextProvider for Catalog<'_> {
 
     fn udwf_names(&self) -> Vec<String> {
         self.functions.window.keys().cloned().collect()
+    }
+}
+
+fn external(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// A view as the planner sees it: it puts the plan in place of the name.
+struct ViewTable {
+    plan: LogicalPlan,
+    schema: SchemaRef,
+}
+
+impl ViewTable {
+    fn new(plan: LogicalPlan) -> Self {
+        ViewTable { schema: plan.schema().inner().clone(), plan }
+    }
+}
+
+impl TableSource for ViewTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn get_logical_plan(&self) -> Option<Cow<'_, LogicalPlan>> {
+        Some(Cow::Borrowed(&self.plan))
     }
 }

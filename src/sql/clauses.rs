@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    Expr, GroupByExpr, GroupByWithModifier, Ident, LimitClause, OrderByKind, Query, Select, SelectFlavor, SelectItem,
-    SetExpr, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut, WildcardAdditionalOptions,
+    BinaryOperator, Expr, GroupByExpr, GroupByWithModifier, Ident, LimitClause, OrderByKind, Query, Select,
+    SelectFlavor, SelectItem, SetExpr, TableFactor, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
+    WildcardAdditionalOptions,
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
 
@@ -122,9 +123,57 @@ impl VisitorMut for Clauses {
         }
     }
 
-    fn post_visit_expr(&mut self, _expr: &mut Expr) -> ControlFlow<Error> {
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         self.depth -= 1;
+        if let Some(exact) = exact_arithmetic(expr) {
+            *expr = exact;
+        }
         ControlFlow::Continue(())
+    }
+}
+
+/// `0.06 + 0.01` over numbers as they are written is 0.07, and not the sum of the two nearest floats, which is below it.
+fn exact_arithmetic(expr: &Expr) -> Option<Expr> {
+    let Expr::BinaryOp { left, op, right } = expr else { return None };
+    let ((left, left_scale), (right, right_scale)) = (written_number(left)?, written_number(right)?);
+    let at_scale = |value: i128, scale: u32, wanted: u32| value.checked_mul(10i128.checked_pow(wanted - scale)?);
+    let scale = left_scale.max(right_scale);
+    let (value, scale) = match op {
+        BinaryOperator::Plus | BinaryOperator::Minus => {
+            let (left, right) = (at_scale(left, left_scale, scale)?, at_scale(right, right_scale, scale)?);
+            let value = if *op == BinaryOperator::Plus { left.checked_add(right) } else { left.checked_sub(right) };
+            (value?, scale)
+        }
+        BinaryOperator::Multiply => (left.checked_mul(right)?, left_scale + right_scale),
+        _ => return None,
+    };
+    // Whole numbers have arithmetic of their own, which says when it overflows.
+    if scale == 0 || value.unsigned_abs() >= MOST_EXACT {
+        return None;
+    }
+    let digits = format!("{:0width$}", value.unsigned_abs(), width = scale as usize + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - scale as usize);
+    let number = Expr::Value(Value::Number(format!("{whole}.{fraction}"), false).with_empty_span());
+    let negative = || Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(number.clone()) };
+    Some(if value < 0 { negative() } else { number })
+}
+
+/// Integers up to here are exact as floats.
+const MOST_EXACT: u128 = 1 << 53;
+
+/// The digits of a number as it is written, and how many of them are behind the point.
+fn written_number(expr: &Expr) -> Option<(i128, u32)> {
+    match expr {
+        Expr::Nested(inner) => written_number(inner),
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => {
+            let (value, scale) = written_number(expr)?;
+            Some((-value, scale))
+        }
+        Expr::Value(ValueWithSpan { value: Value::Number(text, _), .. }) => {
+            let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+            Some((format!("{whole}{fraction}").parse().ok()?, u32::try_from(fraction.len()).ok()?))
+        }
+        _ => None,
     }
 }
 
@@ -193,7 +242,7 @@ fn name_of(expr: &Expr) -> String {
 }
 
 /// Names without quotes are lower case.
-fn folded(name: &Ident) -> String {
+pub(super) fn folded(name: &Ident) -> String {
     if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
 }
 

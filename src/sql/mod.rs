@@ -12,25 +12,29 @@ mod failure;
 mod functions;
 mod names;
 mod ordered_functions;
+mod registry;
+mod statements;
 
-use datafusion_expr::LogicalPlan;
-use datafusion_sql::planner::{ParserOptions, SqlToRel};
-use datafusion_sql::sqlparser::ast::Statement;
-use datafusion_sql::sqlparser::dialect::GenericDialect;
-use datafusion_sql::sqlparser::parser::Parser;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datafusion_common::config::ConfigOptions;
+use datafusion_common::{DataFusionError, ScalarValue};
+use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
 use crate::error::{Error, Result};
-use crate::io::OpenTable;
+use crate::io::{OpenTable, OutputFormat};
 use crate::memory::Memory;
 use crate::plan;
 
 use catalog::Catalog;
+pub use registry::Registry;
+use registry::View;
+use statements::Request;
+pub use statements::{IfExists, ParsedStatement, nothing_asked, parse, parse_one};
 
 /// Stack of a thread that plans or drops plans: enough for thousands of conditions in a chain. Only touched pages become resident.
 pub(crate) const STACK_BYTES: usize = 256 << 20;
-
-/// The longest query, so that even one chain of operators from end to end fits that stack.
-const MOST_TEXT_BYTES: usize = 1 << 20;
 
 /// A query that was understood, and what to do with it.
 #[derive(Debug, Clone)]
@@ -39,6 +43,8 @@ pub struct PlannedQuery {
     pub plan: LogicalPlan,
     /// Whether the user asked for the plan instead of the rows.
     pub explain: Option<Explain>,
+    /// Where the rows go.
+    pub target: Target,
 }
 
 /// `EXPLAIN` in front of a query.
@@ -48,66 +54,151 @@ pub struct Explain {
     pub analyze: bool,
 }
 
-/// Plans one statement. Tables are opened through `opener`.
+/// Where the rows of a query go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// To whoever runs it.
+    Result,
+    /// Into a file: COPY .. TO.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        format: OutputFormat,
+    },
+    /// Into a table of the session: CREATE TEMP TABLE.
+    Table {
+        /// The table's name.
+        name: String,
+        /// What happens to an older one.
+        if_exists: IfExists,
+    },
+}
+
+/// A statement that was understood.
+pub enum Planned {
+    /// A query that is to be run.
+    Query(Box<PlannedQuery>),
+    /// A statement without rows, which has been carried out.
+    Done,
+}
+
+/// Plans the only query of `text`. Tables are opened through `opener`.
 ///
 /// # Errors
 /// [`crate::ErrorKind::Usage`] with a location where the text is wrong; whatever `opener` says for a table.
 pub fn plan(text: &str, opener: &dyn OpenTable, memory: &Memory) -> Result<PlannedQuery> {
+    match plan_statement(&parse_one(text)?, text, opener, &Registry::default(), memory)? {
+        Planned::Query(query) => Ok(*query),
+        Planned::Done => Err(Error::usage("this statement gives no rows")),
+    }
+}
+
+/// Plans `statement`, which is a part of `text`, or carries it out when it only concerns `registry`.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_statement(
+    statement: &ParsedStatement,
+    text: &str,
+    opener: &dyn OpenTable,
+    registry: &Registry,
+    memory: &Memory,
+) -> Result<Planned> {
+    let options = plan::options();
+    let catalog = Catalog::new(opener, memory, options.clone(), registry);
+    let planner = Planner { catalog: &catalog, registry, options, text };
+    on_deep_stack(|| planner.plan(statement))
+}
+
+/// Texts and plans are as deep as the longest chain of conditions.
+fn on_deep_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().name("planner".into()).stack_size(STACK_BYTES);
-        let planner = builder.spawn_scoped(scope, || plan_here(text, opener, memory));
+        let planner = builder.spawn_scoped(scope, work);
         let planner = planner.map_err(|error| Error::query(format!("cannot start a thread: {error}")))?;
         planner.join().unwrap_or_else(|_| Err(Error::query("the planner failed on this query; this is a bug")))
     })
 }
 
-fn plan_here(text: &str, opener: &dyn OpenTable, memory: &Memory) -> Result<PlannedQuery> {
-    let (statement, explain) = parse(text)?;
-    let options = plan::options();
-    let catalog = Catalog::new(opener, memory, options.clone());
-    let planner = SqlToRel::new_with_options(&catalog, ParserOptions::from(&options.sql_parser));
-    let fail = |error| failure::usage(error, text);
-    let logical = planner.sql_statement_to_plan(statement).map_err(fail)?;
-    let logical = names::shorten_output_names(logical).map_err(fail)?;
-    let plan = plan::optimize(logical, &options).map_err(fail)?;
-    Ok(PlannedQuery { plan, explain })
+struct Planner<'a> {
+    catalog: &'a Catalog<'a>,
+    registry: &'a Registry,
+    options: Arc<ConfigOptions>,
+    text: &'a str,
 }
 
-/// The query of the only statement, without an EXPLAIN in front of it.
-fn parse(text: &str) -> Result<(Statement, Option<Explain>)> {
-    if text.len() > MOST_TEXT_BYTES {
-        return Err(Error::usage(format!("the query is {} bytes long; the most is {MOST_TEXT_BYTES}", text.len()))
-            .with_hint("put long lists of values into a file and read it as a table"));
+impl Planner<'_> {
+    fn plan(&self, statement: &ParsedStatement) -> Result<Planned> {
+        let (logical, explain, target) = match &statement.request {
+            Request::CreateView { name, columns, query, if_exists } => {
+                if self.registry.may_create(name, *if_exists)? {
+                    let view = View { query: query.clone(), columns: columns.clone() };
+                    self.checked(self.catalog.plan_view(&view))?;
+                    self.registry.add_view(name.clone(), view);
+                }
+                return Ok(Planned::Done);
+            }
+            Request::Drop { names, views, if_exists } => {
+                self.registry.drop_named(names, *views, *if_exists)?;
+                return Ok(Planned::Done);
+            }
+            Request::Query { target: Target::Table { name, if_exists }, explain: None, .. }
+                if !self.registry.may_create(name, *if_exists)? =>
+            {
+                return Ok(Planned::Done);
+            }
+            Request::Query { query, explain, target } => {
+                let logical = self.checked(self.catalog.plan_query(query))?;
+                (self.checked(names::shorten_output_names(logical))?, *explain, target.clone())
+            }
+            Request::Describe(query) => {
+                let described = self.checked(self.catalog.plan_query(query))?;
+                let described = self.checked(names::shorten_output_names(described))?;
+                (self.checked(describe(&described))?, None, Target::Result)
+            }
+            Request::ShowTables => (self.checked(list(self.registry))?, None, Target::Result),
+        };
+        let plan = self.checked(plan::optimize(logical, &self.options))?;
+        Ok(Planned::Query(Box::new(PlannedQuery { plan, explain, target })))
     }
-    let fail = |error| failure::syntax(&error);
-    let mut statements =
-        Parser::new(&GenericDialect {}).try_with_sql(text).map_err(fail)?.parse_statements().map_err(fail)?;
-    if statements.len() > 1 {
-        return Err(Error::usage(format!("{} statements at once", statements.len()))
-            .with_hint("run them one by one; a query may use WITH to build on another"));
-    }
-    let Some(statement) = statements.pop() else {
-        return Err(Error::usage("there is no query").with_hint("for example: SELECT count(*) FROM 'data.csv'"));
-    };
-    match statement {
-        Statement::Explain { statement, analyze, .. } => Ok((only_query(*statement)?, Some(Explain { analyze }))),
-        statement => Ok((only_query(statement)?, None)),
+
+    fn checked<T>(&self, planned: Result<T, DataFusionError>) -> Result<T> {
+        planned.map_err(|error| failure::usage(error, self.text))
     }
 }
 
-fn only_query(statement: Statement) -> Result<Statement> {
-    match statement {
-        Statement::Query(mut query) => {
-            clauses::check(&mut query)?;
-            Ok(Statement::Query(query))
-        }
-        other => {
-            let text = other.to_string();
-            let verb = text.split_whitespace().next().unwrap_or_default().to_uppercase();
-            Err(Error::usage(format!("{verb} is not supported"))
-                .with_hint("only queries are: SELECT, WITH, VALUES, and EXPLAIN in front of them"))
-        }
+/// The columns of `plan` as rows.
+fn describe(plan: &LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+    let fields = plan.schema().fields().iter();
+    let rows = fields.map(|field| {
+        let nullable = if field.is_nullable() { "YES" } else { "NO" };
+        vec![lit(field.name().clone()), lit(field.data_type().to_string()), lit(nullable)]
+    });
+    table_of(rows.collect(), &["column_name", "data_type", "nullable"])
+}
+
+/// Views and temporary tables as rows.
+fn list(registry: &Registry) -> Result<LogicalPlan, DataFusionError> {
+    let rows = registry.list().into_iter();
+    let rows = rows.map(|(name, kind, n_rows)| {
+        let n_rows = ScalarValue::Int64(n_rows.and_then(|n_rows| i64::try_from(n_rows).ok()));
+        vec![lit(name), lit(kind), lit(n_rows)]
+    });
+    table_of(rows.collect(), &["table_name", "kind", "n_rows"])
+}
+
+/// `rows` under `names`; there may be none.
+fn table_of(mut rows: Vec<Vec<Expr>>, names: &[&str]) -> Result<LogicalPlan, DataFusionError> {
+    let is_empty = rows.is_empty();
+    if is_empty {
+        rows.push(names.iter().map(|_| lit("")).collect());
     }
+    let values = LogicalPlanBuilder::values(rows)?;
+    let columns = values.schema().columns().into_iter().zip(names);
+    let named: Vec<Expr> = columns.map(|(column, name)| Expr::Column(column).alias(*name)).collect();
+    let values = values.project(named)?;
+    if is_empty { values.filter(lit(false))?.build() } else { values.build() }
 }
 
 #[cfg(test)]

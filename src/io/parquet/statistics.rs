@@ -32,11 +32,17 @@ struct Known {
     max: Bound,
     n_nulls: Option<u64>,
     max_distinct: Option<u64>,
+    likely_distinct: Option<u64>,
+    /// Dictionaries whose header may still be read for `likely_distinct`.
+    n_samples_left: usize,
 }
 
 /// Headers of dictionary pages read when a table is opened, a small read each; beyond that, nothing is said about distinct
 /// values.
 const MAX_DICTIONARY_HEADERS: usize = 2048;
+
+/// Dictionaries looked at for a guess of the distinct values of a column: three of each of the first files.
+const SAMPLED_DICTIONARIES: usize = 24;
 
 /// A smallest or largest value over what was seen.
 enum Bound {
@@ -55,7 +61,14 @@ enum Side {
 
 impl StatisticsOfFiles {
     pub(super) fn new(schema: &SchemaRef) -> Self {
-        let unknown = || Known { min: Bound::Nothing, max: Bound::Nothing, n_nulls: Some(0), max_distinct: Some(0) };
+        let unknown = || Known {
+            min: Bound::Nothing,
+            max: Bound::Nothing,
+            n_nulls: Some(0),
+            max_distinct: Some(0),
+            likely_distinct: None,
+            n_samples_left: SAMPLED_DICTIONARIES,
+        };
         StatisticsOfFiles {
             schema: schema.clone(),
             n_rows: 0,
@@ -71,6 +84,7 @@ impl StatisticsOfFiles {
         for (field, known) in schema.fields().iter().zip(&mut self.columns) {
             known.add(file, field);
             known.add_distinct(file, field, &mut self.n_headers_left);
+            known.add_likely_distinct(file, field);
         }
     }
 
@@ -84,6 +98,7 @@ impl StatisticsOfFiles {
             max: value(known.max),
             n_nulls: known.n_nulls,
             max_distinct: known.max_distinct,
+            likely_distinct: known.likely_distinct,
         });
         TableStatistics { n_rows: Some(self.n_rows), file_bytes, columns: columns.collect() }
     }
@@ -120,6 +135,45 @@ impl Known {
             self.max_distinct = size.map(|size| before + size);
         }
     }
+}
+
+impl Known {
+    /// Looks at the dictionaries of the first, the middle and the last row group of `file`. Of several files only the
+    /// one that says most counts.
+    fn add_likely_distinct(&mut self, file: &OpenFile, field: &Field) {
+        let Some(leaf) = file.column(field.name()).and_then(|column| column.leaf) else { return };
+        let n_groups = file.metadata.num_row_groups();
+        let mut sampled = vec![0, n_groups / 2, n_groups.saturating_sub(1)];
+        sampled.dedup();
+        for row_group in sampled.into_iter().filter(|&idx| idx < n_groups) {
+            if self.n_samples_left == 0 {
+                return;
+            }
+            self.n_samples_left -= 1;
+            let Some(size) = dictionary_size(file, row_group, leaf) else {
+                (self.likely_distinct, self.n_samples_left) = (None, 0);
+                return;
+            };
+            let n_rows = file.row_group(row_group).num_rows().max(0) as u64;
+            self.likely_distinct = self.likely_distinct.max(Some(values_behind(size, n_rows)));
+        }
+    }
+}
+
+/// How many values there are, when `n_rows` random draws of them showed `n_seen` different ones.
+fn values_behind(n_seen: u64, n_rows: u64) -> u64 {
+    let (seen, rows) = (n_seen as f64, n_rows as f64);
+    let shown = |values: f64| values * -(-rows / values).exp_m1();
+    let (mut low, mut high) = (seen.max(1.0), seen.max(1.0) * 1024.0);
+    if shown(high) < seen {
+        return n_rows;
+    }
+    // Halving forty times is more than the digits of a count.
+    for _ in 0..40 {
+        let middle = (low + high) / 2.0;
+        if shown(middle) < seen { low = middle } else { high = middle }
+    }
+    low.round() as u64
 }
 
 /// Values in the dictionary of a chunk all of whose pages refer to it.

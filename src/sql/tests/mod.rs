@@ -4,7 +4,12 @@ mod errors;
 mod joins;
 mod plans;
 mod pressure;
+mod recursion;
 mod rows;
+mod set_operations;
+mod statements;
+mod tpch;
+mod unnest;
 mod windows;
 
 use std::sync::Arc;

@@ -347,3 +347,13 @@ fn aggregates_of_ordered_rows() {
             12, 20, 0, 32, a12, 1"#]],
     );
 }
+
+#[test]
+fn arithmetic_over_written_numbers_is_exact() {
+    check(
+        "SELECT 0.06 + 0.01 = 0.07 AS a, 0.06 - 0.01 AS b, 0.1 * -0.3 AS c, 1 + 2 AS d, 0.1 + 0.2 - 0.3 AS e, 1.5 / 2 AS f",
+        expect![[r#"
+            a, b, c, d, e, f
+            true, 0.05, -0.03, 3, 0.0, 0.75"#]],
+    );
+}

@@ -1,0 +1,256 @@
+//! What a text asks for: queries, and the statements around them.
+//!
+//! Several statements are separated by `;` and planned one after the other, since one may create what the next one reads.
+
+use std::path::PathBuf;
+
+use datafusion_sql::sqlparser::ast::{
+    CopyOption, CopySource, CopyTarget, CreateTable, CreateView, DescribeAlias, Ident, ObjectName, ObjectNamePart,
+    ObjectType, Query, Statement,
+};
+use datafusion_sql::sqlparser::dialect::GenericDialect;
+use datafusion_sql::sqlparser::parser::Parser;
+
+use super::clauses::{self, folded};
+use super::{Explain, Target, failure};
+use crate::error::{Error, Result};
+use crate::io::OutputFormat;
+
+/// The longest text, so that even one chain of operators from end to end fits the planner's stack.
+const MOST_TEXT_BYTES: usize = 1 << 20;
+
+/// One statement that was parsed and not planned yet.
+#[derive(Debug, Clone)]
+pub struct ParsedStatement {
+    pub(super) request: Request,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Request {
+    /// Rows, for somebody.
+    Query {
+        query: Box<Query>,
+        explain: Option<Explain>,
+        target: Target,
+    },
+    CreateView {
+        name: String,
+        columns: Vec<String>,
+        query: Box<Query>,
+        if_exists: IfExists,
+    },
+    Drop {
+        names: Vec<String>,
+        views: bool,
+        if_exists: bool,
+    },
+    Describe(Box<Query>),
+    ShowTables,
+}
+
+/// What happens to an older view or table of the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfExists {
+    /// An error.
+    Fail,
+    /// It goes.
+    Replace,
+    /// It stays.
+    Keep,
+}
+
+impl ParsedStatement {
+    /// Whether its rows go to where the user said that results go.
+    pub fn has_result(&self) -> bool {
+        match &self.request {
+            Request::Query { explain, target, .. } => explain.is_some() || *target == Target::Result,
+            Request::Describe(_) | Request::ShowTables => true,
+            Request::CreateView { .. } | Request::Drop { .. } => false,
+        }
+    }
+}
+
+/// The statements of `text`.
+///
+/// # Errors
+/// [`crate::ErrorKind::Usage`] with a location where the text is wrong, or naming what is not supported.
+pub fn parse(text: &str) -> Result<Vec<ParsedStatement>> {
+    if text.len() > MOST_TEXT_BYTES {
+        return Err(Error::usage(format!("the query is {} bytes long; the most is {MOST_TEXT_BYTES}", text.len()))
+            .with_hint("put long lists of values into a file and read it as a table"));
+    }
+    super::on_deep_stack(|| parse_here(text))
+}
+
+fn parse_here(text: &str) -> Result<Vec<ParsedStatement>> {
+    let fail = |error| failure::syntax(&error);
+    let statements =
+        Parser::new(&GenericDialect {}).try_with_sql(text).map_err(fail)?.parse_statements().map_err(fail)?;
+    let statements =
+        statements.into_iter().map(|statement| request(statement).map(|request| ParsedStatement { request }));
+    statements.collect()
+}
+
+/// The only statement of `text`.
+///
+/// # Errors
+/// As [`parse`], and when there are none or several.
+pub fn parse_one(text: &str) -> Result<ParsedStatement> {
+    let mut statements = parse(text)?;
+    if statements.len() > 1 {
+        return Err(Error::usage(format!("{} statements at once", statements.len()))
+            .with_hint("run them one by one; a query may use WITH to build on another"));
+    }
+    statements.pop().ok_or_else(nothing_asked)
+}
+
+/// For a text without statements.
+pub fn nothing_asked() -> Error {
+    Error::usage("there is no query").with_hint("for example: SELECT count(*) FROM 'data.csv'")
+}
+
+fn request(statement: Statement) -> Result<Request> {
+    match statement {
+        Statement::Query(query) => Ok(rows(checked(query)?, Target::Result)),
+        Statement::Explain { statement, analyze, describe_alias, .. } => match (request(*statement)?, describe_alias) {
+            (Request::Query { query, explain: None, .. }, DescribeAlias::Describe | DescribeAlias::Desc) => {
+                Ok(Request::Describe(query))
+            }
+            (Request::Query { query, explain: None, target }, DescribeAlias::Explain) => {
+                Ok(Request::Query { query, explain: Some(Explain { analyze }), target })
+            }
+            _ => Err(Error::usage("EXPLAIN of this statement is not supported")
+                .with_hint("EXPLAIN goes in front of a query, CREATE TEMP TABLE .. AS or COPY .. TO")),
+        },
+        Statement::ExplainTable { describe_alias: DescribeAlias::Explain, .. } => {
+            Err(Error::usage("EXPLAIN of a table").with_hint("DESCRIBE shows its columns"))
+        }
+        Statement::ExplainTable { table_name, .. } => Ok(Request::Describe(all_of(&table_name)?)),
+        Statement::ShowTables { .. } | Statement::ShowViews { .. } => Ok(Request::ShowTables),
+        Statement::CreateView(create) => create_view(create),
+        Statement::CreateTable(create) => create_table(create),
+        Statement::Drop { object_type, if_exists, names, .. } => {
+            let views = match object_type {
+                ObjectType::View => true,
+                ObjectType::Table => false,
+                other => return Err(Error::usage(format!("DROP {other} is not supported"))),
+            };
+            let names = names.iter().map(plain_name).collect::<Result<_>>()?;
+            Ok(Request::Drop { names, views, if_exists })
+        }
+        Statement::Copy { source, to, target, options, legacy_options, .. } => {
+            if !to || !legacy_options.is_empty() {
+                return Err(Error::usage("this form of COPY is not supported")
+                    .with_hint("for example: COPY (SELECT ..) TO 'result.parquet'"));
+            }
+            copy(source, target, &options)
+        }
+        other => {
+            let text = other.to_string();
+            let verb = text.split_whitespace().next().unwrap_or_default().to_uppercase();
+            Err(Error::usage(format!("{verb} is not supported")).with_hint(
+                "there are queries (SELECT, WITH, VALUES), EXPLAIN, CREATE VIEW, CREATE TEMP TABLE .. AS, DROP, \
+                 COPY .. TO, DESCRIBE and SHOW TABLES",
+            ))
+        }
+    }
+}
+
+fn rows(query: Box<Query>, target: Target) -> Request {
+    Request::Query { query, explain: None, target }
+}
+
+fn checked(mut query: Box<Query>) -> Result<Box<Query>> {
+    clauses::check(&mut query)?;
+    Ok(query)
+}
+
+fn create_view(create: CreateView) -> Result<Request> {
+    let refused = create.materialized || create.or_alter || create.to.is_some() || !create.cluster_by.is_empty();
+    if refused {
+        return Err(Error::usage("this form of CREATE VIEW is not supported")
+            .with_hint("CREATE TEMP TABLE .. AS keeps the rows of a query"));
+    }
+    Ok(Request::CreateView {
+        name: plain_name(&create.name)?,
+        columns: create.columns.iter().map(|column| folded(&column.name)).collect(),
+        if_exists: if_exists(create.or_replace, create.if_not_exists),
+        query: checked(create.query)?,
+    })
+}
+
+fn create_table(create: CreateTable) -> Result<Request> {
+    let Some(query) = create.query else {
+        return Err(Error::usage("CREATE TABLE needs a query").with_hint("CREATE TEMP TABLE name AS SELECT .."));
+    };
+    if !create.temporary {
+        return Err(Error::usage("tables are temporary").with_hint(
+            "CREATE TEMP TABLE .. AS keeps rows until the session ends; COPY (..) TO 'file.parquet' keeps them for good",
+        ));
+    }
+    if !create.columns.is_empty() || !create.constraints.is_empty() {
+        return Err(Error::usage("a column list in CREATE TEMP TABLE is not supported")
+            .with_hint("name the columns in the query with AS"));
+    }
+    let if_exists = if_exists(create.or_replace, create.if_not_exists);
+    Ok(rows(checked(query)?, Target::Table { name: plain_name(&create.name)?, if_exists }))
+}
+
+fn if_exists(replace: bool, keep: bool) -> IfExists {
+    match (replace, keep) {
+        (true, _) => IfExists::Replace,
+        (false, true) => IfExists::Keep,
+        (false, false) => IfExists::Fail,
+    }
+}
+
+fn copy(source: CopySource, target: CopyTarget, options: &[CopyOption]) -> Result<Request> {
+    let query = match source {
+        CopySource::Query(query) => checked(query)?,
+        CopySource::Table { table_name, columns } if columns.is_empty() => all_of(&table_name)?,
+        CopySource::Table { .. } => {
+            return Err(Error::usage("COPY of some columns").with_hint("COPY (SELECT a, b FROM ..) TO .."));
+        }
+    };
+    let mut asked = None;
+    for option in options {
+        match option {
+            CopyOption::Format(name) => asked = Some(format_named(name)?),
+            CopyOption::Header(true) => {}
+            other => return Err(Error::usage(format!("COPY with {other} is not supported"))),
+        }
+    }
+    match target {
+        CopyTarget::Stdout => Ok(rows(query, Target::Result)),
+        CopyTarget::File { filename } => {
+            let path = PathBuf::from(filename);
+            let format = asked.or_else(|| OutputFormat::from_path(&path)).ok_or_else(|| {
+                Error::usage(format!("the name {} does not tell a format", path.display()))
+                    .with_hint("end it in .csv, .json or .parquet, or add (FORMAT parquet)")
+            })?;
+            Ok(rows(query, Target::File { path, format }))
+        }
+        _ => Err(Error::usage("COPY writes to a file: COPY (SELECT ..) TO 'result.parquet'")),
+    }
+}
+
+fn format_named(name: &Ident) -> Result<OutputFormat> {
+    let known = OutputFormat::from_path(&PathBuf::from(format!("x.{}", name.value)));
+    known.ok_or_else(|| Error::usage(format!("there is no format {}", name.value)).with_hint("csv, json or parquet"))
+}
+
+/// The name of a view or table: one word.
+fn plain_name(name: &ObjectName) -> Result<String> {
+    match name.0.as_slice() {
+        [ObjectNamePart::Identifier(name)] => Ok(folded(name)),
+        _ => Err(Error::usage(format!("{name} is not a name for a view or table"))),
+    }
+}
+
+/// `SELECT * FROM name`.
+fn all_of(name: &ObjectName) -> Result<Box<Query>> {
+    let text = format!("SELECT * FROM {name}");
+    let fail = |error| failure::syntax(&error);
+    let query = Parser::new(&GenericDialect {}).try_with_sql(&text).map_err(fail)?.parse_query().map_err(fail)?;
+    checked(query)
+}

@@ -1,0 +1,219 @@
+//! Statements around queries, run by a session: views, temporary tables, COPY, DESCRIBE.
+
+use expect_test::{Expect, expect};
+
+use crate::exec::CancelToken;
+use crate::io::{Output, OutputFormat};
+use crate::memory::Budget;
+use crate::session::{Prepared, Session, SessionOptions};
+
+/// Runs `text` in a session of its own beside `a.csv` and shows the results as CSV, or the error.
+fn run(text: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.csv"), "a,b\n1,x\n2,y\n3,\n").unwrap();
+    let directory = folder.path().display().to_string();
+    let shown = run_beside(&folder, &text.replace("DIR", &directory));
+    shown.unwrap_or_else(|error| format!("{error:?}")).replace(&directory, "DIR")
+}
+
+fn run_beside(folder: &tempfile::TempDir, text: &str) -> Result<String, crate::Error> {
+    let budget = Some(Budget::from_bytes(8 << 30));
+    let session = Session::new(SessionOptions { budget, threads: Some(2), ..Default::default() })?;
+    let mut shown = String::new();
+    let mut statements = session.statements(text)?;
+    while let Some(statement) = statements.prepare_next()? {
+        let Prepared::Query(query) = statement else { continue };
+        let path = folder.path().join("result.csv");
+        if query.explain().is_some() {
+            shown += &query.into_run(&Output::Discard, CancelToken::default())?.explain_text();
+            continue;
+        }
+        query.into_run(&Output::File(path.clone(), OutputFormat::Csv), CancelToken::default())?.execute()?;
+        if let Ok(rows) = std::fs::read_to_string(&path) {
+            shown += &rows;
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    Ok(shown)
+}
+
+fn check(text: &str, expected: Expect) {
+    expected.assert_eq(&run(text));
+}
+
+#[test]
+fn statements_run_one_after_the_other() {
+    check(
+        "SELECT 1 AS a; SELECT 2 AS b;",
+        expect![[r#"
+        a
+        1
+        b
+        2
+    "#]],
+    );
+    check(
+        "; ;",
+        expect![[r#"
+        Usage: there is no query
+          hint: for example: SELECT count(*) FROM 'data.csv'"#]],
+    );
+    check(
+        "SELECT 1 AS a; SELEC 2",
+        expect![[r#"
+        Usage: syntax error: Expected: an SQL statement, found: SELEC
+          --> sql:1:16"#]],
+    );
+}
+
+#[test]
+fn views_are_planned_where_they_are_used() {
+    check(
+        "CREATE VIEW v AS SELECT a * 2 AS twice, b FROM 'DIR/a.csv'; CREATE VIEW w (n) AS SELECT sum(twice) FROM v WHERE b IS NOT NULL;
+         SELECT * FROM w; EXPLAIN SELECT twice FROM v; SELECT v.b FROM v ORDER BY 1 DESC LIMIT 1",
+        expect![[r#"
+            n
+            6
+            Output: in order
+              Project: twice
+                Scan: csv DIR/a.csv, 1 of 2 columns
+            b
+
+        "#]],
+    );
+    check(
+        "CREATE VIEW v AS SELECT 1 AS a; CREATE VIEW v AS SELECT 2 AS a",
+        expect![[r#"
+        Usage: there is a view or table v already
+          hint: CREATE OR REPLACE .."#]],
+    );
+    check(
+        "CREATE VIEW v AS SELECT 1 AS a; CREATE VIEW IF NOT EXISTS v AS SELECT 2 AS a; SELECT * FROM v",
+        expect![[r#"
+            a
+            1
+        "#]],
+    );
+    check(
+        "CREATE VIEW v AS SELECT 1 AS a; CREATE OR REPLACE VIEW v AS SELECT a + 1 AS a FROM v; SELECT * FROM v",
+        expect!["Usage: views that are made of one another in a circle"],
+    );
+    check(
+        "CREATE VIEW v AS SELECT x FROM 'DIR/a.csv'",
+        expect![[r#"
+        Usage: column "x" not found in /tmp/.tmpMiZ8OE/a.csv
+          --> sql:1:25   hint: there are: a, b"#]],
+    );
+    check("CREATE VIEW v AS SELECT 1 AS a; DROP VIEW v; SELECT * FROM v", expect!["Data: v does not exist"]);
+}
+
+#[test]
+fn temporary_tables_keep_rows() {
+    check(
+        "CREATE TEMP TABLE t AS SELECT a, b FROM 'DIR/a.csv' ORDER BY a DESC; SELECT * FROM t; SELECT a FROM t WHERE b = 'y';
+         SELECT count(*) AS n FROM t; SELECT count(*) AS n FROM (SELECT a FROM t UNION ALL SELECT a FROM t) AS u; SHOW TABLES",
+        expect![[r#"
+            a,b
+            3,
+            2,y
+            1,x
+            a
+            2
+            n
+            3
+            n
+            6
+            table_name,kind,n_rows
+            t,temporary table,3
+        "#]],
+    );
+    check(
+        "CREATE TEMP TABLE t AS SELECT 1 AS a; CREATE OR REPLACE TEMP TABLE t AS SELECT a + 1 AS a FROM t; SELECT * FROM t;
+         DROP TABLE t; DROP TABLE IF EXISTS t; SHOW TABLES",
+        expect![[r#"
+            a
+            2
+            table_name,kind,n_rows
+        "#]],
+    );
+    check(
+        "CREATE TEMP TABLE t AS SELECT 1 AS a; DROP VIEW t",
+        expect![[r#"
+        Usage: t is a table
+          hint: DROP TABLE t"#]],
+    );
+    check("DROP TABLE t", expect!["Usage: there is no view or table t"]);
+    check(
+        "CREATE TABLE t AS SELECT 1",
+        expect![[r#"
+        Usage: tables are temporary
+          hint: CREATE TEMP TABLE .. AS keeps rows until the session ends; COPY (..) TO 'file.parquet' keeps them for good"#]],
+    );
+    check(
+        "CREATE TEMP TABLE t (a INT)",
+        expect![[r#"
+        Usage: CREATE TABLE needs a query
+          hint: CREATE TEMP TABLE name AS SELECT .."#]],
+    );
+    check(
+        "EXPLAIN CREATE TEMP TABLE t AS SELECT a FROM 'DIR/a.csv'; SHOW TABLES",
+        expect![[r#"
+        Output: in order
+          Scan: csv DIR/a.csv, 1 of 2 columns
+        table_name,kind,n_rows
+    "#]],
+    );
+}
+
+#[test]
+fn copy_writes_files() {
+    check(
+        "COPY (SELECT a FROM 'DIR/a.csv' WHERE a > 1) TO 'DIR/b.parquet'; SELECT sum(a) AS s FROM 'DIR/b.parquet'",
+        expect![[r#"
+            s
+            5
+        "#]],
+    );
+    check(
+        "COPY 'DIR/a.csv' TO 'DIR/c' (FORMAT csv, HEADER); DESCRIBE 'DIR/c'",
+        expect![[r#"
+        column_name,data_type,nullable
+        a,Int64,YES
+        b,Utf8,YES
+    "#]],
+    );
+    check("CREATE VIEW v AS SELECT 7 AS a; COPY v TO 'DIR/c.json'", expect![[""]]);
+    check(
+        "COPY (SELECT 1) TO 'DIR/c'",
+        expect![[r#"
+        Usage: the name /tmp/.tmpiCvLii/c does not tell a format
+          hint: end it in .csv, .json or .parquet, or add (FORMAT parquet)"#]],
+    );
+    check(
+        "COPY t FROM 'DIR/a.csv'",
+        expect![[r#"
+        Usage: this form of COPY is not supported
+          hint: for example: COPY (SELECT ..) TO 'result.parquet'"#]],
+    );
+}
+
+#[test]
+fn columns_are_described() {
+    check(
+        "DESCRIBE 'DIR/a.csv'; DESCRIBE SELECT count(*), max(b) FROM 'DIR/a.csv'",
+        expect![[r#"
+        column_name,data_type,nullable
+        a,Int64,YES
+        b,Utf8,YES
+        column_name,data_type,nullable
+        count(*),Int64,NO
+        max(b),Utf8,YES
+    "#]],
+    );
+    check(
+        "INSERT INTO t SELECT 1",
+        expect![[r#"
+        Usage: INSERT is not supported
+          hint: there are queries (SELECT, WITH, VALUES), EXPLAIN, CREATE VIEW, CREATE TEMP TABLE .. AS, DROP, COPY .. TO, DESCRIBE and SHOW TABLES"#]],
+    );
+}
