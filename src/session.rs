@@ -25,9 +25,10 @@ use crate::exec::{self, CancelToken, Monitor, Query, QueryContext, RunMetrics};
 use crate::io::csv::RejectFile;
 use crate::io::{FileTables, Output};
 use crate::memory::{Budget, Memory, PagePool, ResidentGuard, release_freed_memory, release_program_pages};
+use crate::physical;
+use crate::plan::{self, Effort};
 use crate::spill::{Disk, SpillConfig, SpillStore};
 use crate::sql::{self, Explain, PlannedQuery};
-use crate::{physical, plan};
 
 /// What a session is made with.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +41,25 @@ pub struct SessionOptions {
     pub spill: SpillConfig,
     /// How files are read.
     pub files: FileTables,
+    /// Test setting: how the session is made to work harder.
+    #[doc(hidden)]
+    pub strain: Strain,
+}
+
+/// How tests make a session work harder than its queries would.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Strain {
+    /// Governed memory, whatever the process holds; the budget is not watched then.
+    pub governed_bytes: Option<u64>,
+    /// The most rows of a batch.
+    pub batch_rows: Option<usize>,
+    /// Evict every page as soon as it is unpinned.
+    pub evict_always: bool,
+    /// Refuse every n-th reservation; 0 never.
+    pub refuse_every: u64,
+    /// Run only the rules that make a plan possible.
+    pub without_optimizer: bool,
 }
 
 /// Runs queries within one memory budget.
@@ -49,7 +69,8 @@ pub struct Session {
     spill: Arc<SpillStore>,
     threads: ThreadPool,
     files: FileTables,
-    _guard: ResidentGuard,
+    effort: Effort,
+    _guard: Option<ResidentGuard>,
 }
 
 /// A query that was understood.
@@ -94,11 +115,15 @@ impl Session {
         warm_up(n_threads);
         release_freed_memory();
         release_program_pages();
-        let memory = Memory::for_process(budget, n_threads)?;
+        let memory = governed_memory(budget, n_threads, options.strain)?;
         let spill = SpillStore::new(&options.spill, &memory, Disk::from_environment()?)?;
         let pages = PagePool::new(memory.clone(), spill.clone())?;
-        let guard = ResidentGuard::watch(memory.clone());
-        Ok(Session { memory, pages, spill, threads, files: options.files, _guard: guard })
+        pages.evict_always(options.strain.evict_always);
+        memory.refuse_every(options.strain.refuse_every);
+        let watched = options.strain.governed_bytes.is_none();
+        let guard = watched.then(|| ResidentGuard::watch(memory.clone()));
+        let effort = if options.strain.without_optimizer { Effort::Least } else { Effort::Full };
+        Ok(Session { memory, pages, spill, threads, files: options.files, effort, _guard: guard })
     }
 
     /// Plans one SQL query. Tables are named by path: `FROM 'data/*.parquet'`.
@@ -109,7 +134,7 @@ impl Session {
     pub fn sql(&self, text: &str) -> Result<PreparedQuery<'_>> {
         self.memory.set_overrun(0);
         let files = self.files.for_query();
-        let planned = sql::plan(text, &files, &self.memory)?;
+        let planned = sql::plan_with(text, &files, &self.memory, self.effort)?;
         self.memory.check_overrun()?;
         Ok(PreparedQuery { session: self, planned, rejects: files.rejects().cloned() })
     }
@@ -123,6 +148,17 @@ impl Session {
     pub fn spill(&self) -> &SpillStore {
         &self.spill
     }
+}
+
+fn governed_memory(budget: Budget, n_threads: usize, strain: Strain) -> Result<Memory> {
+    let memory = match strain.governed_bytes {
+        Some(governed) => Memory::with_governed(governed, n_threads),
+        None => Memory::for_process(budget, n_threads)?,
+    };
+    Ok(match strain.batch_rows {
+        Some(n_rows) => memory.with_batch_rows(n_rows),
+        None => memory,
+    })
 }
 
 fn available_threads() -> usize {

@@ -7,4 +7,4 @@ mod optimize;
 
 pub use crate::physical::{options, statistics};
 pub use explain::{explain_json, explain_text};
-pub use optimize::optimize;
+pub use optimize::{Effort, optimize};

@@ -8,17 +8,47 @@ use datafusion_common::alias::AliasGenerator;
 use datafusion_common::config::ConfigOptions;
 use datafusion_expr::LogicalPlan;
 use datafusion_expr::registry::{FunctionRegistry, MemoryFunctionRegistry};
+use datafusion_optimizer::decorrelate_lateral_join::DecorrelateLateralJoin;
+use datafusion_optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
+use datafusion_optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
+use datafusion_optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
+use datafusion_optimizer::rewrite_set_comparison::RewriteSetComparison;
+use datafusion_optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion_optimizer::{Analyzer, Optimizer, OptimizerConfig};
+
+/// Which rules run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// All rules.
+    Full,
+    /// Only those without which some plans cannot be lowered, for tests: both must give the same rows.
+    Least,
+}
 
 /// Checks types and rewrites the plan into a cheaper one with the same result.
 ///
 /// # Errors
 /// When types do not fit, or a constant part of the query fails (such as a division by zero).
-pub fn optimize(plan: LogicalPlan, options: &Arc<ConfigOptions>) -> Result<LogicalPlan, DataFusionError> {
+pub fn optimize(
+    plan: LogicalPlan,
+    options: &Arc<ConfigOptions>,
+    effort: Effort,
+) -> Result<LogicalPlan, DataFusionError> {
     let plan = Analyzer::new().execute_and_check(plan, options, |_, _| {})?;
     crate::physical::constants::check_constants(&plan)?;
     let settings = Settings { options: options.clone(), aliases: Arc::default(), started: Utc::now() };
-    Optimizer::new().optimize(plan, &settings, |_, _| {})
+    let optimizer = match effort {
+        Effort::Full => Optimizer::new(),
+        Effort::Least => Optimizer::with_rules(vec![
+            Arc::new(RewriteSetComparison::new()),
+            Arc::new(ReplaceDistinctWithAggregate::new()),
+            Arc::new(DecorrelatePredicateSubquery::new()),
+            Arc::new(ScalarSubqueryToJoin::new()),
+            Arc::new(DecorrelateLateralJoin::new()),
+            Arc::new(ExtractEquijoinPredicate::new()),
+        ]),
+    };
+    optimizer.optimize(plan, &settings, |_, _| {})
 }
 
 /// What rules may ask for.

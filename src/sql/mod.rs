@@ -21,7 +21,7 @@ use datafusion_sql::sqlparser::parser::Parser;
 use crate::error::{Error, Result};
 use crate::io::OpenTable;
 use crate::memory::Memory;
-use crate::plan;
+use crate::plan::{self, Effort};
 
 use catalog::Catalog;
 
@@ -52,15 +52,23 @@ pub struct Explain {
 /// # Errors
 /// [`crate::ErrorKind::Usage`] with a location where the text is wrong; whatever `opener` says for a table.
 pub fn plan(text: &str, opener: &dyn OpenTable, memory: &Memory) -> Result<PlannedQuery> {
+    plan_with(text, opener, memory, Effort::Full)
+}
+
+/// Plans one statement with a choice of optimizer rules.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_with(text: &str, opener: &dyn OpenTable, memory: &Memory, effort: Effort) -> Result<PlannedQuery> {
     std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().name("planner".into()).stack_size(STACK_BYTES);
-        let planner = builder.spawn_scoped(scope, || plan_here(text, opener, memory));
+        let planner = builder.spawn_scoped(scope, || plan_here(text, opener, memory, effort));
         let planner = planner.map_err(|error| Error::query(format!("cannot start a thread: {error}")))?;
         planner.join().unwrap_or_else(|_| Err(Error::query("the planner failed on this query; this is a bug")))
     })
 }
 
-fn plan_here(text: &str, opener: &dyn OpenTable, memory: &Memory) -> Result<PlannedQuery> {
+fn plan_here(text: &str, opener: &dyn OpenTable, memory: &Memory, effort: Effort) -> Result<PlannedQuery> {
     let (statement, explain) = parse(text)?;
     let options = plan::options();
     let catalog = Catalog::new(opener, memory, options.clone());
@@ -68,7 +76,7 @@ fn plan_here(text: &str, opener: &dyn OpenTable, memory: &Memory) -> Result<Plan
     let fail = |error| failure::usage(error, text);
     let logical = planner.sql_statement_to_plan(statement).map_err(fail)?;
     let logical = names::shorten_output_names(logical).map_err(fail)?;
-    let plan = plan::optimize(logical, &options).map_err(fail)?;
+    let plan = plan::optimize(logical, &options, effort).map_err(fail)?;
     Ok(PlannedQuery { plan, explain })
 }
 
