@@ -14,9 +14,11 @@ import decimal
 import json
 import math
 import pathlib
+import re
 import sys
 
 import duckdb
+import numpy
 
 HERE = pathlib.Path(__file__).parent
 
@@ -26,6 +28,12 @@ SETTINGS = [
     "SET integer_division = true",
     "SET default_null_order = 'nulls_last_on_asc_first_on_desc'",
     "SET TimeZone = 'UTC'",
+]
+# The same functions by other names.
+MACROS = [
+    "CREATE MACRO signum(x) AS sign(x)::DOUBLE",
+    "CREATE MACRO octet_length(x) AS strlen(x)",
+    "CREATE MACRO nvl(x, y) AS coalesce(x, y)",
 ]
 FLOATS = {"DOUBLE", "FLOAT"}
 INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
@@ -107,7 +115,10 @@ def plain(value):
 def canonical_float(value):
     if value is None or value == "NULL":
         return "NULL"
-    number = float(value)
+    try:
+        number = float(value)
+    except ValueError:
+        return str(value)
     if not math.isfinite(number):
         return "NaN" if math.isnan(number) else ("inf" if number > 0 else "-inf")
     rounded = float(f"{number:.11e}")
@@ -120,6 +131,11 @@ def canonical_row(row, kinds):
         if len(cells) == len(kinds) else row
 
 
+def narrow(value, column):
+    """A REAL as the shortest text that reads back as the same REAL."""
+    return float(str(numpy.float32(value))) if value is not None and str(column[1]) == "FLOAT" else value
+
+
 def kinds_of(description):
     letters = []
     for column in description:
@@ -128,11 +144,21 @@ def kinds_of(description):
     return "".join(letters)
 
 
+def is_ordered(sql):
+    """Whether there is an ORDER BY outside of parentheses."""
+    outer, before = sql, None
+    while outer != before:
+        before, outer = outer, re.sub(r"\([^()]*\)", "", outer)
+    return "order by" in outer.lower()
+
+
 def run(connection, sql):
     """Rows as lists, and the letters of their types; or the message of the error."""
     try:
         result = connection.execute(sql)
-        return result.fetchall(), result.description, None
+        columns = result.description
+        rows = [[narrow(value, column) for value, column in zip(row, columns)] for row in result.fetchall()]
+        return rows, columns, None
     except Exception as error:  # every kind of failure of the other engine is an answer
         return None, None, str(error).split("\n")[0]
 
@@ -168,7 +194,7 @@ def complete(connection, path):
             rows, description, error = run(connection, record.sql)
             if record.head.startswith("query") and not record.has_rows and not error:
                 kinds = kinds_of(description)
-                ordered = "order by" in record.sql.lower() or len(rows) < 2
+                ordered = is_ordered(record.sql) or len(rows) < 2
                 head = f"query {kinds}" if ordered else f"query {kinds} rowsort"
                 texts = ["\t".join(cell(value, kind) for value, kind in zip(row, kinds)) for row in rows]
                 at = lines.index(record.head)
@@ -181,7 +207,7 @@ def complete(connection, path):
 
 def connect():
     connection = duckdb.connect()
-    for setting in SETTINGS:
+    for setting in SETTINGS + MACROS:
         connection.execute(setting)
     return connection
 
