@@ -14,6 +14,7 @@ use datafusion_optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion_optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
 use datafusion_optimizer::rewrite_set_comparison::RewriteSetComparison;
 use datafusion_optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
+use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion_optimizer::{Analyzer, Optimizer, OptimizerConfig};
 
 /// Which rules run.
@@ -41,6 +42,8 @@ pub fn optimize(
         Effort::Full => Optimizer::new(),
         Effort::Least => Optimizer::with_rules(vec![
             Arc::new(RewriteSetComparison::new()),
+            // Some functions exist only as what they are simplified to.
+            Arc::new(SimplifyExpressions::new()),
             Arc::new(ReplaceDistinctWithAggregate::new()),
             Arc::new(DecorrelatePredicateSubquery::new()),
             Arc::new(ScalarSubqueryToJoin::new()),

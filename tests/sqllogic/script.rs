@@ -1,7 +1,7 @@
 //! Files in the sqllogictest format as records.
 //!
 //! Known are `statement ok`, `statement error TEXT`, `query TYPES [nosort|rowsort]` with `----` and the rows, and in front
-//! of a record `skipif CONFIGURATION: reason`. Cells are separated by tabs. TYPES has a letter a column: `I` whole
+//! of a record `skipif CONFIGURATION: reason`, where `all` is every configuration. Cells are separated by tabs. TYPES has a letter a column: `I` whole
 //! number, `R` floating point, `T` everything else. A record ends with an empty line.
 
 use std::path::{Path, PathBuf};
