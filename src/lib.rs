@@ -20,4 +20,6 @@ pub mod spill;
 pub mod sql;
 
 pub use error::{Error, ErrorKind, Result};
+#[doc(hidden)]
+pub use session::Strain;
 pub use session::{Prepared, Session, SessionOptions, Statements};

@@ -27,9 +27,10 @@ use crate::io::csv::RejectFile;
 use crate::io::{FileTables, Output};
 use crate::memory::{Budget, Memory, PagePool, ResidentGuard, release_freed_memory, release_program_pages};
 use crate::operators::stored::StoredRows;
+use crate::physical;
+use crate::plan::{self, Effort};
 use crate::spill::{Disk, SpillConfig, SpillStore};
 use crate::sql::{self, Explain, ParsedStatement, Planned, PlannedQuery, Registry, Target};
-use crate::{physical, plan};
 
 /// What a session is made with.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +43,25 @@ pub struct SessionOptions {
     pub spill: SpillConfig,
     /// How files are read.
     pub files: FileTables,
+    /// Test setting: how the session is made to work harder.
+    #[doc(hidden)]
+    pub strain: Strain,
+}
+
+/// How tests make a session work harder than its queries would.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Strain {
+    /// Governed memory, whatever the process holds; the budget is not watched then.
+    pub governed_bytes: Option<u64>,
+    /// The most rows of a batch.
+    pub batch_rows: Option<usize>,
+    /// Evict every page as soon as it is unpinned.
+    pub evict_always: bool,
+    /// Refuse every n-th reservation; 0 never.
+    pub refuse_every: u64,
+    /// Run only the rules that make a plan possible.
+    pub without_optimizer: bool,
 }
 
 /// Runs queries within one memory budget.
@@ -52,7 +72,7 @@ pub struct Session {
     threads: ThreadPool,
     files: FileTables,
     registry: Registry,
-    _guard: ResidentGuard,
+    _guard: Option<ResidentGuard>,
 }
 
 /// The statements of a text.
@@ -132,11 +152,15 @@ impl Session {
         warm_up(n_threads);
         release_freed_memory();
         release_program_pages();
-        let memory = Memory::for_process(budget, n_threads)?;
+        let memory = governed_memory(budget, n_threads, options.strain)?;
         let spill = SpillStore::new(&options.spill, &memory, Disk::from_environment()?)?;
         let pages = PagePool::new(memory.clone(), spill.clone())?;
-        let guard = ResidentGuard::watch(memory.clone());
-        let registry = Registry::default();
+        pages.evict_always(options.strain.evict_always);
+        memory.refuse_every(options.strain.refuse_every);
+        let watched = options.strain.governed_bytes.is_none();
+        let guard = watched.then(|| ResidentGuard::watch(memory.clone()));
+        let effort = if options.strain.without_optimizer { Effort::Least } else { Effort::Full };
+        let registry = Registry::new(effort);
         Ok(Session { memory, pages, spill, threads, files: options.files, registry, _guard: guard })
     }
 
@@ -187,6 +211,17 @@ impl Session {
     pub fn spill(&self) -> &SpillStore {
         &self.spill
     }
+}
+
+fn governed_memory(budget: Budget, n_threads: usize, strain: Strain) -> Result<Memory> {
+    let memory = match strain.governed_bytes {
+        Some(governed) => Memory::with_governed(governed, n_threads),
+        None => Memory::for_process(budget, n_threads)?,
+    };
+    Ok(match strain.batch_rows {
+        Some(n_rows) => memory.with_batch_rows(n_rows),
+        None => memory,
+    })
 }
 
 fn available_threads() -> usize {

@@ -10,7 +10,7 @@ use crate::io::csv::{CsvOptions, OnBadRow, RejectFile};
 use crate::io::parquet::ParquetOptions;
 use crate::io::{FileTables, OutputFormat};
 use crate::memory::{Budget, parse_bytes};
-use crate::session::SessionOptions;
+use crate::session::{SessionOptions, Strain};
 use crate::spill::SpillConfig;
 
 /// Group, filter and sort files many times larger than memory, within one memory budget.
@@ -251,6 +251,7 @@ pub(super) fn session_options(session: &SessionArgs, reading: &ReadingArgs) -> S
         threads: session.threads.map(usize::from),
         spill: SpillConfig { dirs: session.spill_dir.clone(), limit_bytes: session.spill_limit },
         files: FileTables { csv, parquet },
+        strain: Strain::default(),
     }
 }
 

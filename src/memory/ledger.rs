@@ -110,6 +110,15 @@ impl Memory {
         Self::governing(governed, Budget::from_bytes(governed), threads)
     }
 
+    /// Test setting: the most rows of a batch. Has to be called before anyone else knows this ledger.
+    #[doc(hidden)]
+    pub fn with_batch_rows(mut self, n_rows: usize) -> Self {
+        if let Some(ledger) = Arc::get_mut(&mut self.ledger) {
+            ledger.sizes.batch_rows = n_rows.max(1);
+        }
+        self
+    }
+
     fn governing(governed: u64, budget: Budget, threads: usize) -> Self {
         let ledger = Ledger {
             blocking: Arc::default(),

@@ -11,4 +11,4 @@ mod set_operations;
 pub use crate::physical::cardinality::estimate_rows;
 pub use crate::physical::{options, statistics};
 pub use explain::{explain_json, explain_text};
-pub use optimize::optimize;
+pub use optimize::{Effort, optimize};

@@ -119,6 +119,8 @@ impl VisitorMut for Clauses {
                 let error = Error::usage(format!("{name} is a parameter, and there are no values for parameters"));
                 ControlFlow::Break(located(error, *span))
             }
+            // The planner takes it for a search, and it has to match the whole text.
+            Expr::SimilarTo { .. } => refuse(&[(true, "SIMILAR TO (write s ~ '^(..)$')")]),
             _ => ControlFlow::Continue(()),
         }
     }
@@ -215,11 +217,14 @@ fn name_twins(items: &mut [SelectItem]) -> Result<()> {
     for item in items.iter_mut() {
         let SelectItem::UnnamedExpr(expr) = item else { continue };
         let name = name_of(expr);
-        if taken.insert(name.clone()) {
+        // The planner's names have no parentheses: `(a + b) * c` would be a twin of `a + b * c`.
+        if taken.insert(bare(&name)) {
+            taken.insert(name);
             continue;
         }
-        let numbered = (1..).map(|number| format!("{name}_{number}")).find(|new| !taken.contains(new));
-        let new_name = numbered.unwrap_or_default();
+        let numbered = (1..).map(|number| format!("{name}_{number}"));
+        let new_name = std::iter::once(name.clone()).chain(numbered).find(|new| !taken.contains(new));
+        let new_name = new_name.unwrap_or_default();
         taken.insert(new_name.clone());
         *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', new_name) };
     }
@@ -239,6 +244,11 @@ fn name_of(expr: &Expr) -> String {
         Expr::Cast { expr, .. } | Expr::Nested(expr) => name_of(expr),
         other => other.to_string().to_lowercase(),
     }
+}
+
+/// A name without what tells expressions apart but not their names.
+fn bare(name: &str) -> String {
+    name.chars().filter(|letter| !matches!(letter, '(' | ')' | ' ')).collect()
 }
 
 /// Names without quotes are lower case.

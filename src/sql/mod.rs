@@ -159,7 +159,7 @@ impl Planner<'_> {
             }
             Request::ShowTables => (self.checked(list(self.registry))?, None, Target::Result),
         };
-        let plan = self.checked(plan::optimize(logical, &self.options))?;
+        let plan = self.checked(plan::optimize(logical, &self.options, self.registry.effort()))?;
         Ok(Planned::Query(Box::new(PlannedQuery { plan, explain, target })))
     }
 

@@ -12,11 +12,13 @@ use crate::error::{Error, Result};
 use crate::io::Table;
 use crate::operators::stored::{StoredRows, StoredTable};
 use crate::physical::FileTable;
+use crate::plan::Effort;
 
-/// What names without a path stand for.
+/// What names without a path stand for, and how hard queries are optimized.
 #[derive(Default)]
 pub struct Registry {
     named: Mutex<BTreeMap<String, Named>>,
+    effort: Effort,
 }
 
 /// A view or a temporary table.
@@ -35,6 +37,15 @@ pub(super) struct View {
 }
 
 impl Registry {
+    /// Without any names.
+    pub fn new(effort: Effort) -> Self {
+        Registry { effort, ..Registry::default() }
+    }
+
+    pub(super) fn effort(&self) -> Effort {
+        self.effort
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Named>> {
         self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -75,6 +75,7 @@ fn clauses_that_would_be_passed_over_are_refused() {
     check("SELECT x FROM 'many.csv' FORMAT JSON", "FORMAT");
     check("SELECT x FROM 'many.csv' ORDER BY x LIMIT 1 BY x", "LIMIT .. BY");
     check("SELECT x, sum(x) FROM 'many.csv' GROUP BY x WITH TOTALS", "GROUP BY .. WITH TOTALS");
+    check("SELECT 'abc' SIMILAR TO '(a|b)+'", "SIMILAR TO (write s ~ '^(..)$')");
     check("SELECT * FROM (SELECT x FROM 'many.csv' FOR UPDATE) t", "FOR UPDATE or FOR SHARE");
 }
 

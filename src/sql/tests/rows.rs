@@ -232,6 +232,12 @@ fn columns_selected_twice_get_a_number() {
         1, 1"#]],
     );
     check(
+        "SELECT 2 + 3 * x, (2 + 3) * x, 9 - x - 2, 9 - (x - 2), -(-x) FROM 'one.csv'",
+        expect![[r#"
+        2 + 3 * x, (2 + 3) * x, 9 - x - 2, 9 - (x - 2), (- (- x))
+        5, 5, 6, 10, 1"#]],
+    );
+    check(
         "SELECT x, x + 1 AS x FROM 'one.csv'",
         expect![[r#"
         x_1, x
