@@ -54,11 +54,13 @@ impl Namer {
 
     /// `expr` as text.
     pub(super) fn text(&self, expr: &Expr) -> String {
-        match expr {
+        let text = match expr {
             Expr::Column(column) => self.name(&column.name),
             Expr::Alias(alias) => self.name(&alias.name),
             _ => self.shorten(&expr.to_string()),
-        }
+        };
+        // The planner turns the one into the other.
+        text.replace("count(1)", "count(*)")
     }
 
     /// All of `exprs`, separated by commas.
@@ -93,7 +95,7 @@ impl Namer {
         for literal in LITERAL_TYPES {
             short = without_type(&short, literal);
         }
-        short.replace("count(1)", "count(*)").replace("IN ([", "IN (").replace("])", ")")
+        short.replace("IN ([", "IN (").replace("])", ")")
     }
 }
 

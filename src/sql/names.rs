@@ -1,17 +1,25 @@
 //! Names of result columns as a person would write them: `sum(v1)`, not `sum(sales.csv.v1)`; `a + 1`, not `a + Int64(1)`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use datafusion_common::{Column, DataFusionError};
 use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 
 use crate::physical::text::Namer;
 
-/// Renames output columns whose name is an expression with table names in it. Names stay unique.
+/// Renames output columns whose name is an expression with table names in it. Names stay unique:
+/// where two would be the same, both stay long.
 pub(super) fn shorten_output_names(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
     let namer = Namer::of(&plan);
     let columns = plan.schema().columns();
-    let short: Vec<String> = columns.iter().map(|column| namer.name(&column.name)).collect();
+    let mut short: Vec<String> = columns.iter().map(|column| namer.name(&column.name)).collect();
+    let mut n_columns: HashMap<String, usize> = HashMap::new();
+    for name in short.iter().cloned() {
+        *n_columns.entry(name).or_default() += 1;
+    }
+    for (short, column) in short.iter_mut().zip(&columns).filter(|(short, _)| n_columns[*short] > 1) {
+        short.clone_from(&column.name);
+    }
     let unique: HashSet<&String> = short.iter().collect();
     let changed = short.iter().zip(&columns).any(|(short, column)| *short != column.name);
     if !changed || unique.len() < columns.len() {

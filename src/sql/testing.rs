@@ -89,6 +89,7 @@ impl OpenTable for TestTables {
             "many.csv" => (0..4).map(|n| numbers(&[10 * n, 10 * n + 1, 10 * n + 2])).collect(),
             "empty.csv" => vec![numbers(&[])],
             "pairs.csv" => (0..30).map(pairs).collect(),
+            "many_pairs.csv" => (0..150).map(pairs).collect(),
             _ => return Err(Error::data(format!("cannot read {path}: no such file"))),
         };
         Ok(Arc::new(MemTable {

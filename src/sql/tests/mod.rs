@@ -1,5 +1,6 @@
 //! From text to plans, rows and errors.
 
+mod chains;
 mod errors;
 mod joins;
 mod plans;
