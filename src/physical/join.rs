@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, FieldRef, Schema};
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion_common::{DFSchema, JoinType as LogicalType, NullEquality};
 use datafusion_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion_expr::{Expr, ExprSchemable, Join, LogicalPlan};
@@ -33,27 +33,30 @@ struct Input<'a> {
 }
 
 impl Lowering<'_> {
-    pub(super) fn lower_join(&mut self, join: &Join, wishes: &Wishes) -> Result<Stream> {
+    /// Lowers a join that gives the columns `picked` of its schema, under the names of `schema`.
+    pub(super) fn lower_join(
+        &mut self,
+        join: &Join,
+        picked: &[usize],
+        schema: SchemaRef,
+        wishes: &Wishes,
+    ) -> Result<Stream> {
         let condition = Condition::of(join)?;
-        let detail = self.describe_join(join, &condition);
+        let mut detail = self.describe_join(join, &condition);
         let builds_right = builds_right(join);
+        detail += if builds_right { ", build right" } else { ", build left" };
         let (left_keys, right_keys): (Vec<Expr>, Vec<Expr>) = condition.keys.iter().cloned().unzip();
         let left = Input { plan: &join.left, keys: left_keys };
         let right = Input { plan: &join.right, keys: right_keys };
         let (probe, build) = if builds_right { (left, right) } else { (right, left) };
-        let output = output_columns(join, builds_right);
-        let mut probe_wishes = Wishes::none(probe.plan.schema().fields().len());
-        for (column, &wanted) in output.iter().zip(&wishes.dictionary) {
-            if let JoinColumn::Probe(idx) = column {
-                probe_wishes.dictionary[*idx] = wanted;
-            }
-        }
+        let all = output_columns(join, builds_right);
+        let output: Vec<JoinColumn> = picked.iter().map(|&idx| all[idx]).collect();
         let residual = condition.residual.as_ref().map(|filter| self.compile_residual(filter, join, builds_right));
         let residual = residual.transpose()?;
         let build_wishes = Wishes { dictionary: vec![true; build.plan.schema().fields().len()], in_order: false };
+        let probe_wishes = probe_wishes(&probe, &output, residual.as_ref(), wishes);
         let (build_stream, build_keys) = self.lower_join_input(&build, &build_wishes)?;
         let (probe_stream, probe_keys) = self.lower_join_input(&probe, &probe_wishes)?;
-        let schema = join.schema.inner().clone();
         let spec = JoinSpec {
             probe: probe_stream.schema.clone(),
             build: build_stream.schema.clone(),
@@ -66,7 +69,6 @@ impl Lowering<'_> {
             schema: schema.clone(),
         };
         let operator = HashJoin::new(&spec, JoinOptions::default(), self.cx)?;
-        let detail = format!("{detail}, build {}", if builds_right { "right" } else { "left" });
         let tops = [probe_stream.top(), build_stream.top()];
         let inputs = if builds_right { tops.to_vec() } else { vec![tops[1], tops[0]] };
         let node = self.add_node(Node { name: "Join", detail, inputs, report: Some(operator.clone()) });
@@ -158,6 +160,30 @@ impl Lowering<'_> {
             false => format!("{name}{aware}, {}", parts.join(" AND ")),
         }
     }
+}
+
+/// Build columns are written to rows through their dictionaries. Probe columns may be dictionaries when they are only
+/// compared, or passed on to somebody who wants them.
+fn probe_wishes(probe: &Input<'_>, output: &[JoinColumn], residual: Option<&Residual>, wishes: &Wishes) -> Wishes {
+    let mut mine = Wishes::none(probe.plan.schema().fields().len());
+    for key in probe.keys.iter().filter_map(|key| plain_column(key, probe.plan.schema())) {
+        mine.dictionary[key] = true;
+    }
+    let mut read = vec![None; mine.dictionary.len()];
+    for (column, &wanted) in output.iter().zip(&wishes.dictionary) {
+        if let JoinColumn::Probe(idx) = column {
+            read[*idx] = Some(read[*idx].unwrap_or(true) && wanted);
+        }
+    }
+    for column in residual.iter().flat_map(|residual| &residual.columns) {
+        if let JoinColumn::Probe(idx) = column {
+            read[*idx] = Some(false);
+        }
+    }
+    for (wish, read) in mine.dictionary.iter_mut().zip(read) {
+        *wish = read.unwrap_or(*wish);
+    }
+    mine
 }
 
 impl Condition {

@@ -534,12 +534,11 @@ fn the_plan_says_what_is_joined() {
     check_plan(
         "SELECT s.id, m.x FROM 'many.csv' m LEFT JOIN 'sales.csv' s ON m.x = s.qty AND s.\"Price\" > m.x",
         expect![[r#"
-        Output
-          Project: id, x
-            Join: left, x = qty AND Price > CAST(x AS Float64), build left
-              Scan: mem many.csv, 1 of 1 columns
-              Scan: mem sales.csv, 3 of 5 columns
-    "#]],
+            Output
+              Join: left, x = qty AND Price > CAST(x AS Float64), build left
+                Scan: mem many.csv, 1 of 1 columns
+                Scan: mem sales.csv, 3 of 5 columns
+        "#]],
     );
     check_plan(
         "SELECT x FROM 'many.csv' WHERE x NOT IN (SELECT qty FROM 'sales.csv')",
