@@ -20,6 +20,7 @@ pub(crate) mod text;
 mod window;
 mod window_frame;
 mod window_library;
+mod window_limit;
 
 pub use lower::lower;
 pub use options::options;
