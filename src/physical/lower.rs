@@ -177,7 +177,7 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Filter(filter) => self.lower_filter(&filter.predicate, &filter.input, wishes),
             LogicalPlan::Limit(limit) => self.lower_limit(limit, wishes),
             LogicalPlan::Sort(sort) => self.lower_sort(sort),
-            LogicalPlan::Window(window) => self.lower_window(window),
+            LogicalPlan::Window(window) => self.lower_window(window, None),
             LogicalPlan::Aggregate(aggregate) => self.lower_aggregate(aggregate),
             LogicalPlan::Distinct(Distinct::All(input)) => self.lower_distinct(input),
             LogicalPlan::Join(join) => {
@@ -267,7 +267,10 @@ impl<'a> Lowering<'a> {
 
     fn lower_filter(&mut self, predicate: &Expr, input: &LogicalPlan, wishes: &Wishes) -> Result<Stream> {
         let evaluator = Evaluator::compile(predicate, input.schema(), &self.props)?;
-        let stream = self.lower_plan(input, wishes)?;
+        let stream = match input {
+            LogicalPlan::Window(window) => self.lower_window(window, super::window_limit::wanted(predicate, window))?,
+            _ => self.lower_plan(input, wishes)?,
+        };
         let node = self.add_step_node("Filter", self.namer.text(predicate), &stream);
         let schema = stream.schema.clone();
         Ok(stream.then(node, Arc::new(Filter::new(Arc::new(evaluator))), schema))

@@ -29,6 +29,7 @@ mod unnest;
 mod window;
 mod window_frame;
 mod window_library;
+mod window_limit;
 
 pub use huge::bounded;
 pub use lower::lower;

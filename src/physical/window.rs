@@ -21,9 +21,9 @@ use super::window_library::SlidingLibrary;
 use crate::error::{Error, Result};
 use crate::exec::{Node, Step};
 use crate::operators::project::Column;
-use crate::operators::sort::{Sort as SortOperator, SortKey, SortSpec};
+use crate::operators::sort::{GroupLimit, Sort as SortOperator, SortKey, SortSpec};
 use crate::operators::window::{
-    FoldFunction, Frame, Window as WindowOperator, WindowCall, WindowFunction, WindowSpec, is_foldable,
+    Bound, FoldFunction, Frame, Unit, Window as WindowOperator, WindowCall, WindowFunction, WindowSpec, is_foldable,
 };
 
 /// The columns that windows read: those of the input, then computed ones.
@@ -79,9 +79,26 @@ struct Shared {
     calls: Vec<WindowCall>,
     /// The number of each call among all.
     numbers: Vec<usize>,
+    /// The rows of each partition that are wanted, if not all.
+    limit: Option<GroupLimit>,
     /// How it is shown.
     by: String,
     names: Vec<String>,
+}
+
+impl Shared {
+    /// Whether the results of a row depend on nothing that comes after it.
+    fn looks_back_only(&self) -> bool {
+        self.calls.iter().all(|call| {
+            let frame = &self.frames[call.frame];
+            match call.function {
+                WindowFunction::RowNumber | WindowFunction::Rank | WindowFunction::DenseRank => true,
+                WindowFunction::PercentRank | WindowFunction::CumeDist | WindowFunction::Ntile(_) => false,
+                WindowFunction::Shift { by, .. } => by <= 0,
+                _ => frame.unit == Unit::Rows && matches!(frame.end, Bound::Offset(..=0)),
+            }
+        })
+    }
 }
 
 /// A call that is being lowered.
@@ -94,7 +111,8 @@ struct Pending<'a> {
 }
 
 impl Lowering<'_> {
-    pub(super) fn lower_window(&mut self, window: &Window) -> Result<Stream> {
+    /// Lowers `window` for a reader that wants only the first rows of each partition, if there is a `limit`.
+    pub(super) fn lower_window(&mut self, window: &Window, limit: Option<GroupLimit>) -> Result<Stream> {
         let (levels, base) = stacked(window);
         let schema = base.schema();
         let mut inputs = Inputs { schema, computed: Vec::new() };
@@ -119,6 +137,9 @@ impl Lowering<'_> {
         let needs_column = schema.fields().is_empty() && inputs.computed.is_empty();
         if needs_column {
             inputs.computed.push(lit(true));
+        }
+        if let [only] = shared.as_mut_slice() {
+            only.limit = limit.filter(|_| only.looks_back_only());
         }
         let stream = self.lower_plan(base, &Wishes::none(schema.fields().len()))?;
         let stream = self.project_inputs(stream, &inputs, base)?;
@@ -158,7 +179,7 @@ impl Lowering<'_> {
             None => {
                 let (frames, calls, numbers, names) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
                 let by = self.describe_window(call);
-                shared.push(Shared { partition, order: order.clone(), frames, calls, numbers, by, names });
+                shared.push(Shared { partition, order: order.clone(), frames, calls, numbers, limit: None, by, names });
                 shared.len() - 1
             }
         };
@@ -235,15 +256,27 @@ impl Lowering<'_> {
         let keys: Vec<SortKey> =
             shared.partition.iter().map(by_partition).chain(shared.order.iter().copied()).collect();
         // A sort with a limit, be it never reached, gives all its rows to one worker: one partition.
-        let limit = shared.partition.is_empty().then_some(u64::MAX);
+        let limit = match (shared.partition.as_slice(), shared.limit) {
+            ([], Some(GroupLimit { n_rows, with_ties: false })) => Some(n_rows as u64),
+            ([], _) => Some(u64::MAX),
+            _ => None,
+        };
         let schema = stream.schema.clone();
         let names: Vec<&str> = keys.iter().map(|key| schema.field(key.column).name().as_str()).collect();
-        let detail = match names.is_empty() {
+        let mut detail = match names.is_empty() {
             true => "in the order of the input".to_string(),
             false => format!("by {}", names.iter().map(|name| self.namer.name(name)).collect::<Vec<_>>().join(", ")),
         };
         let spec = SortSpec { schema: schema.clone(), keys, limit, n_grouping_keys: shared.partition.len() };
-        let sort = SortOperator::new(spec, self.cx)?;
+        let sort = match shared.limit {
+            Some(limit) => {
+                let whose = if shared.partition.is_empty() { "of all" } else { "of each partition" };
+                let ties = if limit.with_ties { " with ties" } else { "" };
+                detail += &format!("; the first {}{ties} {whose} are wanted", limit.n_rows);
+                SortOperator::of_groups(spec, limit, self.cx)?
+            }
+            None => SortOperator::new(spec, self.cx)?,
+        };
         let inputs = vec![stream.top()];
         let node = self.add_node(Node { name: "Sort", detail, inputs, report: Some(sort.clone()) });
         self.close(stream, node, sort.sink());

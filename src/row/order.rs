@@ -76,6 +76,11 @@ impl SortedRows {
         self.entries.truncate(n_rows);
     }
 
+    /// Forgets all rows but those that `keeps` says, which is asked in order.
+    pub fn retain(&mut self, mut keeps: impl FnMut(RowRef<'_>) -> bool) {
+        self.entries.retain(|entry| keeps(RowRef { ptr: entry.row, page: std::marker::PhantomData }));
+    }
+
     /// Bytes of the pages that are held.
     pub fn page_bytes(&self) -> usize {
         self.pages.iter().map(RowPage::len).sum()

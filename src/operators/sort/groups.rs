@@ -28,8 +28,13 @@ impl SortState {
 }
 
 impl KeyEncoder {
+    /// Whether the encoded key tells rows of different groups by the first `n_keys` apart.
+    pub(super) fn can_group_by(&self, n_keys: usize) -> bool {
+        n_keys > 0 && self.columns.iter().take(n_keys).all(|column| column.kind.is_decodable())
+    }
+
     /// Bytes of the first `n_keys` key columns in an encoded key that begins with `prefix`, as far as it tells them.
-    fn grouping_bytes(&self, prefix: &[u8], n_keys: usize) -> usize {
+    pub(super) fn grouping_bytes(&self, prefix: &[u8], n_keys: usize) -> usize {
         let mut end = 0;
         for column in self.columns.iter().take(n_keys) {
             match prefix.get(end..).filter(|value| !value.is_empty()).and_then(|value| column.encoded_bytes(value)) {

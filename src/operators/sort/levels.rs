@@ -39,6 +39,7 @@ impl SortState {
         if let Some(last_key) = keep_first(&mut rows, key, self.spec.limit) {
             self.cutoff.lower(&last_key);
         }
+        self.keep_first_of_groups(&mut rows);
         self.write_sorted(rows, spare, spread)
     }
 

@@ -15,6 +15,7 @@ mod buffer;
 mod cutoff;
 mod decode;
 mod encode;
+mod group_limit;
 mod groups;
 mod input;
 mod levels;
@@ -30,6 +31,7 @@ mod tests;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
+pub use group_limit::GroupLimit;
 pub use spec::{SortKey, SortSpec};
 
 use self::cutoff::Cutoff;
@@ -53,6 +55,8 @@ pub(crate) struct SortState {
     spec: SortSpec,
     /// Whether workers drop rows beyond the limit as they go.
     forgets: bool,
+    /// How many first rows of each group are wanted, if not all.
+    group_limit: Option<GroupLimit>,
     encoder: KeyEncoder,
     cx: QueryContext,
     place: BlockingPlace,
@@ -84,12 +88,20 @@ impl Sort {
     /// # Errors
     /// A key of a type that has no order.
     pub fn new(spec: SortSpec, cx: &QueryContext) -> Result<Arc<Self>> {
-        Ok(Arc::new(Sort { state: SortState::new("Sort", spec, false, cx)? }))
+        Ok(Arc::new(Sort { state: SortState::new("Sort", spec, (false, None), cx)? }))
     }
 
     /// A sort with a limit whose workers drop rows beyond it as they go.
     pub(super) fn forgetting(name: &'static str, spec: SortSpec, cx: &QueryContext) -> Result<Arc<Self>> {
-        Ok(Arc::new(Sort { state: SortState::new(name, spec, true, cx)? }))
+        Ok(Arc::new(Sort { state: SortState::new(name, spec, (true, None), cx)? }))
+    }
+
+    /// A sort that may leave out rows beyond the first of each group ([`SortSpec::n_grouping_keys`]), but need not.
+    ///
+    /// # Errors
+    /// As [`Sort::new`].
+    pub fn of_groups(spec: SortSpec, limit: GroupLimit, cx: &QueryContext) -> Result<Arc<Self>> {
+        Ok(Arc::new(Sort { state: SortState::new("Sort", spec, (false, Some(limit)), cx)? }))
     }
 
     /// Where the input goes.
@@ -110,11 +122,17 @@ impl Report for Sort {
 }
 
 impl SortState {
-    fn new(name: &'static str, spec: SortSpec, forgets: bool, cx: &QueryContext) -> Result<Arc<Self>> {
+    fn new(
+        name: &'static str,
+        spec: SortSpec,
+        (forgets, group_limit): (bool, Option<GroupLimit>),
+        cx: &QueryContext,
+    ) -> Result<Arc<Self>> {
         let encoder = KeyEncoder::new(&spec)?;
         Ok(Arc::new(SortState {
             name,
             forgets,
+            group_limit,
             encoder,
             spec,
             cx: cx.clone(),

@@ -11,6 +11,7 @@ use super::SortState;
 use super::buffer::{RowBuffer, keep_first, spare_page};
 use super::cutoff::Bound;
 use super::encode::Keys;
+use super::group_limit::GroupTops;
 use crate::error::Result;
 use crate::exec::{Batch, Flow, LocalSink, Sink, TaskContext};
 use crate::memory::PinnedPage;
@@ -25,6 +26,7 @@ struct LocalSort {
     /// Made with the first row.
     collecting: Option<Collecting>,
     bound: Option<Bound>,
+    tops: Option<GroupTops>,
     share_bytes: u64,
     /// Rows from which on it pays to forget those beyond the limit.
     forget_from: usize,
@@ -59,7 +61,8 @@ impl Sink for SortSink {
             None => usize::MAX,
         };
         let n_workers = cx.n_workers.max(1);
-        Ok(Box::new(LocalSort { state, collecting: None, bound: None, share_bytes, forget_from, n_workers }))
+        let tops = GroupTops::new(&state, &cx.memory, n_workers);
+        Ok(Box::new(LocalSort { state, collecting: None, bound: None, tops, share_bytes, forget_from, n_workers }))
     }
 
     fn finish(&self, cx: &TaskContext) -> Result<()> {
@@ -80,7 +83,10 @@ impl LocalSink for LocalSort {
         let mut columns = batch.data.columns().to_vec();
         if state.spec.limit.is_none() {
             let keys = state.encoder.encode(&columns, batch.sequence, None, stride)?;
-            return self.append(&columns, keys);
+            let Some(tops) = &mut self.tops else { return self.append(&columns, keys) };
+            let admitted = tops.admit(&keys, &state.encoder);
+            let (columns, keys) = keep_rows(columns, keys, admitted)?;
+            return if keys.len() > 0 { self.append(&columns, keys) } else { Ok(Flow::More) };
         }
         let candidates = state.encoder.rows_up_to(state.cutoff.prefix(), &columns)?;
         if let Some(rows) = &candidates {
@@ -108,11 +114,7 @@ impl LocalSort {
         self.state.cutoff.refresh(&mut self.bound);
         let Some(bound) = &self.bound else { return Ok((columns, keys)) };
         let admitted: Vec<u32> = (0..keys.len() as u32).filter(|&idx| bound.admits(keys.key(idx as usize))).collect();
-        if admitted.len() == keys.len() {
-            return Ok((columns, keys));
-        }
-        let keys = keys.select(&admitted);
-        Ok((take_rows(&columns, admitted)?, keys))
+        keep_rows(columns, keys, admitted)
     }
 
     fn append(&mut self, columns: &[ArrayRef], keys: Keys) -> Result<Flow> {
@@ -209,6 +211,15 @@ impl LocalSort {
         }
         Ok(())
     }
+}
+
+/// Some rows of a batch with their keys.
+fn keep_rows(columns: Vec<ArrayRef>, keys: Keys, rows: Vec<u32>) -> Result<(Vec<ArrayRef>, Keys)> {
+    if rows.len() == keys.len() {
+        return Ok((columns, keys));
+    }
+    let keys = keys.select(&rows);
+    Ok((take_rows(&columns, rows)?, keys))
 }
 
 fn take_rows(columns: &[ArrayRef], rows: Vec<u32>) -> Result<Vec<ArrayRef>> {

@@ -192,6 +192,34 @@ fn plans() {
 
 #[test]
 fn the_first_rows_of_groups() {
+    check_sorted(
+        "SELECT id, qty, n, q FROM (SELECT id, qty, row_number() OVER (PARTITION BY id ORDER BY qty DESC) AS n, \
+         lag(qty) OVER (PARTITION BY id ORDER BY qty DESC) AS q FROM 'sales.csv') WHERE n <= 1",
+        expect![[r#"
+            id, qty, n, q
+            _, 2, 1, _
+            a, _, 1, _
+            b, 2, 1, _
+            c, 7, 1, _"#]],
+    );
+    check_sorted(
+        "SELECT x, r FROM (SELECT x, rank() OVER (ORDER BY x / 10 DESC) AS r FROM 'many.csv') WHERE r < 5",
+        expect![[r#"
+            x, r
+            20, 4
+            21, 4
+            22, 4
+            30, 1
+            31, 1
+            32, 1"#]],
+    );
+    check_sorted(
+        "SELECT x, n, c FROM (SELECT x, row_number() OVER (ORDER BY x) AS n, count(*) OVER () AS c FROM 'many.csv') \
+         WHERE n = 2",
+        expect![[r#"
+            x, n, c
+            1, 2, 12"#]],
+    );
     check_plan(
         "SELECT id, qty FROM (SELECT *, row_number() OVER (PARTITION BY id ORDER BY qty DESC) AS n FROM 'sales.csv') \
          WHERE n <= 2 AND id IS NOT NULL",
@@ -200,7 +228,7 @@ fn the_first_rows_of_groups() {
               Project: id, qty
                 Filter: row_number() PARTITION BY [id] ORDER BY [qty DESC NULLS FIRST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW <= 2
                   Window: row_number() by id in order of qty DESC
-                    Sort: by id, qty
+                    Sort: by id, qty; the first 2 of each partition are wanted
                       Scan: mem sales.csv, 2 of 5 columns, where id IS NOT NULL, pruning by id IS NOT NULL
         "#]],
     );
@@ -211,7 +239,7 @@ fn the_first_rows_of_groups() {
               Project: id, qty, n
                 Filter: row_number() ORDER BY [qty DESC NULLS FIRST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW < 3
                   Window: row_number() in order of qty DESC
-                    Sort: by qty
+                    Sort: by qty; the first 2 of all are wanted
                       Scan: mem sales.csv, 2 of 5 columns
         "#]],
     );

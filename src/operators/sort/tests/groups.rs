@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, RecordBatch};
-use arrow::compute::concat_batches;
+use arrow::array::{Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema};
 use proptest::prelude::*;
 
@@ -11,7 +11,8 @@ use super::oracle::{are_equal, sorted};
 use super::rows::random_rows;
 use super::{Bed, MIB, any_key, key, spec};
 use crate::error::Result;
-use crate::operators::sort::{Sort, SortKey, SortSpec};
+use crate::exec::Report;
+use crate::operators::sort::{GroupLimit, Sort, SortKey, SortSpec};
 use crate::spill::Disk;
 
 /// Sorts, and checks that no group is in two morsels; returns the rows and the number of morsels.
@@ -94,4 +95,64 @@ fn what_is_grouped_by_a_list_is_one_morsel() {
     let (found, n_morsels) = run_groups(&bed, &rows, 1000, &spec).unwrap();
     assert_eq!((found, n_morsels), (sorted(&rows, &spec), 1));
     bed.close();
+}
+
+/// The rows that are among the first of their group.
+fn first_of_groups(sorted: &RecordBatch, spec: &SortSpec, limit: GroupLimit) -> RecordBatch {
+    let (mut start, mut last) = (0, 0);
+    let mut kept = Vec::new();
+    for row in 0..sorted.num_rows() {
+        if row == 0 || !are_equal(sorted, row - 1, row, spec, spec.n_grouping_keys) {
+            (start, last) = (row, row);
+        }
+        if row - start < limit.n_rows {
+            last = row;
+        }
+        if row == last || limit.with_ties && are_equal(sorted, last, row, spec, spec.keys.len()) {
+            kept.push(row as u32);
+        }
+    }
+    take_record_batch(sorted, &UInt32Array::from(kept)).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn the_first_of_groups_are_never_dropped(
+        (n_rows, seed) in (0..3000usize, any::<u64>()),
+        keys in prop::collection::vec(any_key(), 2..4),
+        n_grouping_keys in 1..3usize,
+        (n_wanted, with_ties) in (1..5usize, any::<bool>()),
+        batch_rows in prop_oneof![5..100usize, Just(1024)],
+        threads in prop_oneof![Just(1usize), Just(2)],
+        governed in prop_oneof![Just(2 * MIB), Just(256 * MIB)],
+        evict_always in any::<bool>(),
+    ) {
+        let rows = random_rows(n_rows, seed);
+        let spec = SortSpec { n_grouping_keys: n_grouping_keys.min(keys.len() - 1), ..spec(keys, None) };
+        let limit = GroupLimit { n_rows: n_wanted, with_ties };
+        let bed = Bed::new(governed, threads, Disk::real()).unwrap();
+        bed.cx.pages.evict_always(evict_always);
+        let sort = Sort::of_groups(spec.clone(), limit, &bed.cx).unwrap();
+        let found = bed.run(&rows, batch_rows, &*sort.sink(), || sort.source()).unwrap();
+        let expected = first_of_groups(&sorted(&rows, &spec), &spec, limit);
+        prop_assert_eq!(first_of_groups(&found, &spec, limit), expected);
+        drop(sort);
+        bed.close();
+    }
+}
+
+#[test]
+fn most_rows_beyond_the_first_of_their_group_go_nowhere() {
+    let rows = numbered(100_003, 500, 1);
+    let limit = GroupLimit { n_rows: 2, with_ties: false };
+    for governed in [3 * MIB, 256 * MIB] {
+        let bed = Bed::new(governed, 1, Disk::real()).unwrap();
+        let sort = Sort::of_groups(by_number(&rows), limit, &bed.cx).unwrap();
+        let found = bed.run(&rows, 1000, &*sort.sink(), || sort.source()).unwrap();
+        assert!(found.num_rows() < 20_000, "{} rows in {governed} bytes", found.num_rows());
+        assert_eq!(sort.report().spilled_raw_bytes, 0);
+        drop(sort);
+        bed.close();
+    }
 }
