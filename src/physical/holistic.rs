@@ -18,7 +18,7 @@ use super::distinct;
 use super::lower::{Lowering, Stream};
 use super::statistics;
 use crate::error::{Error, Result};
-use crate::exec::{Node, Step};
+use crate::exec::{Node, Report, Step};
 use crate::io::ColumnStatistics;
 use crate::operators::aggregate::NarrowKeys;
 use crate::operators::expand::Set;
@@ -158,8 +158,10 @@ impl Lowering<'_> {
         let stream = Stream::new(Step { node, role: sort.source() }, schema, false);
 
         let output = spec.output.clone();
-        let node = self.add_step_node("OrderedAggregate", detail, &stream);
-        Ok(stream.then(node, Arc::new(OrderedAggregate::new(spec).widening(narrow)), output))
+        let ordered = Arc::new(OrderedAggregate::new(spec, self.cx)?.widening(narrow));
+        let (inputs, report) = (vec![stream.top()], Some(ordered.clone() as Arc<dyn Report>));
+        let node = self.add_node(Node { name: "OrderedAggregate", detail, inputs, report });
+        Ok(stream.then(node, ordered, output))
     }
 }
 

@@ -17,9 +17,8 @@ use half::f16;
 
 use super::GroupCall;
 use super::selection::Selected;
-use super::spool::Spool;
+use super::spool::{Shelf, Spool};
 use crate::error::{Error, Result};
-use crate::exec::TaskContext;
 
 /// What is picked.
 #[derive(Debug, Clone, Copy)]
@@ -71,12 +70,12 @@ pub(super) struct PercentileCall {
 }
 
 impl PercentileCall {
-    pub(super) fn new(pick: Pick, data_type: DataType, cx: &TaskContext) -> Result<Self> {
+    pub(super) fn new(pick: Pick, data_type: DataType, shelf: Shelf) -> Result<Self> {
         match pick {
             Pick::At(part) | Pick::Value(part) if !(0.0..=1.0).contains(&part) => {
                 Err(Error::usage(format!("a percentile is a number from 0 to 1, not {part}")))
             }
-            _ => Ok(PercentileCall { pick, spool: Spool::new(&data_type, cx)?, data_type }),
+            _ => Ok(PercentileCall { pick, spool: Spool::new(shelf), data_type }),
         }
     }
 
