@@ -9,6 +9,7 @@ pub mod filter;
 pub mod limit;
 pub mod ordered_aggregate;
 pub mod project;
+pub mod quantile;
 pub mod sort;
 pub mod top_n;
 pub mod union;

@@ -14,6 +14,7 @@ mod holistic;
 mod library;
 mod lower;
 mod options;
+mod quantile;
 mod scan;
 mod sort;
 pub mod statistics;

@@ -28,17 +28,19 @@ mod spool;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_empty_array};
+use arrow::datatypes::Schema;
 
 pub use arrange::{Arrange, ArrangedColumn};
-pub use percentile::has_middle;
+pub use percentile::{Pick, has_middle};
 pub use spec::{OrderedCall, OrderedFunction, OrderedSpec};
 
 use self::groups::GroupFinder;
-use self::percentile::{PercentileCall, Pick};
+use self::percentile::PercentileCall;
 use self::selection::{Selected, Selection};
 use self::spool::Shelf;
 use super::aggregate::{AggregateCall, GroupedRows, NarrowKeys, Streamed};
@@ -191,10 +193,11 @@ fn units(spec: &OrderedSpec, shelves: &[Option<Shelf>], cx: &TaskContext) -> Res
     let mut units = Vec::new();
     let plain: Vec<usize> = (0..spec.calls.len()).filter(|&idx| is_plain(&spec.calls[idx])).collect();
     if let Some(&first) = plain.first() {
-        let columns: Vec<usize> = (0..spec.input.fields().len()).collect();
-        let selection = Selection::all(spec, columns, spec.calls[first].tag);
         let calls: Vec<AggregateCall> = plain.iter().filter_map(|&idx| ordinary(&spec.calls[idx])).collect();
-        let streamed = Box::new(Streamed::new(&spec.input, &calls, cx)?);
+        let (columns, calls) = only_needed(calls);
+        let fields: Vec<_> = columns.iter().map(|&column| spec.input.fields()[column].clone()).collect();
+        let streamed = Box::new(Streamed::new(&Schema::new(fields), &calls, cx)?);
+        let selection = Selection::all(spec, columns, spec.calls[first].tag);
         units.push(Unit { selection, work: Work::Ordinary { streamed, group_of: Vec::new() }, calls: plain });
     }
     for (idx, call) in spec.calls.iter().enumerate().filter(|(_, call)| !is_plain(call)) {
@@ -236,12 +239,23 @@ fn work_of(spec: &OrderedSpec, call: &OrderedCall, shelf: Option<&Shelf>, cx: &T
         OrderedFunction::Nth { n, .. } => Box::new(nth::NthCall::new(*n, arg_type()?, &cx.memory)?),
         OrderedFunction::Ordinary(_) => {
             let fields: Vec<_> = call.args.iter().map(|&arg| spec.input.fields()[arg].clone()).collect();
-            let input = arrow::datatypes::Schema::new(fields);
+            let input = Schema::new(fields);
             let calls: Vec<AggregateCall> = ordinary(call).into_iter().map(by_position).collect();
             let streamed = Box::new(Streamed::new(&input, &calls, cx)?);
             return Ok(Work::Ordinary { streamed, group_of: Vec::new() });
         }
     }))
+}
+
+/// The columns that `calls` read, and the calls by their places among them.
+fn only_needed(mut calls: Vec<AggregateCall>) -> (Vec<usize>, Vec<AggregateCall>) {
+    let read = calls.iter().flat_map(|call| call.args.iter().copied().chain(call.filter));
+    let columns: Vec<usize> = read.collect::<BTreeSet<usize>>().into_iter().collect();
+    for call in &mut calls {
+        let places = call.args.iter_mut().chain(&mut call.filter);
+        places.for_each(|column| *column = columns.binary_search(column).unwrap_or_default());
+    }
+    (columns, calls)
 }
 
 fn by_position(call: AggregateCall) -> AggregateCall {

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 
 /// What is picked.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Pick {
+pub enum Pick {
     /// The middle, or the mean of the two values there.
     Median,
     /// Between the two values at this part of the way.
@@ -33,11 +33,11 @@ pub(super) enum Pick {
 
 /// Which values of a group the answer lies between.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Place {
-    lower: u64,
-    upper: u64,
+pub(in crate::operators) struct Place {
+    pub(in crate::operators) lower: u64,
+    pub(in crate::operators) upper: u64,
     /// How far from the lower to the upper.
-    weight: f64,
+    pub(in crate::operators) weight: f64,
 }
 
 /// Interpolation is done in steps of a millionth, so that the last bit of a product does not show.
@@ -45,7 +45,7 @@ const STEPS: f64 = 1_000_000.0;
 
 impl Pick {
     /// The place among `n_values`, at least one.
-    fn place(self, n_values: u64) -> Place {
+    pub(in crate::operators) fn place(self, n_values: u64) -> Place {
         match self {
             Pick::Median => Place { lower: (n_values - 1) / 2, upper: n_values / 2, weight: 0.5 },
             Pick::Value(part) => {
@@ -58,6 +58,23 @@ impl Pick {
                 let upper = (at.ceil() as u64).min(n_values - 1);
                 Place { lower, upper, weight: ((at - at.floor()) * STEPS).trunc() / STEPS }
             }
+        }
+    }
+}
+
+impl Pick {
+    /// The results between `lower` and `upper`, one a group.
+    pub(in crate::operators) fn result(
+        self,
+        lower: &ArrayRef,
+        upper: &ArrayRef,
+        weights: &[f64],
+        data_type: &DataType,
+    ) -> Result<ArrayRef> {
+        match self {
+            Pick::Median => middle(lower, upper, data_type),
+            Pick::Value(_) => Ok(lower.clone()),
+            Pick::At(_) => between(lower, upper, weights, data_type),
         }
     }
 }
@@ -132,11 +149,7 @@ impl GroupCall for PercentileCall {
         if let Some(rest) = rest {
             self.keep(&rest)?;
         }
-        match self.pick {
-            Pick::Median => middle(&lower, &upper, &self.data_type),
-            Pick::Value(_) => Ok(lower),
-            Pick::At(_) => between(&lower, &upper, &weights, &self.data_type),
-        }
+        self.pick.result(&lower, &upper, &weights, &self.data_type)
     }
 }
 
