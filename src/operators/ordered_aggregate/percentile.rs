@@ -97,7 +97,7 @@ impl PercentileCall {
     }
 
     /// The values around the answer in the group that is in the spool; `None` without values.
-    fn from_spool(&mut self) -> Result<Option<(ArrayRef, ArrayRef, f64)>> {
+    fn take_from_spool(&mut self) -> Result<Option<(ArrayRef, ArrayRef, f64)>> {
         let n_values = self.spool.len();
         if n_values == 0 {
             return Ok(None);
@@ -140,7 +140,7 @@ impl GroupCall for PercentileCall {
         let mut lower = take(values, &UInt32Array::from(lower), None)?;
         let mut upper = take(values, &UInt32Array::from(upper), None)?;
         if rows.n_closed > 0
-            && let Some((low, high, weight)) = self.from_spool()?
+            && let Some((low, high, weight)) = self.take_from_spool()?
         {
             weights[0] = weight;
             lower = concat(&[low.as_ref(), lower.slice(1, lower.len() - 1).as_ref()])?;
@@ -197,9 +197,7 @@ fn middle_of<T: ArrowNumericType>(lower: &ArrayRef, upper: &ArrayRef, data_type:
 fn between(lower: &ArrayRef, upper: &ArrayRef, weights: &[f64], data_type: &DataType) -> Result<ArrayRef> {
     match data_type {
         DataType::Float16 => Ok(between_of::<Float16Type>(lower, upper, weights, f16::to_f64, f16::from_f64)),
-        DataType::Float32 => {
-            Ok(between_of::<Float32Type>(lower, upper, weights, |value| f64::from(value), |value| value as f32))
-        }
+        DataType::Float32 => Ok(between_of::<Float32Type>(lower, upper, weights, f64::from, |value| value as f32)),
         DataType::Float64 => Ok(between_of::<Float64Type>(lower, upper, weights, |value| value, |value| value)),
         other => Err(Error::query(format!("there is no percentile of values of type {other}"))),
     }

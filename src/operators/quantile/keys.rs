@@ -46,7 +46,7 @@ impl Kind {
         match self {
             Kind::Float => {
                 let wide = cast(&normalize(&kept)?, &DataType::Float64)?;
-                append_each(wide.as_primitive::<Float64Type>().values(), &wide, keys, |value| key_of_float(value));
+                append_each(wide.as_primitive::<Float64Type>().values(), &wide, keys, key_of_float);
             }
             Kind::Signed => {
                 let wide = signed(&kept)?;
