@@ -12,6 +12,7 @@ pub mod limit;
 pub mod ordered_aggregate;
 pub mod project;
 pub mod repeat;
+pub mod quantile;
 pub mod sort;
 pub mod stored;
 pub mod top_n;

@@ -16,9 +16,10 @@ use datafusion_expr::{Aggregate, Expr};
 use super::aggregate::{Inputs, constant, describe, lower_call, unaliased};
 use super::distinct;
 use super::lower::{Lowering, Stream};
+use super::quantile;
 use super::statistics;
 use crate::error::{Error, Result};
-use crate::exec::{Node, Step};
+use crate::exec::{Node, Report, Step};
 use crate::io::ColumnStatistics;
 use crate::operators::aggregate::NarrowKeys;
 use crate::operators::expand::Set;
@@ -36,7 +37,7 @@ pub(super) struct Wanted {
     /// Whether equal values of the arguments must be equal bytes.
     compares: bool,
     /// `None` when rows may come in any order.
-    order: Option<Vec<SortKey>>,
+    pub(super) order: Option<Vec<SortKey>>,
     pub(super) output: FieldRef,
 }
 
@@ -74,7 +75,10 @@ pub(super) fn fits_in_memory(aggregate: &Aggregate, governed_bytes: u64) -> bool
         }
     }
     let has_sets = matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]);
-    !has_sets && n_rows.saturating_mul(n_states * PICK_STATE_BYTES) <= governed_bytes
+    // Without GROUP BY values are counted, which is cheaper still.
+    !has_sets
+        && !aggregate.group_expr.is_empty()
+        && n_rows.saturating_mul(n_states * PICK_STATE_BYTES) <= governed_bytes
 }
 
 /// Bytes of governed memory for each value of a median that is computed in memory. A value has 8 bytes (16 as a decimal), a
@@ -130,6 +134,9 @@ impl Lowering<'_> {
         let detail = describe(aggregate, keys, &self.namer);
         let by = sort_text(&by, &orders);
         let placed = Placed { stream, keys: keys_at, calls, known, output };
+        if placed.keys.is_empty() && quantile::fits(&placed) {
+            return self.lower_quantiles(placed, detail);
+        }
         if distinct::fits(&placed.calls) {
             return self.lower_by_grouping_twice(placed, detail, &by);
         }
@@ -158,8 +165,10 @@ impl Lowering<'_> {
         let stream = Stream::new(Step { node, role: sort.source() }, schema, false);
 
         let output = spec.output.clone();
-        let node = self.add_step_node("OrderedAggregate", detail, &stream);
-        Ok(stream.then(node, Arc::new(OrderedAggregate::new(spec).widening(narrow)), output))
+        let ordered = Arc::new(OrderedAggregate::new(spec, self.cx)?.widening(narrow));
+        let (inputs, report) = (vec![stream.top()], Some(ordered.clone() as Arc<dyn Report>));
+        let node = self.add_node(Node { name: "OrderedAggregate", detail, inputs, report });
+        Ok(stream.then(node, ordered, output))
     }
 }
 

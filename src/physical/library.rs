@@ -1,7 +1,7 @@
 //! Aggregate functions of the library behind our own contract.
 //!
 //! Memory: what the function's accumulators say they hold ([`GroupAccumulator::bytes`]). Functions whose state grows with
-//! their input (median, array_agg, count distinct beside other calls) fail over budget and do not spill yet.
+//! their input do not come here: they are lowered by [`super::holistic`], but for medians of few rows.
 
 use std::sync::Arc;
 

@@ -19,6 +19,7 @@ mod lower;
 mod options;
 mod recursion;
 mod repeat;
+mod quantile;
 mod scan;
 pub(crate) mod selectivity;
 mod sort;

@@ -61,7 +61,7 @@ pub enum AggregateFunction {
     BoolAnd,
     /// Whether any non-NULL value is true.
     BoolOr,
-    /// Any other function, through accumulators that are not ours (first, last, count distinct, median and so on).
+    /// Any other function, through accumulators that are not ours (first, last, approx_distinct and so on).
     Library(Arc<dyn LibraryFunction>),
 }
 

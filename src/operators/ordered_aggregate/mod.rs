@@ -28,21 +28,27 @@ mod spool;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_empty_array};
+use arrow::datatypes::Schema;
 
 pub use arrange::{Arrange, ArrangedColumn};
-pub use percentile::has_middle;
+pub use percentile::{Pick, has_middle};
 pub use spec::{OrderedCall, OrderedFunction, OrderedSpec};
 
 use self::groups::GroupFinder;
-use self::percentile::{PercentileCall, Pick};
+use self::percentile::PercentileCall;
 use self::selection::{Selected, Selection};
+use self::spool::Shelf;
 use super::aggregate::{AggregateCall, GroupedRows, NarrowKeys, Streamed};
 use crate::error::{Error, Result};
-use crate::exec::{Batch, Emit, Flow, LocalSource, LocalTransform, Sequence, Source, TaskContext, Transform};
+use crate::exec::{
+    Batch, Emit, Flow, LocalSource, LocalTransform, OperatorReport, QueryContext, Report, Sequence, Source,
+    TaskContext, Transform,
+};
 
 /// The last step of an ordered aggregation: sorted rows become groups.
 pub struct OrderedAggregate {
@@ -50,6 +56,8 @@ pub struct OrderedAggregate {
     /// How the keys of the input are kept.
     narrow: Option<Arc<NarrowKeys>>,
     has_rows: Arc<AtomicBool>,
+    /// For each call where its values wait, if they do.
+    shelves: Arc<[Option<Shelf>]>,
 }
 
 /// Computes one call: takes the rows of a batch and gives the results of the groups that are complete.
@@ -80,8 +88,19 @@ struct LocalOrdered {
 
 impl OrderedAggregate {
     /// Prepares `spec`.
-    pub fn new(spec: OrderedSpec) -> Self {
-        OrderedAggregate { spec: Arc::new(spec), narrow: None, has_rows: Arc::default() }
+    ///
+    /// # Errors
+    /// A type that cannot be kept in rows.
+    pub fn new(spec: OrderedSpec, cx: &QueryContext) -> Result<Self> {
+        use OrderedFunction::{Median, Percentile, PercentileDisc};
+        let shelf = |call: &OrderedCall| match (&call.function, call.args.first()) {
+            (Median | Percentile(_) | PercentileDisc(_), Some(&arg)) => {
+                Shelf::new(spec.input.field(arg).data_type(), cx).map(Some)
+            }
+            _ => Ok(None),
+        };
+        let shelves = spec.calls.iter().map(shelf).collect::<Result<_>>()?;
+        Ok(OrderedAggregate { spec: Arc::new(spec), narrow: None, has_rows: Arc::default(), shelves })
     }
 
     /// Takes keys in a narrow form and gives them as they are.
@@ -90,11 +109,24 @@ impl OrderedAggregate {
     }
 }
 
+impl Report for OrderedAggregate {
+    fn report(&self) -> OperatorReport {
+        let mut report = OperatorReport::default();
+        for counters in self.shelves.iter().flatten().map(Shelf::counters) {
+            report.peak_bytes += counters.peak_resident_bytes;
+            report.spilled_raw_bytes += counters.spilled_raw_bytes;
+            report.spilled_stored_bytes += counters.spilled_stored_bytes;
+            report.restored_bytes += counters.restored_bytes;
+        }
+        report
+    }
+}
+
 impl Transform for OrderedAggregate {
     fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalTransform>> {
         Ok(Box::new(LocalOrdered {
             finder: GroupFinder::new(&self.spec),
-            units: units(&self.spec, cx)?,
+            units: units(&self.spec, &self.shelves, cx)?,
             spec: self.spec.clone(),
             narrow: self.narrow.clone(),
             has_rows: self.has_rows.clone(),
@@ -104,8 +136,10 @@ impl Transform for OrderedAggregate {
     /// Without GROUP BY there is a row even when there was no input.
     fn remainder(&self) -> Result<Option<Arc<dyn Source>>> {
         let is_missing = self.spec.is_ungrouped && !self.has_rows.load(Ordering::Relaxed);
-        Ok(is_missing
-            .then(|| Arc::new(NoInput { spec: self.spec.clone(), done: AtomicBool::new(false) }) as Arc<dyn Source>))
+        Ok(is_missing.then(|| {
+            Arc::new(NoInput { spec: self.spec.clone(), shelves: self.shelves.clone(), done: AtomicBool::new(false) })
+                as Arc<dyn Source>
+        }))
     }
 }
 
@@ -154,21 +188,22 @@ impl Work {
 }
 
 /// The units of a spec: one a call, but one for all ordinary calls.
-fn units(spec: &OrderedSpec, cx: &TaskContext) -> Result<Vec<Unit>> {
+fn units(spec: &OrderedSpec, shelves: &[Option<Shelf>], cx: &TaskContext) -> Result<Vec<Unit>> {
     let is_plain = |call: &OrderedCall| matches!(call.function, OrderedFunction::Ordinary(_)) && !call.is_distinct;
     let mut units = Vec::new();
     let plain: Vec<usize> = (0..spec.calls.len()).filter(|&idx| is_plain(&spec.calls[idx])).collect();
     if let Some(&first) = plain.first() {
-        let columns: Vec<usize> = (0..spec.input.fields().len()).collect();
-        let selection = Selection::all(spec, columns, spec.calls[first].tag);
         let calls: Vec<AggregateCall> = plain.iter().filter_map(|&idx| ordinary(&spec.calls[idx])).collect();
-        let streamed = Box::new(Streamed::new(&spec.input, &calls, cx)?);
+        let (columns, calls) = only_needed(calls);
+        let fields: Vec<_> = columns.iter().map(|&column| spec.input.fields()[column].clone()).collect();
+        let streamed = Box::new(Streamed::new(&Schema::new(fields), &calls, cx)?);
+        let selection = Selection::all(spec, columns, spec.calls[first].tag);
         units.push(Unit { selection, work: Work::Ordinary { streamed, group_of: Vec::new() }, calls: plain });
     }
     for (idx, call) in spec.calls.iter().enumerate().filter(|(_, call)| !is_plain(call)) {
         units.push(Unit {
             selection: Selection::of_call(spec, call),
-            work: work_of(spec, call, cx)?,
+            work: work_of(spec, call, shelves[idx].as_ref(), cx)?,
             calls: vec![idx],
         });
     }
@@ -182,16 +217,20 @@ fn ordinary(call: &OrderedCall) -> Option<AggregateCall> {
 }
 
 /// What computes a call that has its rows to itself: its arguments are the columns, filtered already.
-fn work_of(spec: &OrderedSpec, call: &OrderedCall, cx: &TaskContext) -> Result<Work> {
+fn work_of(spec: &OrderedSpec, call: &OrderedCall, shelf: Option<&Shelf>, cx: &TaskContext) -> Result<Work> {
     let arg_type = || match call.args.first() {
         Some(&arg) => Ok(spec.input.field(arg).data_type().clone()),
         None => Err(Error::query(format!("{:?} has no argument", call.function))),
     };
     let output = call.output.data_type().clone();
+    let pick = |pick| match shelf {
+        Some(shelf) => PercentileCall::new(pick, arg_type()?, shelf.clone()),
+        None => Err(Error::query(format!("{:?} has no argument", call.function))),
+    };
     Ok(Work::One(match &call.function {
-        OrderedFunction::Median => Box::new(PercentileCall::new(Pick::Median, arg_type()?, cx)?),
-        OrderedFunction::Percentile(part) => Box::new(PercentileCall::new(Pick::At(*part), arg_type()?, cx)?),
-        OrderedFunction::PercentileDisc(part) => Box::new(PercentileCall::new(Pick::Value(*part), arg_type()?, cx)?),
+        OrderedFunction::Median => Box::new(pick(Pick::Median)?),
+        OrderedFunction::Percentile(part) => Box::new(pick(Pick::At(*part))?),
+        OrderedFunction::PercentileDisc(part) => Box::new(pick(Pick::Value(*part))?),
         OrderedFunction::Mode => Box::new(mode::ModeCall::new(arg_type()?)),
         OrderedFunction::ArrayAgg { .. } => Box::new(collect::ArrayAggCall::new(output, &cx.memory)?),
         OrderedFunction::StringAgg { separator } => {
@@ -200,12 +239,23 @@ fn work_of(spec: &OrderedSpec, call: &OrderedCall, cx: &TaskContext) -> Result<W
         OrderedFunction::Nth { n, .. } => Box::new(nth::NthCall::new(*n, arg_type()?, &cx.memory)?),
         OrderedFunction::Ordinary(_) => {
             let fields: Vec<_> = call.args.iter().map(|&arg| spec.input.fields()[arg].clone()).collect();
-            let input = arrow::datatypes::Schema::new(fields);
+            let input = Schema::new(fields);
             let calls: Vec<AggregateCall> = ordinary(call).into_iter().map(by_position).collect();
             let streamed = Box::new(Streamed::new(&input, &calls, cx)?);
             return Ok(Work::Ordinary { streamed, group_of: Vec::new() });
         }
     }))
+}
+
+/// The columns that `calls` read, and the calls by their places among them.
+fn only_needed(mut calls: Vec<AggregateCall>) -> (Vec<usize>, Vec<AggregateCall>) {
+    let read = calls.iter().flat_map(|call| call.args.iter().copied().chain(call.filter));
+    let columns: Vec<usize> = read.collect::<BTreeSet<usize>>().into_iter().collect();
+    for call in &mut calls {
+        let places = call.args.iter_mut().chain(&mut call.filter);
+        places.for_each(|column| *column = columns.binary_search(column).unwrap_or_default());
+    }
+    (columns, calls)
 }
 
 fn by_position(call: AggregateCall) -> AggregateCall {
@@ -215,6 +265,7 @@ fn by_position(call: AggregateCall) -> AggregateCall {
 /// The row of an aggregation without GROUP BY over no rows.
 struct NoInput {
     spec: Arc<OrderedSpec>,
+    shelves: Arc<[Option<Shelf>]>,
     done: AtomicBool,
 }
 
@@ -227,7 +278,7 @@ impl Source for NoInput {
         }
         let mut columns: Vec<ArrayRef> =
             self.spec.calls.iter().map(|call| new_empty_array(call.output.data_type())).collect();
-        for unit in &mut units(&self.spec, cx)? {
+        for unit in &mut units(&self.spec, &self.shelves, cx)? {
             let columns_read = unit.selection.columns().iter();
             let empty = columns_read.map(|&column| new_empty_array(self.spec.input.field(column).data_type()));
             let rows = Selected { columns: empty.collect(), segments: Vec::new(), n_groups: 1, n_closed: 1 };

@@ -17,13 +17,12 @@ use half::f16;
 
 use super::GroupCall;
 use super::selection::Selected;
-use super::spool::Spool;
+use super::spool::{Shelf, Spool};
 use crate::error::{Error, Result};
-use crate::exec::TaskContext;
 
 /// What is picked.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Pick {
+pub enum Pick {
     /// The middle, or the mean of the two values there.
     Median,
     /// Between the two values at this part of the way.
@@ -34,11 +33,11 @@ pub(super) enum Pick {
 
 /// Which values of a group the answer lies between.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Place {
-    lower: u64,
-    upper: u64,
+pub(in crate::operators) struct Place {
+    pub(in crate::operators) lower: u64,
+    pub(in crate::operators) upper: u64,
     /// How far from the lower to the upper.
-    weight: f64,
+    pub(in crate::operators) weight: f64,
 }
 
 /// Interpolation is done in steps of a millionth, so that the last bit of a product does not show.
@@ -46,7 +45,7 @@ const STEPS: f64 = 1_000_000.0;
 
 impl Pick {
     /// The place among `n_values`, at least one.
-    fn place(self, n_values: u64) -> Place {
+    pub(in crate::operators) fn place(self, n_values: u64) -> Place {
         match self {
             Pick::Median => Place { lower: (n_values - 1) / 2, upper: n_values / 2, weight: 0.5 },
             Pick::Value(part) => {
@@ -63,6 +62,23 @@ impl Pick {
     }
 }
 
+impl Pick {
+    /// The results between `lower` and `upper`, one a group.
+    pub(in crate::operators) fn result(
+        self,
+        lower: &ArrayRef,
+        upper: &ArrayRef,
+        weights: &[f64],
+        data_type: &DataType,
+    ) -> Result<ArrayRef> {
+        match self {
+            Pick::Median => middle(lower, upper, data_type),
+            Pick::Value(_) => Ok(lower.clone()),
+            Pick::At(_) => between(lower, upper, weights, data_type),
+        }
+    }
+}
+
 /// One call of a median or percentile.
 pub(super) struct PercentileCall {
     pick: Pick,
@@ -71,17 +87,17 @@ pub(super) struct PercentileCall {
 }
 
 impl PercentileCall {
-    pub(super) fn new(pick: Pick, data_type: DataType, cx: &TaskContext) -> Result<Self> {
+    pub(super) fn new(pick: Pick, data_type: DataType, shelf: Shelf) -> Result<Self> {
         match pick {
             Pick::At(part) | Pick::Value(part) if !(0.0..=1.0).contains(&part) => {
                 Err(Error::usage(format!("a percentile is a number from 0 to 1, not {part}")))
             }
-            _ => Ok(PercentileCall { pick, spool: Spool::new(&data_type, cx)?, data_type }),
+            _ => Ok(PercentileCall { pick, spool: Spool::new(shelf), data_type }),
         }
     }
 
     /// The values around the answer in the group that is in the spool; `None` without values.
-    fn from_spool(&mut self) -> Result<Option<(ArrayRef, ArrayRef, f64)>> {
+    fn take_from_spool(&mut self) -> Result<Option<(ArrayRef, ArrayRef, f64)>> {
         let n_values = self.spool.len();
         if n_values == 0 {
             return Ok(None);
@@ -124,7 +140,7 @@ impl GroupCall for PercentileCall {
         let mut lower = take(values, &UInt32Array::from(lower), None)?;
         let mut upper = take(values, &UInt32Array::from(upper), None)?;
         if rows.n_closed > 0
-            && let Some((low, high, weight)) = self.from_spool()?
+            && let Some((low, high, weight)) = self.take_from_spool()?
         {
             weights[0] = weight;
             lower = concat(&[low.as_ref(), lower.slice(1, lower.len() - 1).as_ref()])?;
@@ -133,11 +149,7 @@ impl GroupCall for PercentileCall {
         if let Some(rest) = rest {
             self.keep(&rest)?;
         }
-        match self.pick {
-            Pick::Median => middle(&lower, &upper, &self.data_type),
-            Pick::Value(_) => Ok(lower),
-            Pick::At(_) => between(&lower, &upper, &weights, &self.data_type),
-        }
+        self.pick.result(&lower, &upper, &weights, &self.data_type)
     }
 }
 
@@ -185,9 +197,7 @@ fn middle_of<T: ArrowNumericType>(lower: &ArrayRef, upper: &ArrayRef, data_type:
 fn between(lower: &ArrayRef, upper: &ArrayRef, weights: &[f64], data_type: &DataType) -> Result<ArrayRef> {
     match data_type {
         DataType::Float16 => Ok(between_of::<Float16Type>(lower, upper, weights, f16::to_f64, f16::from_f64)),
-        DataType::Float32 => {
-            Ok(between_of::<Float32Type>(lower, upper, weights, |value| f64::from(value), |value| value as f32))
-        }
+        DataType::Float32 => Ok(between_of::<Float32Type>(lower, upper, weights, f64::from, |value| value as f32)),
         DataType::Float64 => Ok(between_of::<Float64Type>(lower, upper, weights, |value| value, |value| value)),
         other => Err(Error::query(format!("there is no percentile of values of type {other}"))),
     }

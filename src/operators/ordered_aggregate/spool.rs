@@ -11,17 +11,37 @@ use arrow::datatypes::DataType;
 
 use super::groups::copy_row;
 use crate::error::{Error, Result};
-use crate::exec::TaskContext;
-use crate::memory::{Page, PageOwner};
+use crate::exec::QueryContext;
+use crate::memory::{OwnerCounters, Page, PageOwner};
 use crate::row::{Columns, Layout, LayoutBuilder, PagesWriter, RowPage, RowPageFormat, RowPointers, gather};
 
 /// Pages' worth of values that are written at once: enough that the last page, which is not full, matters little.
 const PAGES_AT_ONCE: usize = 4;
 
-/// Values by their place, of which the first may be forgotten.
-pub(super) struct Spool {
+/// Where the values of one call wait, for all workers.
+#[derive(Clone)]
+pub(super) struct Shelf {
     layout: Arc<Layout>,
     owner: Arc<PageOwner>,
+}
+
+impl Shelf {
+    /// For values of `data_type`.
+    pub(super) fn new(data_type: &DataType, cx: &QueryContext) -> Result<Self> {
+        let layout = LayoutBuilder::default().payload(data_type.clone()).build()?;
+        let owner = cx.pages.owner("OrderedAggregate", RowPageFormat::new(&layout));
+        Ok(Shelf { layout, owner })
+    }
+
+    /// What its pages have cost.
+    pub(super) fn counters(&self) -> OwnerCounters {
+        self.owner.counters()
+    }
+}
+
+/// Values by their place, of which the first may be forgotten.
+pub(super) struct Spool {
+    shelf: Shelf,
     /// Place of the first value on `pages`.
     first: u64,
     /// Pages and how many values each has.
@@ -32,11 +52,9 @@ pub(super) struct Spool {
 }
 
 impl Spool {
-    /// An empty spool of values of `data_type`.
-    pub(super) fn new(data_type: &DataType, cx: &TaskContext) -> Result<Self> {
-        let layout = LayoutBuilder::default().payload(data_type.clone()).build()?;
-        let owner = cx.pages.owner("OrderedAggregate", RowPageFormat::new(&layout));
-        Ok(Spool { layout, owner, first: 0, pages: VecDeque::new(), recent: Vec::new(), recent_bytes: 0 })
+    /// An empty spool.
+    pub(super) fn new(shelf: Shelf) -> Self {
+        Spool { shelf, first: 0, pages: VecDeque::new(), recent: Vec::new(), recent_bytes: 0 }
     }
 
     /// Forgets all values.
@@ -60,7 +78,7 @@ impl Spool {
         let values = concat(&[values.as_ref()])?;
         self.recent_bytes += values.get_array_memory_size();
         self.recent.push(values);
-        if self.recent_bytes >= PAGES_AT_ONCE * self.owner.page_bytes() { self.write_recent() } else { Ok(()) }
+        if self.recent_bytes >= PAGES_AT_ONCE * self.shelf.owner.page_bytes() { self.write_recent() } else { Ok(()) }
     }
 
     /// Forgets values before `place`, as far as whole pages hold them.
@@ -97,18 +115,18 @@ impl Spool {
         let Some((page, n_values)) = self.pages.remove(idx) else {
             return Err(Error::query("a page of values is missing"));
         };
-        let page = RowPage::restored(page.pin()?, &self.layout)?;
+        let page = RowPage::restored(page.pin()?, &self.shelf.layout)?;
         let mut ptrs = RowPointers::default();
-        let value = gather(&self.layout, 0, page.rows(&mut ptrs).slice(at, 1))?;
+        let value = gather(&self.shelf.layout, 0, page.rows(&mut ptrs).slice(at, 1))?;
         self.pages.insert(idx, (page.unpin(0, 0)?, n_values));
         Ok(value)
     }
 
     fn write_recent(&mut self) -> Result<()> {
         self.recent_bytes = 0;
-        let mut writer = PagesWriter::new(self.layout.clone(), self.owner.clone());
+        let mut writer = PagesWriter::new(self.shelf.layout.clone(), self.shelf.owner.clone());
         for values in std::mem::take(&mut self.recent) {
-            let columns = Columns::new(&self.layout, &[values])?;
+            let columns = Columns::new(&self.shelf.layout, &[values])?;
             let mut done = 0;
             while done < columns.n_rows() {
                 match writer.append_columns(&columns, done, columns.n_rows() - done) {

@@ -270,7 +270,7 @@ fn run(rows: &[Row], is_ungrouped: bool, batch_rows: usize, trial: &Trial) -> Re
         let keys = [KEY, TAG, NUMBER, TEXT].map(key).to_vec();
         let sort = SortSpec { schema: spec.input.clone(), keys, limit: None, n_grouping_keys: 1 };
         let sort = Sort::new(sort, &cx)?;
-        let mut ordered = OrderedAggregate::new(spec);
+        let mut ordered = OrderedAggregate::new(spec, &cx)?;
         if let Some(narrow) = narrow {
             ordered = ordered.widening(narrow);
         }

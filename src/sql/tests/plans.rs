@@ -266,14 +266,24 @@ fn ordered_aggregates_are_a_sort_and_a_pass() {
                             Scan: mem sales.csv, 3 of 5 columns
         "#]],
     );
-    // The number of rows is known and small.
     check_plan(
         "SELECT median(x), quantile_cont(x, 0.2), count(*) FROM 'many.csv'",
         expect![[r#"
+            Output
+              Project: median(x), quantile_cont(x,0.2), count(*)
+                Quantile: median(__common_expr_1 AS x), percentile_cont(__common_expr_1 AS x, 0.2), count(*)
+                  Project: __common_expr_1
+                    Scan: mem many.csv, 1 of 1 columns
+        "#]],
+    );
+    // The number of rows is known and small.
+    check_plan(
+        "SELECT x, median(x) FROM 'many.csv' GROUP BY x",
+        expect![[r#"
         Output
-          Project: median(x), quantile_cont(x,0.2), count(*)
-            Aggregate: median(__common_expr_1 AS x), percentile_cont(__common_expr_1 AS x, 0.2), count(*)
-              Project: __common_expr_1
+          Project: x, median(x)
+            Aggregate: median(CAST(x AS Float64)) by x
+              Project: x, CAST(x AS Float64)
                 Scan: mem many.csv, 1 of 1 columns
     "#]],
     );

@@ -70,7 +70,7 @@ const CALLS: [&str; 20] = [
     "bit_and(x), bit_or(x)",
     "sum(DISTINCT x), avg(x)",
     "median(x), median(length(s)), median(DISTINCT x), median(x) FILTER (WHERE s > 'text number 3')",
-    "percentile_cont(0.9) WITHIN GROUP (ORDER BY x), quantile_cont(x, 0.1), stddev(x)",
+    "percentile_cont(0.9) WITHIN GROUP (ORDER BY x), quantile_cont(x, 0.1), sum(x)",
     "percentile_disc(0.7) WITHIN GROUP (ORDER BY s DESC), quantile(x, 0.3), mode(s), mode(x) FILTER (WHERE x < 0)",
     "count(DISTINCT x), count(DISTINCT s), sum(DISTINCT x), count(DISTINCT x) FILTER (WHERE x % 2 = 0), count(*), max(s)",
     "array_agg(DISTINCT s ORDER BY s DESC), array_agg(x ORDER BY s, x), count(DISTINCT x)",
