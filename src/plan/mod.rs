@@ -5,7 +5,9 @@
 mod explain;
 mod join_order;
 mod optimize;
+mod reduce;
 mod set_operations;
+mod shared;
 
 pub use crate::physical::cardinality::estimate_rows;
 pub use crate::physical::{options, statistics};

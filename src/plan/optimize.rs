@@ -3,17 +3,19 @@
 use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
-use datafusion_common::DataFusionError;
 use datafusion_common::alias::AliasGenerator;
 use datafusion_common::config::ConfigOptions;
-use datafusion_common::tree_node::TreeNode;
-use datafusion_expr::LogicalPlan;
+use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion_common::{DataFusionError, ScalarValue};
 use datafusion_expr::registry::{FunctionRegistry, MemoryFunctionRegistry};
+use datafusion_expr::{Expr, LogicalPlan};
 use datafusion_optimizer::optimize_projections::OptimizeProjections;
 use datafusion_optimizer::{Analyzer, Optimizer, OptimizerConfig};
 
 use super::join_order::order_joins;
+use super::reduce::reduce_aggregates;
 use super::set_operations::rewrite_set_operations;
+use super::shared::share_common_subplans;
 
 /// Checks types and rewrites the plan into a cheaper one with the same result.
 ///
@@ -25,11 +27,32 @@ pub fn optimize(plan: LogicalPlan, options: &Arc<ConfigOptions>) -> Result<Logic
     crate::physical::constants::check_constants(&plan)?;
     let settings = Settings { options: options.clone(), aliases: Arc::default(), started: Utc::now() };
     let plan = Optimizer::new().optimize(plan, &settings, |_, _| {})?;
-    if !plan.exists(|node| Ok(matches!(node, LogicalPlan::Join(_))))? {
-        return Ok(plan);
-    }
-    let plan = order_joins(plan)?;
-    Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]).optimize(plan, &settings, |_, _| {})
+    let plan = without_true_filters(plan)?;
+    let plan = match plan.exists(|node| Ok(matches!(node, LogicalPlan::Join(_))))? {
+        false => plan,
+        true => {
+            let plan = order_joins(reduce_aggregates(plan)?)?;
+            let again = Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]);
+            again.optimize(plan, &settings, |_, _| {})?
+        }
+    };
+    share_common_subplans(plan)
+}
+
+/// Turning subqueries into joins leaves conditions behind that are always true.
+fn without_true_filters(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+    let is_true = |expr: &Expr| matches!(expr, Expr::Literal(ScalarValue::Boolean(Some(true)), _));
+    let clean = |node: LogicalPlan| match node {
+        LogicalPlan::TableScan(mut scan) if scan.filters.iter().any(is_true) => {
+            scan.filters.retain(|filter| !is_true(filter));
+            Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+        }
+        LogicalPlan::Filter(filter) if is_true(&filter.predicate) => {
+            Ok(Transformed::yes(Arc::unwrap_or_clone(filter.input)))
+        }
+        other => Ok(Transformed::no(other)),
+    };
+    plan.transform_up(clean).data()
 }
 
 /// What rules may ask for.

@@ -210,14 +210,6 @@ fn wrong_text_is_located() {
 #[test]
 fn what_is_not_there_yet_is_named() {
     check_error(
-        "SELECT * FROM 'sales.csv' a JOIN 'one.csv' b ON a.qty = b.x",
-        expect!["Usage: JOIN (also a subquery that gives one value) is not supported yet"],
-    );
-    check_error(
-        "SELECT * FROM 'sales.csv' WHERE qty IN (SELECT x FROM 'one.csv')",
-        expect!["Usage: IN or EXISTS with a subquery, or INTERSECT, is not supported yet"],
-    );
-    check_error(
         "SELECT row_number() OVER (ORDER BY qty) FROM 'sales.csv'",
         expect!["Usage: a window function (OVER) is not supported yet"],
     );

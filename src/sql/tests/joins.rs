@@ -252,7 +252,7 @@ fn not_in_knows_null() {
         "SELECT a, b FROM l WHERE a NOT IN (SELECT c FROM r)",
         expect![[r#"
 
-    "#]],
+        "#]],
     );
     // A NULL outside: not known either.
     check(

@@ -7,6 +7,7 @@ mod pressure;
 mod recursion;
 mod rows;
 mod set_operations;
+mod shared;
 mod statements;
 mod tpch;
 mod unnest;
