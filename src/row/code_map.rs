@@ -2,7 +2,9 @@
 //!
 //! Memory: 8 bytes a code, at most [`CodeMap::MAX_CODES`] of them.
 
-use super::pointer::RowPtr;
+use std::marker::PhantomData;
+
+use super::pointer::{RowMut, RowPtr};
 use super::table::RowTable;
 
 /// Remembers the row of each code for as long as a table is not sealed.
@@ -14,6 +16,24 @@ pub struct CodeMap {
 
 // SAFETY: the pointers are only handed back to the table they came from, and only while it is in the same generation.
 unsafe impl Send for CodeMap {}
+
+/// The rows of codes that are known, for changing their states.
+pub struct CodedGroups<'a> {
+    rows: &'a [RowPtr],
+    table: PhantomData<&'a mut RowTable>,
+}
+
+impl CodedGroups<'_> {
+    /// The row of every code that `counts` says occurs, with its count.
+    pub fn for_each(&mut self, counts: &[u32], mut change: impl FnMut(usize, u32, RowMut<'_>)) {
+        for (code, (&count, &ptr)) in counts.iter().zip(self.rows).enumerate() {
+            debug_assert!(count == 0 || !ptr.is_null(), "a code that occurs has a row");
+            if count > 0 && !ptr.is_null() {
+                change(code, count, RowMut { ptr, page: PhantomData });
+            }
+        }
+    }
+}
 
 impl CodeMap {
     /// The most codes. 512 KiB of pointers stay in the second-level cache.
@@ -55,6 +75,11 @@ impl CodeMap {
         for (&position, &row) in positions.iter().zip(table.located()) {
             self.rows[codes[position as usize] as usize] = row;
         }
+    }
+
+    /// The groups of all codes, none of which is missing; `None` when the table was sealed since the codes were looked up.
+    pub fn groups<'a>(&'a self, table: &'a mut RowTable) -> Option<CodedGroups<'a>> {
+        (self.generation == table.generation()).then_some(CodedGroups { rows: &self.rows, table: PhantomData })
     }
 
     /// Lets `table` locate the rows of `codes`, none of which is missing. False, with nothing done, when the table was

@@ -33,7 +33,7 @@ mod scatter;
 mod scratch;
 mod table;
 
-pub use code_map::CodeMap;
+pub use code_map::{CodeMap, CodedGroups};
 pub use columns::Columns;
 pub use format::RowPageFormat;
 pub use gather::{gather, gather_fields};

@@ -20,6 +20,8 @@ use crate::memory::{OverBudget, PageOwner, Reservation, ZeroedWords};
 const PTR_BITS: u32 = 48;
 pub(super) const PTR_MASK: u64 = (1 << PTR_BITS) - 1;
 const MIN_ENTRIES: usize = 1 << 12;
+/// Rows of a wave: three waves of entries and rows (two lines each) fit into a first-level cache of 48 KiB.
+const WAVE_ROWS: usize = 64;
 
 /// A hash table of rows, in `2^partition_bits` partitions.
 pub struct RowTable {
@@ -39,6 +41,8 @@ pub struct RowTable {
     /// Places of the rows of the last piece, and which of them are new.
     located: Vec<RowPtr>,
     is_new: Vec<bool>,
+    /// For each row of the piece being looked up, the entry where its search goes on.
+    candidates: Vec<usize>,
 }
 
 // SAFETY: the pointers point into pages that the table owns and that move with it.
@@ -75,6 +79,7 @@ impl RowTable {
             memory,
             located: Vec::new(),
             is_new: Vec::new(),
+            candidates: Vec::new(),
         }
     }
 
@@ -94,37 +99,91 @@ impl RowTable {
     }
 
     /// Finds the row of each key or copies the row in as a new group.
+    ///
+    /// Rows go in waves through three steps, each a wave ahead of the next, so that cache misses overlap: the entries are
+    /// fetched; the first entry whose salt fits is found and its row fetched; the keys are compared. A step may look at
+    /// entries before the wave before it has entered its new rows: an entry, once taken, does not change.
     pub fn find_or_insert(&mut self, rows: Rows<'_>, hashes: &[Hash]) -> Located {
         self.located.clear();
         self.is_new.clear();
         if let Err(refused) = self.make_room(rows.len()) {
             return Located { n_rows: 0, refused: Some(refused) };
         }
-        let mask = self.entries.len() - 1;
-        prefetch_entries(&self.entries, hashes, mask);
-        prefetch_rows(&self.entries, hashes, mask, self.layout.row_bytes);
-        for (&row, &hash) in rows.ptrs.iter().zip(hashes) {
+        self.candidates.clear();
+        let hashes = &hashes[..rows.len()];
+        let (mut fetched, mut searched) = (0, 0);
+        for start in (0..rows.len()).step_by(WAVE_ROWS) {
+            fetched = self.fetch_entries(hashes, fetched, start + 3 * WAVE_ROWS);
+            searched = self.find_candidates(hashes, searched, start + 2 * WAVE_ROWS);
+            let wave = start..(start + WAVE_ROWS).min(rows.len());
             // SAFETY: `rows` are live rows of the table's layout, and entries point to rows of pinned pages.
-            match unsafe { self.find_or_insert_one(row, hash, mask) } {
-                Ok((ptr, is_new)) => {
-                    self.located.push(ptr);
-                    self.is_new.push(is_new);
-                }
-                Err(refused) => return Located { n_rows: self.located.len(), refused: Some(refused) },
+            if let Err(refused) = unsafe { self.settle(rows, hashes, wave) } {
+                return Located { n_rows: self.located.len(), refused: Some(refused) };
             }
         }
         Located { n_rows: rows.len(), refused: None }
     }
 
+    /// Starts loading the entries of rows `from..to`; returns how far it came.
+    fn fetch_entries(&self, hashes: &[Hash], from: usize, to: usize) -> usize {
+        let (to, mask) = (to.min(hashes.len()), self.entries.len() - 1);
+        for &hash in &hashes[from..to] {
+            prefetch(&raw const self.entries[hash as usize & mask]);
+        }
+        to
+    }
+
+    /// Finds the first entry of rows `from..to` that is free or has the right salt, and starts loading its row; returns
+    /// how far it came.
+    fn find_candidates(&mut self, hashes: &[Hash], from: usize, to: usize) -> usize {
+        let (to, mask) = (to.min(hashes.len()), self.entries.len() - 1);
+        let last_byte = self.layout.row_bytes - 1;
+        for &hash in &hashes[from..to] {
+            let salt = salt_of(hash);
+            let mut slot = hash as usize & mask;
+            let mut entry = self.entries[slot];
+            while entry != 0 && entry & !PTR_MASK != salt {
+                slot = (slot + 1) & mask;
+                entry = self.entries[slot];
+            }
+            self.candidates.push(slot);
+            let row = (entry & PTR_MASK) as *const u8;
+            prefetch(row.cast());
+            // Most rows of up to 64 bytes lie in two cache lines, and their states in the second.
+            prefetch(row.wrapping_add(last_byte).cast());
+        }
+        to
+    }
+
+    /// Compares the keys of rows `wave` with those of their candidates, and enters what is new.
+    ///
+    /// # Safety
+    /// `rows` must be live rows of the table's layout, with `hashes`.
+    unsafe fn settle(
+        &mut self,
+        rows: Rows<'_>,
+        hashes: &[Hash],
+        wave: std::ops::Range<usize>,
+    ) -> Result<(), OverBudget> {
+        for idx in wave {
+            // SAFETY: the caller's promise.
+            let (ptr, is_new) = unsafe { self.find_or_insert_one(rows.ptrs[idx], hashes[idx], self.candidates[idx])? };
+            self.located.push(ptr);
+            self.is_new.push(is_new);
+        }
+        Ok(())
+    }
+
+    /// Looks for the row's key from the entry `slot` on.
     #[inline(always)]
     unsafe fn find_or_insert_one(
         &mut self,
         row: RowPtr,
         hash: Hash,
-        mask: usize,
+        mut slot: usize,
     ) -> Result<(RowPtr, bool), OverBudget> {
         let salt = salt_of(hash);
-        let mut slot = hash as usize & mask;
+        let mask = self.entries.len() - 1;
         loop {
             let entry = self.entries[slot];
             if entry == 0 {
@@ -351,23 +410,6 @@ impl RowTable {
 #[inline(always)]
 pub(super) fn salt_of(hash: Hash) -> u64 {
     (hash >> 32) << PTR_BITS
-}
-
-/// Starts loading the entries of a whole piece, so that their cache misses overlap.
-fn prefetch_entries(entries: &[u64], hashes: &[Hash], mask: usize) {
-    for &hash in hashes {
-        prefetch(&raw const entries[hash as usize & mask]);
-    }
-}
-
-/// Starts loading the rows that the entries of a piece point to.
-fn prefetch_rows(entries: &[u64], hashes: &[Hash], mask: usize, row_bytes: usize) {
-    for &hash in hashes {
-        let row = (entries[hash as usize & mask] & PTR_MASK) as *const u8;
-        prefetch(row.cast());
-        // Most rows of up to 64 bytes lie in two cache lines, and their states in the second.
-        prefetch(row.wrapping_add(row_bytes - 1).cast());
-    }
 }
 
 #[inline(always)]

@@ -11,6 +11,7 @@
 
 mod codes;
 mod correlation;
+mod dense;
 mod extremes;
 mod library;
 mod merge;

@@ -7,7 +7,7 @@ use arrow::datatypes::DataType;
 
 use super::AggregateOptions;
 use super::narrow::{DictionaryCodes, KeyForm};
-use super::spec::{AggregateFunction, AggregateSpec, LibraryFunction};
+use super::spec::{AggregateCall, AggregateFunction, AggregateSpec, LibraryFunction};
 use super::state::{State, make_state, place_states, state_size};
 use crate::error::Result;
 use crate::memory::Memory;
@@ -76,6 +76,14 @@ impl AggregatePlan {
         let spilled_layout = if has_library { spilled.build()? } else { layout.clone() };
         let group_number = has_library.then(|| layout.state(number_at));
         Ok(AggregatePlan { spec, key_forms, layout, spilled_layout, calls, group_number })
+    }
+
+    /// The calls whose states lie in rows.
+    pub(super) fn native_calls(&self) -> impl Iterator<Item = (&Arc<dyn State>, &AggregateCall)> {
+        self.calls.iter().zip(&self.spec.calls).filter_map(|(call, spec)| match call {
+            Call::Native(state) => Some((state, spec)),
+            Call::Library { .. } => None,
+        })
     }
 
     /// Whether any call goes through accumulators that are not ours.

@@ -11,9 +11,10 @@ use arrow::compute::take;
 
 use super::Shared;
 use super::codes::{Coded, KeyCoder};
+use super::dense::Dense;
 use super::library::{LibrarySealer, LibraryStates};
 use super::narrow::DictionaryCodes;
-use super::plan::Call;
+use super::spec::AggregateCall;
 use super::state::selection_of;
 use crate::error::Result;
 use crate::exec::{Batch, Flow, LocalSink, Sink, TaskContext};
@@ -57,6 +58,7 @@ struct LocalAggregate {
     dictionaries: Vec<DictionaryCodes>,
     map: CodeMap,
     missing: Vec<u32>,
+    dense: Dense,
     mode: Mode,
     share_bytes: u64,
     /// Rows of a piece.
@@ -92,6 +94,7 @@ impl Sink for AggregateSink {
             dictionaries: plan.spec.keys.iter().map(|_| DictionaryCodes::default()).collect(),
             map: CodeMap::default(),
             missing: Vec::new(),
+            dense: Dense::default(),
             mode: Mode::PROBING,
             share_bytes: shared.input_share(cx.n_workers),
             piece_rows,
@@ -168,11 +171,33 @@ impl LocalAggregate {
             self.seal()?;
             return Ok(false);
         }
-        if !self.map.locate(&mut self.table, &self.coder.codes()[range]) {
-            // Memory was refused on the way and the table sealed: rows known by code have left it.
-            return Ok(false);
+        self.update_coded(batch, range)
+    }
+
+    /// Adds a piece to groups that are all known by code. False, with nothing done, when memory was refused on the way and
+    /// the table sealed: rows known by code have left it.
+    fn update_coded(&mut self, batch: &Batch, range: std::ops::Range<usize>) -> Result<bool> {
+        let codes = &self.coder.codes()[range.clone()];
+        let dense = self.dense.begin(codes, self.coder.n_codes());
+        let shared = self.shared.clone();
+        let mut is_located = false;
+        for (call, spec) in shared.plan.native_calls() {
+            let args: Vec<ArrayRef> =
+                spec.args.iter().map(|&arg| batch.data.column(arg).slice(range.start, range.len())).collect();
+            let all_count = spec.filter.is_none() && args.iter().all(|arg| arg.logical_null_count() == 0);
+            if dense && all_count {
+                let Some(mut groups) = self.map.groups(&mut self.table) else { return Ok(false) };
+                if call.update_dense(&mut groups, codes, &args, &mut self.dense) {
+                    continue;
+                }
+            }
+            if !is_located && !self.map.locate(&mut self.table, codes) {
+                return Ok(false);
+            }
+            is_located = true;
+            let selected = selection(batch, spec, &range);
+            call.update(&mut self.table, &args, selected.as_ref())?;
         }
-        self.update_native(batch, start, len)?;
         Ok(true)
     }
 
@@ -324,12 +349,9 @@ impl LocalAggregate {
     }
 
     fn update_native(&mut self, batch: &Batch, start: usize, len: usize) -> Result<()> {
-        let plan = &self.shared.plan;
-        for (call, spec) in plan.calls.iter().zip(&plan.spec.calls) {
-            let Call::Native(state) = call else { continue };
+        for (state, spec) in self.shared.plan.native_calls() {
             let args: Vec<ArrayRef> = spec.args.iter().map(|&arg| batch.data.column(arg).slice(start, len)).collect();
-            let selected: Option<NullBuffer> =
-                spec.filter.map(|filter| selection_of(&batch.data.column(filter).as_boolean().slice(start, len)));
+            let selected = selection(batch, spec, &(start..start + len));
             state.update(&mut self.table, &args, selected.as_ref())?;
         }
         Ok(())
@@ -353,6 +375,12 @@ impl LocalAggregate {
         }
         Ok(())
     }
+}
+
+/// The rows of a piece that a call counts; `None` means all.
+fn selection(batch: &Batch, call: &AggregateCall, range: &std::ops::Range<usize>) -> Option<NullBuffer> {
+    let filter = |idx: usize| batch.data.column(idx).as_boolean().slice(range.start, range.len());
+    call.filter.map(|idx| selection_of(&filter(idx)))
 }
 
 impl Shared {

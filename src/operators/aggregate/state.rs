@@ -10,18 +10,31 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::DataType;
 
 use super::correlation::{Correlation, CorrelationResult};
+use super::dense::Dense;
 use super::extremes::{extreme_state, is_extreme_native};
 use super::moments::{Moments, MomentsResult};
 use super::spec::{AggregateCall, AggregateFunction};
 use super::sums::{self, Average, DecimalAverage};
 use crate::error::{Error, Result};
-use crate::row::{Layout, RowTable, Rows};
+use crate::row::{CodedGroups, Layout, RowTable, Rows};
 
 /// One aggregate call over rows that a table has located.
 pub(super) trait State: Send + Sync {
     /// Adds the rows of a piece; row `i` of `args` belongs to the `i`-th row that `table` located last. Rows that are not
     /// in `selected` do not count; NULL arguments are for the function to skip.
     fn update(&self, table: &mut RowTable, args: &[ArrayRef], selected: Option<&NullBuffer>) -> Result<()>;
+
+    /// Adds the rows of a piece by their key codes, all of which count; false, with nothing done, when the function or
+    /// these values need [`State::update`]. `dense` has counted the codes.
+    fn update_dense(
+        &self,
+        _groups: &mut CodedGroups<'_>,
+        _codes: &[u32],
+        _args: &[ArrayRef],
+        _dense: &mut Dense,
+    ) -> bool {
+        false
+    }
 
     /// Adds the states in `rows` to the rows that `table` had before.
     fn combine(&self, table: &mut RowTable, rows: Rows<'_>) -> Result<()>;

@@ -7,9 +7,10 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Float64Type, Int64Type, UInt64Type};
 use bytemuck::{Pod, Zeroable};
 
+use super::dense::{Dense, DenseSums};
 use super::state::{State, StatePlace, counted};
 use crate::error::{Error, Result};
-use crate::row::{Layout, RowTable, Rows, StateOffset};
+use crate::row::{CodedGroups, Layout, RowTable, Rows, StateOffset};
 
 /// Rows, or rows that are not NULL.
 pub(super) struct Count {
@@ -42,6 +43,17 @@ impl State for Count {
         Ok(())
     }
 
+    fn update_dense(
+        &self,
+        groups: &mut CodedGroups<'_>,
+        _codes: &[u32],
+        _args: &[ArrayRef],
+        dense: &mut Dense,
+    ) -> bool {
+        groups.for_each(&dense.counts, |_, count, mut row| *row.state(self.n) += i64::from(count));
+        true
+    }
+
     fn combine(&self, table: &mut RowTable, rows: Rows<'_>) -> Result<()> {
         table.for_each_found(rows, |mut group, row| *group.state(self.n) += row.state(self.n));
         Ok(())
@@ -63,6 +75,11 @@ pub(super) trait Summand: ArrowPrimitiveType {
     fn combine(sum: &mut Self::Words, other: Self::Words) -> i8;
 
     fn value(sum: Self::Words) -> Self::Native;
+
+    /// The sums of `values` by code, when there is a cheap way.
+    fn add_dense<'d>(_sums: &'d mut DenseSums, _codes: &[u32], _values: &[Self::Native]) -> Option<&'d [Self::Native]> {
+        None
+    }
 }
 
 impl Summand for Float64Type {
@@ -81,10 +98,14 @@ impl Summand for Float64Type {
     fn value(sum: f64) -> f64 {
         sum
     }
+
+    fn add_dense<'d>(sums: &'d mut DenseSums, codes: &[u32], values: &[f64]) -> Option<&'d [f64]> {
+        Some(sums.add_floats(codes, values))
+    }
 }
 
 macro_rules! integer_summand {
-    ($arrow:ty, $native:ty) => {
+    ($arrow:ty, $native:ty, $($add_dense:item)?) => {
         impl Summand for $arrow {
             type Words = $native;
 
@@ -107,12 +128,20 @@ macro_rules! integer_summand {
             fn value(sum: $native) -> $native {
                 sum
             }
+
+            $($add_dense)?
         }
     };
 }
 
-integer_summand!(Int64Type, i64);
-integer_summand!(UInt64Type, u64);
+integer_summand!(
+    Int64Type,
+    i64,
+    fn add_dense<'d>(sums: &'d mut DenseSums, codes: &[u32], values: &[i64]) -> Option<&'d [i64]> {
+        sums.add_ints(codes, values)
+    }
+);
+integer_summand!(UInt64Type, u64,);
 
 /// A 128-bit integer as two words, because rows are aligned to 8 bytes.
 pub(super) type Words128 = [u64; 2];
@@ -245,6 +274,17 @@ impl<T: Summand> State for Sum<T> {
         Ok(())
     }
 
+    fn update_dense(&self, groups: &mut CodedGroups<'_>, codes: &[u32], args: &[ArrayRef], dense: &mut Dense) -> bool {
+        let Some(sums) = T::add_dense(&mut dense.sums, codes, args[0].as_primitive::<T>().values()) else {
+            return false;
+        };
+        groups.for_each(&dense.counts, |code, _, mut row| {
+            let wraps = T::add(row.state(self.sum), sums[code]);
+            row.state(self.tally).see(wraps);
+        });
+        true
+    }
+
     fn combine(&self, table: &mut RowTable, rows: Rows<'_>) -> Result<()> {
         table.for_each_found(rows, |mut group, row| {
             let other = row.state(self.tally);
@@ -304,6 +344,15 @@ impl State for Average {
             }),
         }
         Ok(())
+    }
+
+    fn update_dense(&self, groups: &mut CodedGroups<'_>, codes: &[u32], args: &[ArrayRef], dense: &mut Dense) -> bool {
+        let sums = dense.sums.add_floats(codes, args[0].as_primitive::<Float64Type>().values());
+        groups.for_each(&dense.counts, |code, count, mut row| {
+            *row.state(self.sum) += sums[code];
+            *row.state(self.n) += i64::from(count);
+        });
+        true
     }
 
     fn combine(&self, table: &mut RowTable, rows: Rows<'_>) -> Result<()> {

@@ -1,0 +1,68 @@
+//! Counts and sums of one piece by key code, added to the groups' rows once a piece instead of once a row.
+//!
+//! Adding to a small array costs a third of adding through a pointer to each row's group, whose addresses the processor
+//! has to compare with the stores before. Worth it only while a piece has many more rows than there are codes.
+//!
+//! Memory: three arrays of [`Dense::MAX_CODES`] numbers a worker.
+
+use crate::row::CodeMap;
+
+/// The arrays of one worker.
+#[derive(Default)]
+pub(super) struct Dense {
+    /// Rows of each code in this piece.
+    pub(super) counts: Vec<u32>,
+    pub(super) sums: DenseSums,
+}
+
+/// Sums of one argument by code.
+#[derive(Default)]
+pub(super) struct DenseSums {
+    n_codes: usize,
+    ints: Vec<i64>,
+    floats: Vec<f64>,
+}
+
+impl Dense {
+    /// With 2,048 rows a piece, each code stands for eight rows or more.
+    pub(super) const MAX_CODES: usize = if CodeMap::MAX_CODES < 256 { CodeMap::MAX_CODES } else { 256 };
+
+    /// Counts the codes of a piece, all below `n_codes`; false when there are too many of them for this to pay.
+    pub(super) fn begin(&mut self, codes: &[u32], n_codes: usize) -> bool {
+        if n_codes > Self::MAX_CODES {
+            return false;
+        }
+        self.sums.n_codes = n_codes;
+        self.counts.clear();
+        self.counts.resize(n_codes, 0);
+        for &code in codes {
+            self.counts[code as usize] += 1;
+        }
+        true
+    }
+}
+
+impl DenseSums {
+    /// The sum of each code's values, or `None` when one might not fit.
+    pub(super) fn add_ints(&mut self, codes: &[u32], values: &[i64]) -> Option<&[i64]> {
+        let (low, high) = values.iter().fold((0, 0), |(low, high), &value| (value.min(low), value.max(high)));
+        let most = low.unsigned_abs().max(high.unsigned_abs());
+        most.checked_mul(values.len() as u64).filter(|&total| total <= i64::MAX as u64)?;
+        self.ints.clear();
+        self.ints.resize(self.n_codes, 0);
+        for (&code, &value) in codes.iter().zip(values) {
+            self.ints[code as usize] += value;
+        }
+        Some(&self.ints)
+    }
+
+    /// The sum of each code's values.
+    pub(super) fn add_floats(&mut self, codes: &[u32], values: &[f64]) -> &[f64] {
+        self.floats.clear();
+        self.floats.resize(self.n_codes, 0.0);
+        for (&code, &value) in codes.iter().zip(values) {
+            self.floats[code as usize] += value;
+        }
+        &self.floats
+    }
+}
