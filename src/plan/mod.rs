@@ -13,3 +13,5 @@ pub use crate::physical::cardinality::estimate_rows;
 pub use crate::physical::{options, statistics};
 pub use explain::{explain_json, explain_text};
 pub use optimize::optimize;
+#[cfg(test)]
+pub(crate) use optimize::optimize_by_library;

@@ -22,18 +22,34 @@ use super::shared::share_common_subplans;
 /// # Errors
 /// When types do not fit, or a constant part of the query fails (such as a division by zero).
 pub fn optimize(plan: LogicalPlan, options: &Arc<ConfigOptions>) -> Result<LogicalPlan, DataFusionError> {
-    let plan = rewrite_set_operations(plan)?;
-    let plan = Analyzer::new().execute_and_check(plan, options, |_, _| {})?;
-    crate::physical::constants::check_constants(&plan)?;
     let settings = Settings { options: options.clone(), aliases: Arc::default(), started: Utc::now() };
-    let plan = Optimizer::new().optimize(plan, &settings, |_, _| {})?;
-    let plan = without_true_filters(plan)?;
+    let plan = apply_library_rules(plan, &settings)?;
+    apply_own_rules(plan, &settings)
+}
+
+/// The plan before our own rules, to show what they change.
+#[cfg(test)]
+pub(crate) fn optimize_by_library(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+    let settings = Settings { options: crate::physical::options(), aliases: Arc::default(), started: Utc::now() };
+    apply_library_rules(plan, &settings)
+}
+
+fn apply_library_rules(plan: LogicalPlan, settings: &Settings) -> Result<LogicalPlan, DataFusionError> {
+    let plan = rewrite_set_operations(plan)?;
+    let plan = Analyzer::new().execute_and_check(plan, &settings.options, |_, _| {})?;
+    crate::physical::constants::check_constants(&plan)?;
+    let plan = Optimizer::new().optimize(plan, settings, |_, _| {})?;
+    without_true_filters(plan)
+}
+
+/// Rules that need to know how many rows there are.
+fn apply_own_rules(plan: LogicalPlan, settings: &Settings) -> Result<LogicalPlan, DataFusionError> {
     let plan = match plan.exists(|node| Ok(matches!(node, LogicalPlan::Join(_))))? {
         false => plan,
         true => {
             let plan = order_joins(reduce_aggregates(plan)?)?;
             let again = Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]);
-            again.optimize(plan, &settings, |_, _| {})?
+            again.optimize(plan, settings, |_, _| {})?
         }
     };
     share_common_subplans(plan)

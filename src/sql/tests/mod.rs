@@ -6,6 +6,7 @@ mod plans;
 mod pressure;
 mod recursion;
 mod rows;
+mod rules;
 mod set_operations;
 mod shared;
 mod statements;
