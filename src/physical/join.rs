@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, FieldRef, Schema};
-use datafusion_common::{Column as ColumnName, DFSchema, JoinType as LogicalType, NullEquality};
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use datafusion_common::{DFSchema, JoinType as LogicalType, NullEquality};
 use datafusion_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion_expr::{Expr, ExprSchemable, Join, LogicalPlan};
 
@@ -33,27 +33,30 @@ struct Input<'a> {
 }
 
 impl Lowering<'_> {
-    pub(super) fn lower_join(&mut self, join: &Join, wishes: &Wishes) -> Result<Stream> {
+    /// Lowers a join that gives the columns `picked` of its schema, under the names of `schema`.
+    pub(super) fn lower_join(
+        &mut self,
+        join: &Join,
+        picked: &[usize],
+        schema: SchemaRef,
+        wishes: &Wishes,
+    ) -> Result<Stream> {
         let condition = Condition::of(join)?;
-        let detail = self.describe_join(join, &condition);
+        let mut detail = self.describe_join(join, &condition);
         let builds_right = builds_right(join);
+        detail += if builds_right { ", build right" } else { ", build left" };
         let (left_keys, right_keys): (Vec<Expr>, Vec<Expr>) = condition.keys.iter().cloned().unzip();
         let left = Input { plan: &join.left, keys: left_keys };
         let right = Input { plan: &join.right, keys: right_keys };
         let (probe, build) = if builds_right { (left, right) } else { (right, left) };
-        let output = output_columns(join, builds_right);
-        let mut probe_wishes = Wishes::none(probe.plan.schema().fields().len());
-        for (column, &wanted) in output.iter().zip(&wishes.dictionary) {
-            if let JoinColumn::Probe(idx) = column {
-                probe_wishes.dictionary[*idx] = wanted;
-            }
-        }
+        let all = output_columns(join, builds_right);
+        let output: Vec<JoinColumn> = picked.iter().map(|&idx| all[idx]).collect();
         let residual = condition.residual.as_ref().map(|filter| self.compile_residual(filter, join, builds_right));
         let residual = residual.transpose()?;
         let build_wishes = Wishes { dictionary: vec![true; build.plan.schema().fields().len()], in_order: false };
+        let probe_wishes = probe_wishes(&probe, &output, residual.as_ref(), wishes);
         let (build_stream, build_keys) = self.lower_join_input(&build, &build_wishes)?;
         let (probe_stream, probe_keys) = self.lower_join_input(&probe, &probe_wishes)?;
-        let schema = join.schema.inner().clone();
         let spec = JoinSpec {
             probe: probe_stream.schema.clone(),
             build: build_stream.schema.clone(),
@@ -66,7 +69,6 @@ impl Lowering<'_> {
             schema: schema.clone(),
         };
         let operator = HashJoin::new(&spec, JoinOptions::default(), self.cx)?;
-        let detail = format!("{detail}, build {}", if builds_right { "right" } else { "left" });
         let tops = [probe_stream.top(), build_stream.top()];
         let inputs = if builds_right { tops.to_vec() } else { vec![tops[1], tops[0]] };
         let node = self.add_node(Node { name: "Join", detail, inputs, report: Some(operator.clone()) });
@@ -160,6 +162,30 @@ impl Lowering<'_> {
     }
 }
 
+/// Build columns are written to rows through their dictionaries. Probe columns may be dictionaries when they are only
+/// compared, or passed on to somebody who wants them.
+fn probe_wishes(probe: &Input<'_>, output: &[JoinColumn], residual: Option<&Residual>, wishes: &Wishes) -> Wishes {
+    let mut mine = Wishes::none(probe.plan.schema().fields().len());
+    for key in probe.keys.iter().filter_map(|key| plain_column(key, probe.plan.schema())) {
+        mine.dictionary[key] = true;
+    }
+    let mut read = vec![None; mine.dictionary.len()];
+    for (column, &wanted) in output.iter().zip(&wishes.dictionary) {
+        if let JoinColumn::Probe(idx) = column {
+            read[*idx] = Some(read[*idx].unwrap_or(true) && wanted);
+        }
+    }
+    for column in residual.iter().flat_map(|residual| &residual.columns) {
+        if let JoinColumn::Probe(idx) = column {
+            read[*idx] = Some(false);
+        }
+    }
+    for (wish, read) in mine.dictionary.iter_mut().zip(read) {
+        *wish = read.unwrap_or(*wish);
+    }
+    mine
+}
+
 impl Condition {
     fn of(join: &Join) -> Result<Self> {
         let keys = join.on.clone();
@@ -168,38 +194,12 @@ impl Condition {
         if !join.null_aware {
             return Ok(Condition { keys, residual: conjunction(residual), null_aware: false });
         }
-        if join.join_type != LogicalType::LeftAnti {
+        // Any other NOT IN was spelled out before.
+        if join.join_type != LogicalType::LeftAnti || keys.len() != 1 || !residual.is_empty() {
             return Err(Error::usage("this kind of NOT IN is not supported yet"));
         }
-        Ok(Self::of_not_in(keys, residual, join.right.schema()))
+        Ok(Condition { keys, residual: None, null_aware: true })
     }
-
-    /// NOT IN with a single key and nothing else is a type of join. Otherwise a row is given when no row of the subquery
-    /// that is correlated with it has a value that is equal or not known to be unequal, which is a plain anti join.
-    fn of_not_in(mut keys: Vec<(Expr, Expr)>, mut residual: Vec<Expr>, subquery: &DFSchema) -> Self {
-        if keys.len() == 1 && residual.is_empty() {
-            return Condition { keys, residual: None, null_aware: true };
-        }
-        // The comparison of IN comes first. It is not among the keys when it reads no column of the outer query.
-        let of_subquery_alone = |part: &Expr| {
-            let refs = part.column_refs();
-            !refs.is_empty() && refs.iter().all(|column| has_column(subquery, column))
-        };
-        let comparison = match residual.iter().position(of_subquery_alone) {
-            Some(idx) => residual.remove(idx),
-            None if !keys.is_empty() => {
-                let (left, right) = keys.remove(0);
-                left.eq(right)
-            }
-            None => residual.remove(0),
-        };
-        residual.push(Expr::IsNotFalse(Box::new(comparison)));
-        Condition { keys, residual: conjunction(residual), null_aware: false }
-    }
-}
-
-fn has_column(schema: &DFSchema, column: &ColumnName) -> bool {
-    schema.maybe_index_of_column(column).is_some()
 }
 
 fn is_true(expr: &Expr) -> bool {

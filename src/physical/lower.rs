@@ -183,7 +183,10 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Sort(sort) => self.lower_sort(sort),
             LogicalPlan::Aggregate(aggregate) => self.lower_aggregate(aggregate),
             LogicalPlan::Distinct(Distinct::All(input)) => self.lower_distinct(input),
-            LogicalPlan::Join(join) => self.lower_join(join, wishes),
+            LogicalPlan::Join(join) => {
+                let all: Vec<usize> = (0..join.schema.fields().len()).collect();
+                self.lower_join(join, &all, join.schema.inner().clone(), wishes)
+            }
             LogicalPlan::Union(union) => self.lower_union(&union.inputs, plan, wishes),
             LogicalPlan::SubqueryAlias(alias) => {
                 let stream = self.lower_plan(&alias.input, wishes)?;
@@ -242,6 +245,12 @@ impl<'a> Lowering<'a> {
         wishes: &Wishes,
     ) -> Result<Stream> {
         let columns = exprs.iter().map(|expr| self.compile_column(expr, input)).collect::<Result<Vec<_>>>()?;
+        if let LogicalPlan::Join(join) = input
+            && let Some(picked) = all_picked(&columns)
+        {
+            // The join does not even make the columns that nobody wants.
+            return self.lower_join(join, &picked, plan.schema().inner().clone(), wishes);
+        }
         let stream = self.lower_plan(input, &wishes.through(&columns, input.schema().fields().len()))?;
         let schema = plan.schema().inner().clone();
         let same = columns.len() == stream.schema.fields().len()
@@ -359,6 +368,15 @@ impl<'a> Lowering<'a> {
         let schema = rows.schema();
         Stream::new(Step { node, role: Arc::new(Values::new(rows)) }, schema, true)
     }
+}
+
+/// The input columns that `columns` are, when none is computed.
+fn all_picked(columns: &[Column]) -> Option<Vec<usize>> {
+    let picked = |column: &Column| match column {
+        Column::Input(idx) => Some(*idx),
+        Column::Computed(_) => None,
+    };
+    columns.iter().map(picked).collect()
 }
 
 fn unsupported(plan: &LogicalPlan) -> Error {

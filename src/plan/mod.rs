@@ -4,6 +4,7 @@
 
 mod explain;
 mod join_order;
+mod membership;
 mod optimize;
 mod reduce;
 mod set_operations;

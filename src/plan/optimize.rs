@@ -35,7 +35,7 @@ pub(crate) fn optimize_by_library(plan: LogicalPlan) -> Result<LogicalPlan, Data
 }
 
 fn apply_library_rules(plan: LogicalPlan, settings: &Settings) -> Result<LogicalPlan, DataFusionError> {
-    let plan = rewrite_set_operations(plan)?;
+    let plan = super::membership::spell_out(rewrite_set_operations(plan)?)?;
     let plan = Analyzer::new().execute_and_check(plan, &settings.options, |_, _| {})?;
     crate::physical::constants::check_constants(&plan)?;
     let plan = Optimizer::new().optimize(plan, settings, |_, _| {})?;

@@ -72,6 +72,10 @@ pub struct PairBounds<'a> {
     pub max_bytes: usize,
     /// Bytes of each probe row; empty when they are not worth counting.
     pub probe_bytes: &'a [u32],
+    /// Pairs of one probe row at most; what is left of its chain is for the next round.
+    pub max_of_row: usize,
+    /// Whether build rows that have been matched are left out.
+    pub only_unmatched: bool,
 }
 
 impl JoinTable {
@@ -219,6 +223,14 @@ impl JoinTable {
         (unsafe { self.link_of(row) }.load(Ordering::Relaxed) & PTR_MASK) as RowPtr
     }
 
+    /// # Safety
+    /// As [`JoinTable::link_of`].
+    #[inline(always)]
+    unsafe fn is_matched(&self, row: RowPtr) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { self.link_of(row) }.load(Ordering::Relaxed) & MATCHED != 0
+    }
+
     fn null_row(&self) -> RowPtr {
         self.null_row.as_ptr().cast_mut().cast()
     }
@@ -300,11 +312,22 @@ impl Matches {
             if row.is_null() && outer {
                 row = table.null_row();
             }
+            let mut n_left = bounds.max_of_row;
             while !row.is_null() {
                 if self.probe.len() >= bounds.max_rows || bytes >= bounds.max_bytes {
                     self.heads[self.at] = row;
                     return true;
                 }
+                // SAFETY: chains lead through rows of the table.
+                if bounds.only_unmatched && unsafe { table.is_matched(row) } {
+                    // SAFETY: as above.
+                    row = unsafe { table.next_of(row) };
+                    continue;
+                }
+                if n_left == 0 {
+                    break;
+                }
+                n_left -= 1;
                 self.probe.push(self.at as u32);
                 self.build.push(row);
                 // SAFETY: chains lead through rows of the table, and its NULL row has the link of a last row.
@@ -317,9 +340,16 @@ impl Matches {
                 }
                 bytes += bounds.probe_bytes.get(self.at).map_or(0, |&bytes| bytes as usize);
             }
+            self.heads[self.at] = row;
             self.at += 1;
         }
         !self.probe.is_empty()
+    }
+
+    /// Begins another round over what is left of the chains; false when nothing is.
+    pub fn next_round(&mut self) -> bool {
+        self.at = 0;
+        self.heads.iter().any(|head| !head.is_null())
     }
 
     /// The probe rows of the pairs taken last, ascending.

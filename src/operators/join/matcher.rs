@@ -18,6 +18,9 @@ use crate::memory::Sizes;
 use crate::operators::expression::{assemble, evaluate_predicate};
 use crate::row::{JoinTable, Matches, PairBounds, RowPointers, Rows, gather_fields};
 
+/// By how much more pairs of a probe row are looked at in each further round.
+const ROUND_FACTOR: usize = 4;
+
 /// Joins piece after piece.
 pub(super) struct Matcher {
     shared: Arc<Shared>,
@@ -31,6 +34,8 @@ pub(super) struct Matcher {
     probe_bytes: Vec<u32>,
     /// For each probe row whether it has a match, as far as is known.
     matched: Vec<bool>,
+    /// How many pairs of a probe row are looked at in this round.
+    max_of_row: usize,
     pass: Pass,
     stage: Stage,
     build_ptrs: RowPointers,
@@ -81,6 +86,7 @@ impl Matcher {
             n_rows: 0,
             probe_bytes: Vec::new(),
             matched: Vec::new(),
+            max_of_row: 0,
             pass: Pass::Only,
             stage: Stage::Done,
             build_ptrs: RowPointers::default(),
@@ -107,6 +113,9 @@ impl Matcher {
         (self.columns, self.n_rows, self.pass, self.matched) = (columns, n_rows, pass, matched);
         self.matched.resize(n_rows, false);
         self.stage = Stage::Pairs;
+        let join_type = self.roles.join_type;
+        let one_is_enough = !join_type.gives_pairs() && join_type.gives_probe_rows();
+        self.max_of_row = if one_is_enough { 1 } else { usize::MAX };
     }
 
     /// Where the chains go.
@@ -152,10 +161,11 @@ impl Matcher {
         // A probe row without a match is paired with NULLs at once when this is all there is to know.
         let outer = join_type.gives_pairs() && join_type.gives_probe_rows() && !has_residual;
         let outer = outer && self.pass == Pass::Only;
-        let Bounds { max_rows, max_bytes } = self.bounds;
-        let bounds = PairBounds { max_rows, max_bytes, probe_bytes: &self.probe_bytes };
-        if !self.matches.next_pairs(table, &bounds, outer) {
-            return Ok(false);
+        while !self.take_pairs(table, outer) {
+            if !self.matches.next_round() {
+                return Ok(false);
+            }
+            self.max_of_row = self.max_of_row.saturating_mul(ROUND_FACTOR);
         }
         if has_residual {
             self.keep_matching(table)?;
@@ -167,6 +177,20 @@ impl Matcher {
             self.note_matched(outer);
         }
         Ok(true)
+    }
+
+    /// Takes pairs from the chains. Where one match of a row is all that has to be known, only a few of each at first.
+    fn take_pairs(&mut self, table: &JoinTable, outer: bool) -> bool {
+        let join_type = self.roles.join_type;
+        let Bounds { max_rows, max_bytes } = self.bounds;
+        let bounds = PairBounds {
+            max_rows,
+            max_bytes,
+            probe_bytes: &self.probe_bytes,
+            max_of_row: self.max_of_row,
+            only_unmatched: !join_type.gives_pairs() && join_type.gives_build_rows(),
+        };
+        self.matches.next_pairs(table, &bounds, outer)
     }
 
     /// Without a further condition a row with a chain matches all of it.

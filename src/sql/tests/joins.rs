@@ -249,10 +249,10 @@ fn in_and_exists() {
 fn not_in_knows_null() {
     // A NULL in the list: no row is known not to be in it.
     check(
-        "SELECT a, b FROM l WHERE a NOT IN (SELECT c FROM r)",
+        "SELECT count(*) AS n FROM l WHERE a NOT IN (SELECT c FROM r)",
         expect![[r#"
-
-        "#]],
+        n
+        0"#]],
     );
     // A NULL outside: not known either.
     check(
@@ -274,10 +274,10 @@ fn not_in_knows_null() {
     );
     // Correlated: each row has a list of its own.
     check(
-        "SELECT a, b FROM l WHERE a NOT IN (SELECT c FROM r WHERE d > b * 10)",
+        "SELECT count(*) AS n FROM l WHERE a NOT IN (SELECT c FROM r WHERE d > b * 10)",
         expect![[r#"
-        a, b
-    "#]],
+        n
+        0"#]],
     );
     check(
         "SELECT a, b FROM l WHERE b NOT IN (SELECT d / 10 FROM r WHERE c = a)",
@@ -290,9 +290,81 @@ fn not_in_knows_null() {
     check(
         "SELECT a, b FROM l WHERE 200 NOT IN (SELECT d FROM r WHERE c = a)",
         expect![[r#"
+            a, b
+            1, 10
+            3, 30
+            _, 40"#]],
+    );
+}
+
+#[test]
+fn in_among_other_conditions_knows_null() {
+    // Not known whether 1 is in a list with NULL, nor whether NULL is in any list.
+    check(
+        "SELECT a, b FROM l WHERE a NOT IN (SELECT c FROM r) OR b = 10",
+        expect![[r#"
+        a, b
+        1, 10"#]],
+    );
+    check(
+        "SELECT count(*) AS n FROM l WHERE NOT (a IN (SELECT c FROM r) OR b = 10)",
+        expect![[r#"
+        n
+        0"#]],
+    );
+    check(
+        "SELECT a, b FROM l WHERE a NOT IN (SELECT c FROM r WHERE d < 500) OR b = 20",
+        expect![[r#"
         a, b
         1, 10
+        2, 20"#]],
+    );
+    check(
+        "SELECT a, b FROM l WHERE NOT (a IN (SELECT c FROM r WHERE d < 500) AND b > 0)",
+        expect![[r#"
+        a, b
+        1, 10"#]],
+    );
+    check(
+        "SELECT a, b FROM l WHERE (a IN (SELECT c FROM r)) IS NULL",
+        expect![[r#"
+        a, b
+        1, 10
+        _, 40"#]],
+    );
+    check(
+        "SELECT a, b FROM l WHERE (a IN (SELECT c FROM r WHERE d < 500)) IS NULL",
+        expect![[r#"
+        a, b
+        _, 40"#]],
+    );
+    check(
+        "SELECT a, b FROM l WHERE (a NOT IN (SELECT c FROM r WHERE d < 500)) = (b = 10)",
+        expect![[r#"
+        a, b
+        1, 10
+        2, 20
+        2, 21
         3, 30"#]],
+    );
+    check(
+        "SELECT a, b FROM l WHERE (a NOT IN (SELECT c FROM r WHERE d > 900)) IS NOT NULL",
+        expect![[r#"
+        a, b
+        1, 10
+        2, 20
+        2, 21
+        3, 30
+        _, 40"#]],
+    );
+    check(
+        "SELECT a, b FROM l WHERE (b NOT IN (SELECT d / 10 FROM r WHERE c = a)) OR b = 20",
+        expect![[r#"
+        a, b
+        1, 10
+        2, 20
+        2, 21
+        _, 40"#]],
     );
 }
 
@@ -462,12 +534,11 @@ fn the_plan_says_what_is_joined() {
     check_plan(
         "SELECT s.id, m.x FROM 'many.csv' m LEFT JOIN 'sales.csv' s ON m.x = s.qty AND s.\"Price\" > m.x",
         expect![[r#"
-        Output
-          Project: id, x
-            Join: left, x = qty AND Price > CAST(x AS Float64), build left
-              Scan: mem many.csv, 1 of 1 columns
-              Scan: mem sales.csv, 3 of 5 columns
-    "#]],
+            Output
+              Join: left, x = qty AND Price > CAST(x AS Float64), build left
+                Scan: mem many.csv, 1 of 1 columns
+                Scan: mem sales.csv, 3 of 5 columns
+        "#]],
     );
     check_plan(
         "SELECT x FROM 'many.csv' WHERE x NOT IN (SELECT qty FROM 'sales.csv')",

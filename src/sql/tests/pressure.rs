@@ -97,3 +97,21 @@ fn calls_over_few_or_no_rows_are_the_same_under_pressure() {
     check_everywhere("SELECT DISTINCT ON (g) g, s, x FROM 'pairs.csv' ORDER BY g, s, x");
     check_everywhere("SELECT g, median(x) FROM 'pairs.csv' WHERE x < 0 GROUP BY g");
 }
+
+#[test]
+fn joins_are_the_same_under_pressure() {
+    for query in [
+        "SELECT p.g, q.s, q.x FROM 'pairs.csv' p FULL JOIN 'pairs.csv' q ON p.g = q.g AND p.s = q.s AND p.x > 300",
+        "SELECT p.g, count(*), min(q.x) FROM 'pairs.csv' p LEFT JOIN 'pairs.csv' q ON p.x = q.x AND p.g < q.g \
+         GROUP BY p.g",
+        "SELECT g, s FROM 'pairs.csv' p WHERE x NOT IN (SELECT g FROM 'pairs.csv' WHERE g > 500)",
+        "SELECT g, s FROM 'pairs.csv' p WHERE EXISTS (SELECT 1 FROM 'pairs.csv' q WHERE q.s = p.s AND q.x > p.x + 1000)",
+        "SELECT g, x, (SELECT max(x) FROM 'pairs.csv' q WHERE q.g = p.g) AS m FROM 'pairs.csv' p WHERE x > 700",
+        "SELECT p.s, q.x FROM 'pairs.csv' p CROSS JOIN 'one.csv' q WHERE p.x IS NULL",
+        "SELECT p.x, q.x FROM 'many.csv' p FULL JOIN 'pairs.csv' q ON p.x > q.x",
+        "SELECT a.g, c.s FROM 'pairs.csv' a JOIN 'pairs.csv' b ON a.g = b.g AND a.s = b.s \
+         RIGHT JOIN 'pairs.csv' c ON b.x = c.x AND b.g = c.g",
+    ] {
+        check_everywhere(query);
+    }
+}

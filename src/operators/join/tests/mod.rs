@@ -105,12 +105,18 @@ impl Case {
 
     /// Runs it under `trial` on the real driver.
     fn run(&self, trial: &Trial, options: JoinOptions) -> Result<(Vec<String>, OperatorReport)> {
-        self.run_in(&trial.context(), trial.threads, options)
+        let output = Arc::new(Collector::default());
+        let report = self.run_into(&output, trial, options)?;
+        let found = std::mem::take(&mut *output.batches.lock().unwrap());
+        check_morsels(&found);
+        let data: Vec<RecordBatch> = found.into_iter().map(|batch| batch.data).collect();
+        Ok((oracle::show(&data), report))
     }
 
-    fn run_in(&self, cx: &QueryContext, threads: usize, options: JoinOptions) -> Result<(Vec<String>, OperatorReport)> {
+    fn run_into(&self, output: &Arc<Collector>, trial: &Trial, options: JoinOptions) -> Result<OperatorReport> {
+        let cx = &trial.context();
+        *output.cancel.lock().unwrap() = cx.cancel.clone();
         let join = HashJoin::new(&self.spec, options, cx)?;
-        let output = Arc::new(Collector::default());
         let node = |name| Node { name, detail: String::new(), inputs: vec![], report: None };
         let source = |rows: &[Row]| Step { node: 0, role: Arc::new(scripted(batches(self.kind, rows, 37))) as _ };
         let build = Pipeline {
@@ -124,12 +130,9 @@ impl Case {
             sink: Step { node: 2, role: output.clone() },
         };
         let query = Query { nodes: vec![node("Scan"), node("Join"), node("Output")], pipelines: vec![build, probe] };
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(trial.threads).build().unwrap();
         crate::exec::run(&query, cx, &pool, &Monitor::new(&query))?;
-        let found = std::mem::take(&mut *output.batches.lock().unwrap());
-        check_morsels(&found);
-        let data: Vec<RecordBatch> = found.into_iter().map(|batch| batch.data).collect();
-        Ok((oracle::show(&data), join.report()))
+        Ok(join.report())
     }
 
     #[track_caller]
@@ -171,13 +174,20 @@ fn scripted(batches: Vec<RecordBatch>) -> Scripted {
 #[derive(Default)]
 struct Collector {
     batches: Arc<Mutex<Vec<Batch>>>,
+    /// Pulls it at the first batch.
+    cancels: bool,
+    cancel: Mutex<CancelToken>,
 }
 
-struct LocalCollector(Arc<Mutex<Vec<Batch>>>);
+struct LocalCollector {
+    batches: Arc<Mutex<Vec<Batch>>>,
+    cancel: Option<CancelToken>,
+}
 
 impl Sink for Collector {
     fn local(&self, _cx: &TaskContext) -> Result<Box<dyn LocalSink>> {
-        Ok(Box::new(LocalCollector(self.batches.clone())))
+        let cancel = self.cancels.then(|| self.cancel.lock().unwrap().clone());
+        Ok(Box::new(LocalCollector { batches: self.batches.clone(), cancel }))
     }
 
     fn finish(&self, _cx: &TaskContext) -> Result<()> {
@@ -187,7 +197,8 @@ impl Sink for Collector {
 
 impl LocalSink for LocalCollector {
     fn push(&mut self, batch: Batch) -> Result<Flow> {
-        self.0.lock().unwrap().push(batch);
+        self.cancel.iter().for_each(CancelToken::cancel);
+        self.batches.lock().unwrap().push(batch);
         Ok(Flow::More)
     }
 
@@ -385,6 +396,19 @@ fn a_failing_disk_at_every_call_is_an_error() {
             n += 1 + n / 8;
         }
         assert!(n > 20, "the disk was used");
+    }
+}
+
+#[test]
+fn a_cancelled_join_stops_soon() {
+    let (probe, build) = (rows(3000, Spread::One, false, 10_000), rows(3000, Spread::One, false, 50_000));
+    for options in [JoinOptions::default(), NOTHING_FITS] {
+        let case = Case::new(JoinType::Inner, KeyKind::Int, probe.clone(), build.clone());
+        let output = Arc::new(Collector { cancels: true, ..Collector::default() });
+        let error = case.run_into(&output, &plenty(), options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
+        let n_rows: usize = output.batches.lock().unwrap().iter().map(Batch::n_rows).sum();
+        assert!(n_rows < 1_000_000, "{n_rows} of nine million rows");
     }
 }
 
