@@ -85,7 +85,7 @@ pub struct Statements<'s> {
 /// A statement that was understood.
 pub enum Prepared<'s> {
     /// It is to be run.
-    Query(PreparedQuery<'s>),
+    Query(Box<PreparedQuery<'s>>),
     /// It had no rows to give and has been carried out: CREATE VIEW, DROP.
     Done,
 }
@@ -171,7 +171,7 @@ impl Session {
     /// cannot be read.
     pub fn sql(&self, text: &str) -> Result<PreparedQuery<'_>> {
         match self.prepare(&sql::parse_one(text)?, text)? {
-            Prepared::Query(query) => Ok(query),
+            Prepared::Query(query) => Ok(*query),
             Prepared::Done => Err(Error::usage("this statement gives no rows").with_hint("run it with `statements`")),
         }
     }
@@ -197,7 +197,7 @@ impl Session {
             Planned::Done => Prepared::Done,
             Planned::Query(planned) => {
                 let rejects = files.rejects().cloned();
-                Prepared::Query(PreparedQuery { session: self, planned: *planned, rejects })
+                Prepared::Query(Box::new(PreparedQuery { session: self, planned: *planned, rejects }))
             }
         })
     }

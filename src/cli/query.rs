@@ -22,7 +22,7 @@ pub(super) fn run(args: &SqlArgs, cancel: &CancelToken) -> Result<()> {
     }
     while let Some(statement) = statements.prepare_next()? {
         if let Prepared::Query(query) = statement {
-            run_query(&session, query, &output, args, cancel)?;
+            run_query(&session, *query, &output, args, cancel)?;
         }
     }
     Ok(())

@@ -13,6 +13,7 @@ use datafusion_expr::{Aggregate, Distinct, Expr, FetchType, Join, JoinType, Logi
 
 use super::expression::plain_column;
 use super::selectivity::{number, share_of};
+use super::shared::SharedPlan;
 use super::table::FileTable;
 use crate::io::ColumnStatistics;
 
@@ -130,6 +131,11 @@ pub fn estimate(plan: &LogicalPlan) -> Estimate {
             Estimate { rows: sort.fetch.map_or(input.rows, |fetch| input.rows.min(fetch as f64)), ..input }
         }
         LogicalPlan::SubqueryAlias(alias) => estimate(&alias.input),
+        LogicalPlan::Extension(extension)
+            if let Some(shared) = extension.node.as_any().downcast_ref::<SharedPlan>() =>
+        {
+            estimate(shared.input())
+        }
         LogicalPlan::Union(union) => {
             let rows = union.inputs.iter().map(|input| estimate(input).rows).sum();
             of_unknown(rows, plan)

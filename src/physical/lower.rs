@@ -4,6 +4,7 @@
 //! stream of its input with its sink and starts a new one with its source. Columns of a stream are those of the logical
 //! plan's schema, in that order.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
@@ -15,6 +16,7 @@ use datafusion_expr::{Distinct, Expr, Extension, FetchType, LogicalPlan, SkipTyp
 use super::expression::{Evaluator, plain_column};
 use super::failure::query_failure;
 use super::repeat::RepeatRows;
+use super::shared::{SharedPlan, SharedRows};
 use super::text::Namer;
 use crate::error::{Error, Result};
 use crate::exec::{Node, NodeIdx, Pipeline, Query, QueryContext, Sink, Source, Step, Transform};
@@ -54,6 +56,8 @@ pub(super) struct Lowering<'a> {
     props: ExecutionProps,
     nodes: Vec<Node>,
     pipelines: Vec<Pipeline>,
+    /// Subplans that are used more than once and have been lowered.
+    pub(super) shared: HashMap<usize, SharedRows>,
 }
 
 /// Pipelines without a sink. All parts (inputs of a union) run through the same `tail`.
@@ -138,7 +142,7 @@ impl<'a> Lowering<'a> {
     fn new(plan: &LogicalPlan, cx: &'a QueryContext) -> Self {
         let mut props = ExecutionProps::new();
         props.config_options = Some(super::options::running_options(&cx.memory));
-        Lowering { cx, namer: Namer::of(plan), props, nodes: vec![], pipelines: vec![] }
+        Lowering { cx, namer: Namer::of(plan), props, nodes: vec![], pipelines: vec![], shared: HashMap::new() }
     }
 
     pub(super) fn props(&self) -> &ExecutionProps {
@@ -207,6 +211,9 @@ impl<'a> Lowering<'a> {
 
     fn lower_extension(&mut self, extension: &Extension) -> Result<Stream> {
         let node = extension.node.as_any();
+        if let Some(shared) = node.downcast_ref::<SharedPlan>() {
+            return self.lower_shared(shared);
+        }
         if let Some(repeat) = node.downcast_ref::<RepeatRows>() {
             return self.lower_repeat(repeat);
         }

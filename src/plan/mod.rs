@@ -2,13 +2,18 @@
 //!
 //! Memory: a plan takes a few MiB at most.
 
+mod decimals;
 mod explain;
 mod join_order;
 mod membership;
 mod optimize;
+mod reduce;
 mod set_operations;
+mod shared;
 
 pub use crate::physical::cardinality::estimate_rows;
 pub use crate::physical::{options, statistics};
 pub use explain::{explain_json, explain_text};
+#[cfg(test)]
+pub(crate) use optimize::optimize_by_library;
 pub use optimize::{Effort, optimize};

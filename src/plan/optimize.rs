@@ -2,16 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
-use arrow::compute::kernels::cast_utils::parse_decimal;
-use arrow::datatypes::{DataType, Decimal128Type};
 use chrono::{DateTime, Utc};
 use datafusion_common::alias::AliasGenerator;
 use datafusion_common::config::ConfigOptions;
-use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion_common::{DataFusionError, ScalarValue};
-use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::registry::{FunctionRegistry, MemoryFunctionRegistry};
-use datafusion_expr::{Cast, Expr, LogicalPlan};
+use datafusion_expr::{Expr, LogicalPlan};
 use datafusion_optimizer::decorrelate_lateral_join::DecorrelateLateralJoin;
 use datafusion_optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
 use datafusion_optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
@@ -22,8 +19,11 @@ use datafusion_optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion_optimizer::{Analyzer, Optimizer, OptimizerConfig};
 
+use super::decimals::exact_decimals;
 use super::join_order::order_joins;
+use super::reduce::reduce_aggregates;
 use super::set_operations::rewrite_set_operations;
+use super::shared::share_common_subplans;
 
 /// Which rules run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,13 +44,32 @@ pub fn optimize(
     options: &Arc<ConfigOptions>,
     effort: Effort,
 ) -> Result<LogicalPlan, DataFusionError> {
-    let plan = super::membership::spell_out(plan)?;
-    let plan = rewrite_set_operations(plan)?;
-    let plan = Analyzer::new().execute_and_check(plan, options, |_, _| {})?;
+    let settings = Settings { options: options.clone(), aliases: Arc::default(), started: Utc::now() };
+    let plan = apply_library_rules(plan, &settings, effort)?;
+    match effort {
+        Effort::Full => apply_own_rules(plan, &settings),
+        Effort::Least => Ok(plan),
+    }
+}
+
+/// The plan before our own rules, to show what they change.
+#[cfg(test)]
+pub(crate) fn optimize_by_library(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+    let settings = Settings { options: crate::physical::options(), aliases: Arc::default(), started: Utc::now() };
+    apply_library_rules(plan, &settings, Effort::Full)
+}
+
+fn apply_library_rules(plan: LogicalPlan, settings: &Settings, effort: Effort) -> Result<LogicalPlan, DataFusionError> {
+    let plan = super::membership::spell_out(rewrite_set_operations(plan)?)?;
+    let plan = Analyzer::new().execute_and_check(plan, &settings.options, |_, _| {})?;
     let plan = exact_decimals(plan)?;
     crate::physical::constants::check_constants(&plan)?;
-    let settings = Settings { options: options.clone(), aliases: Arc::default(), started: Utc::now() };
-    let optimizer = match effort {
+    let plan = optimizer(effort).optimize(plan, settings, |_, _| {})?;
+    without_true_filters(plan)
+}
+
+fn optimizer(effort: Effort) -> Optimizer {
+    match effort {
         Effort::Full => Optimizer::new(),
         Effort::Least => Optimizer::with_rules(vec![
             Arc::new(RewriteSetComparison::new()),
@@ -62,42 +81,36 @@ pub fn optimize(
             Arc::new(DecorrelateLateralJoin::new()),
             Arc::new(ExtractEquijoinPredicate::new()),
         ]),
-    };
-    let plan = optimizer.optimize(plan, &settings, |_, _| {})?;
-    if effort == Effort::Least || !plan.exists(|node| Ok(matches!(node, LogicalPlan::Join(_))))? {
-        return Ok(plan);
     }
-    let plan = order_joins(plan)?;
-    Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]).optimize(plan, &settings, |_, _| {})
 }
 
-/// A number such as `99999.99` is parsed as floating point, which has too few digits for some decimals. Where the analyzer
-/// makes a decimal of it, to compare it with one, the digits that were written are taken instead.
-fn exact_decimals(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
-    let rewrite = |expr: Expr| {
-        let exact = exact_decimal(&expr);
-        Ok(exact.map_or_else(|| Transformed::no(expr), |value| Transformed::yes(Expr::Literal(value, None))))
+/// Rules that need to know how many rows there are.
+fn apply_own_rules(plan: LogicalPlan, settings: &Settings) -> Result<LogicalPlan, DataFusionError> {
+    let plan = match plan.exists(|node| Ok(matches!(node, LogicalPlan::Join(_))))? {
+        false => plan,
+        true => {
+            let plan = order_joins(reduce_aggregates(plan)?)?;
+            let again = Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]);
+            again.optimize(plan, settings, |_, _| {})?
+        }
     };
-    let rewritten = plan.transform_up_with_subqueries(|node| {
-        let names = NamePreserver::new(&node);
-        node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            Ok(expr.transform_up(rewrite)?.update_data(|expr| name.restore(expr)))
-        })
-    })?;
-    Ok(rewritten.data)
+    share_common_subplans(plan)
 }
 
-/// `CAST(1.5 AS DECIMAL)` as a decimal of the same digits, where they fit.
-fn exact_decimal(expr: &Expr) -> Option<ScalarValue> {
-    let Expr::Cast(Cast { expr, field }) = expr else { return None };
-    let Expr::Literal(ScalarValue::Float64(Some(value)), _) = expr.as_ref() else { return None };
-    let DataType::Decimal128(precision, scale) = *field.data_type() else { return None };
-    let digits = value.to_string();
-    let n_decimals = digits.split_once('.').map_or(0, |(_, decimals)| decimals.len());
-    let fits = i8::try_from(n_decimals).is_ok_and(|n_decimals| n_decimals <= scale);
-    let parsed = fits.then(|| parse_decimal::<Decimal128Type>(&digits, precision, scale).ok())?;
-    Some(ScalarValue::Decimal128(Some(parsed?), precision, scale))
+/// Turning subqueries into joins leaves conditions behind that are always true.
+fn without_true_filters(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+    let is_true = |expr: &Expr| matches!(expr, Expr::Literal(ScalarValue::Boolean(Some(true)), _));
+    let clean = |node: LogicalPlan| match node {
+        LogicalPlan::TableScan(mut scan) if scan.filters.iter().any(is_true) => {
+            scan.filters.retain(|filter| !is_true(filter));
+            Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+        }
+        LogicalPlan::Filter(filter) if is_true(&filter.predicate) => {
+            Ok(Transformed::yes(Arc::unwrap_or_clone(filter.input)))
+        }
+        other => Ok(Transformed::no(other)),
+    };
+    plan.transform_up(clean).data()
 }
 
 /// What rules may ask for.

@@ -9,7 +9,7 @@ use arrow::compute::{cast, filter};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
 
 use crate::error::{Error, Result};
-use crate::operators::aggregate::normalize;
+use crate::operators::equality::normalize;
 
 /// What the values are before they are keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,8 +7,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion_common::{Column, NullEquality, Result};
+use datafusion_expr::expr::BinaryExpr;
 use datafusion_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion_expr::{Expr, Filter, Join, JoinType, LogicalPlan};
+use datafusion_expr::{Expr, Filter, Join, JoinType, LogicalPlan, Operator};
 
 use super::order_joins;
 use crate::physical::cardinality::{ColumnEstimate, Estimate, estimate, key_domain, row_bytes, semi_share};
@@ -52,6 +53,21 @@ struct Condition {
     expr: Expr,
     needs: Mask,
     share: f64,
+    /// Of an equality between expressions over several relations: what either side needs.
+    sides: Option<(Mask, Mask)>,
+}
+
+impl Condition {
+    /// The two sides as a key between `left` and `right`, in that order.
+    fn key_between(&self, left: Mask, right: Mask) -> Option<(Expr, Expr)> {
+        let Expr::BinaryExpr(BinaryExpr { left: one, right: other, .. }) = &self.expr else { return None };
+        let (one_needs, other_needs) = self.sides?;
+        if one_needs & !left == 0 && other_needs & !right == 0 {
+            return Some((one.as_ref().clone(), other.as_ref().clone()));
+        }
+        let swapped = other_needs & !left == 0 && one_needs & !right == 0;
+        swapped.then(|| (other.as_ref().clone(), one.as_ref().clone()))
+    }
 }
 
 /// The group, without an order.
@@ -145,7 +161,7 @@ impl Graph {
         if found.relations.len() < 2 || n_relations > MOST_RELATIONS || !has_unique_names(&found.relations) {
             return Ok(None);
         }
-        let mut builder = Builder { columns: found.relations.iter().map(|plan| plan.schema().columns()).collect() };
+        let builder = Builder { columns: found.relations.iter().map(|plan| plan.schema().columns()).collect() };
         builder.build(found).map(Some)
     }
 
@@ -171,9 +187,10 @@ impl Graph {
         rows.max(1.0)
     }
 
-    /// Whether a class has members in both sets.
+    /// Whether joining the two sets has a key: a class with members in both, or an equality between them.
     pub(super) fn are_equated(&self, one: Mask, other: Mask) -> bool {
         self.classes.iter().any(|class| class.mask() & one != 0 && class.mask() & other != 0)
+            || self.conditions.iter().any(|condition| condition.key_between(one, other).is_some())
     }
 
     /// Whether an equality or another condition ties the two sets together.
@@ -214,7 +231,14 @@ impl Graph {
         }
         let both = left | right;
         let new = |c: &&Condition| c.needs & !both == 0 && c.needs & !left != 0 && c.needs & !right != 0;
-        (on, self.conditions.iter().filter(new).map(|condition| condition.expr.clone()).collect())
+        let mut filters = Vec::new();
+        for condition in self.conditions.iter().filter(new) {
+            match condition.key_between(left, right) {
+                Some(key) => on.push(key),
+                None => filters.push(condition.expr.clone()),
+            }
+        }
+        (on, filters)
     }
 }
 
@@ -256,7 +280,14 @@ impl Builder {
         expr.column_refs().into_iter().filter_map(of).fold(0, |mask, idx| mask | 1 << idx)
     }
 
-    fn build(&mut self, found: Collected) -> Result<Graph> {
+    /// What the sides of an equality need, when they have no relation in common.
+    fn sides_of(&self, expr: &Expr) -> Option<(Mask, Mask)> {
+        let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = expr else { return None };
+        let (left, right) = (self.mask_of(left), self.mask_of(right));
+        (left != 0 && right != 0 && left & right == 0).then_some((left, right))
+    }
+
+    fn build(&self, found: Collected) -> Result<Graph> {
         let mut conditions: Vec<(Expr, Mask)> = Vec::new();
         let mut classes: Vec<Vec<(usize, Expr)>> = Vec::new();
         for (left, right) in found.equalities {
@@ -291,7 +322,10 @@ impl Builder {
             let relation: &Relation = &relations[idx];
             relation.plan.schema().maybe_index_of_column(column).map(|idx| &relation.estimate.columns[idx])
         };
-        let condition = |(expr, needs): (Expr, Mask)| Condition { share: share_of([&expr], &lookup), expr, needs };
+        let condition = |(expr, needs): (Expr, Mask)| {
+            let (share, sides) = (share_of([&expr], &lookup), self.sides_of(&expr));
+            Condition { expr, needs, share, sides }
+        };
         let conditions: Vec<Condition> = conditions.into_iter().map(condition).collect();
         let classes = classes.into_iter().map(|members| {
             let member = |(relation, expr): (usize, Expr)| {

@@ -157,7 +157,7 @@ fn joins_of_tpch_start_where_few_rows_are() {
     let lines: Vec<String> = (1..=22).map(|number| format!("{number:2} {}", shape(&plan(&query(number))))).collect();
     let expected: Expect = expect![[r#"
          1 groups(lineitem)
-         2 (((supplier * (partsupp * part)) * (nation * region)) semi groups(partsupp * (supplier * (nation * region))))
+         2 ((supplier * ((partsupp * part) semi groups((supplier * (partsupp semi part)) * (nation * region)))) * (nation * region))
          3 groups(lineitem * (orders * customer))
          4 groups(orders semi lineitem)
          5 groups((lineitem * (orders * (customer * (nation * region)))) * supplier)
@@ -172,10 +172,10 @@ fn joins_of_tpch_start_where_few_rows_are() {
         14 groups(part * lineitem)
         15 (supplier * (groups(lineitem) * groups(groups(lineitem))))
         16 groups(groups((partsupp * part) anti supplier))
-        17 groups((lineitem * part) semi groups(lineitem))
+        17 groups((lineitem * part) semi groups(lineitem semi part))
         18 groups(lineitem * ((orders semi groups(lineitem)) * customer))
         19 groups(lineitem * part)
-        20 ((supplier * nation) semi ((partsupp semi part) semi groups(lineitem)))
+        20 ((supplier * nation) semi ((partsupp semi part) semi groups(lineitem semi part)))
         21 groups(((orders * (lineitem * (supplier * nation))) semi lineitem) anti lineitem)
         22 groups((customer anti orders) cross groups(customer))"#]];
     expected.assert_eq(&lines.join("\n"));
