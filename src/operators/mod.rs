@@ -6,6 +6,7 @@ pub mod aggregate;
 pub mod expand;
 pub mod expression;
 pub mod filter;
+pub mod if_empty;
 pub mod limit;
 pub mod project;
 pub mod sort;

@@ -26,6 +26,7 @@ use crate::io::ColumnStatistics;
 use crate::operators::aggregate::{
     Aggregate as AggregateOperator, AggregateCall, AggregateFunction, AggregateOptions, AggregateSpec, is_native,
 };
+use crate::operators::if_empty::IfEmpty;
 use crate::operators::project::Column;
 
 /// The columns an aggregation reads, gathered while its keys and calls are looked at.
@@ -100,6 +101,7 @@ impl Lowering<'_> {
             grouping_set_to_exprlist(&aggregate.group_expr).map_err(query_failure)?.into_iter().cloned().collect();
         let output = aggregate.schema.inner().clone();
         let sets = grouping_sets::sets(&aggregate.group_expr, &keys, &output)?;
+        let without_rows = sets.as_deref().map(|sets| grouping_sets::rows_over_none(sets, aggregate)).transpose()?;
         let mut inputs = Inputs { plan: &aggregate.input, exprs: vec![], shared_from: 0 };
         let mut key_columns = Vec::with_capacity(keys.len());
         for key in &keys {
@@ -131,8 +133,15 @@ impl Lowering<'_> {
         for call in &mut calls {
             call.args.iter_mut().chain(&mut call.filter).for_each(|idx| *idx = place(*idx));
         }
-        let spec = AggregateSpec { input: stream.schema.clone(), keys, calls, output };
-        self.aggregate_stream(stream, name, detail, spec, known)
+        let spec = AggregateSpec { input: stream.schema.clone(), keys, calls, output: output.clone() };
+        let stream = self.aggregate_stream(stream, name, detail, spec, known)?;
+        Ok(match without_rows.flatten() {
+            Some(rows) => {
+                let node = stream.top();
+                stream.then(node, Arc::new(IfEmpty::new(rows)), output)
+            }
+            None => stream,
+        })
     }
 
     /// Lowers the input and computes what is not there yet. Returns where each of `inputs` is. With `keys_first` the
