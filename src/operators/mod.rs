@@ -7,6 +7,7 @@ pub mod equality;
 pub mod expand;
 pub mod expression;
 pub mod filter;
+pub mod if_empty;
 pub mod join;
 pub mod limit;
 pub mod ordered_aggregate;

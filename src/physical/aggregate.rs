@@ -26,6 +26,7 @@ use crate::io::ColumnStatistics;
 use crate::operators::aggregate::{
     Aggregate as AggregateOperator, AggregateCall, AggregateFunction, AggregateOptions, AggregateSpec, is_native,
 };
+use crate::operators::if_empty::IfEmpty;
 use crate::operators::project::Column;
 
 /// The columns an aggregation reads, gathered while its keys and calls are looked at.
@@ -111,10 +112,12 @@ impl Lowering<'_> {
             grouping_set_to_exprlist(&aggregate.group_expr).map_err(query_failure)?.into_iter().cloned().collect();
         let output = aggregate.schema.inner().clone();
         let sets = grouping_sets::sets(&aggregate.group_expr, &keys, &output)?;
+        let without_rows = sets.as_deref().map(|sets| grouping_sets::rows_over_none(sets, aggregate)).transpose()?;
         let (mut inputs, key_columns) = Inputs::with_keys(&aggregate.input, &keys, sets.is_some());
         let governed_bytes = self.cx.memory.governed_bytes();
         if super::holistic::is_needed(aggregate) && !super::holistic::fits_in_memory(aggregate, governed_bytes) {
-            return self.lower_holistic(aggregate, &keys, sets, inputs, key_columns);
+            let stream = self.lower_holistic(aggregate, &keys, sets, inputs, key_columns)?;
+            return Ok(unless_empty(stream, without_rows.flatten(), output));
         }
         let n_keys = output.fields().len() - aggregate.aggr_expr.len();
         let mut calls = Vec::new();
@@ -141,8 +144,9 @@ impl Lowering<'_> {
         for call in &mut calls {
             call.args.iter_mut().chain(&mut call.filter).for_each(|idx| *idx = place(*idx));
         }
-        let spec = AggregateSpec { input: stream.schema.clone(), keys, calls, output };
-        self.aggregate_stream(stream, name, detail, spec, known)
+        let spec = AggregateSpec { input: stream.schema.clone(), keys, calls, output: output.clone() };
+        let stream = self.aggregate_stream(stream, name, detail, spec, known)?;
+        Ok(unless_empty(stream, without_rows.flatten(), output))
     }
 
     /// Lowers the input and computes what is not there yet. Returns where each of `inputs` is. With `keys_first` the
@@ -215,6 +219,17 @@ impl Lowering<'_> {
         let node = self.add_node(Node { name, detail, inputs, report: Some(aggregate.clone()) });
         self.close(stream, node, aggregate.sink());
         Ok(Stream::new(Step { node, role: aggregate.source() }, schema, false))
+    }
+}
+
+/// The groups of `stream`, or `without_rows` when there are none: grouping sets have a group of all rows even then.
+fn unless_empty(stream: Stream, without_rows: Option<RecordBatch>, output: SchemaRef) -> Stream {
+    match without_rows {
+        Some(rows) => {
+            let node = stream.top();
+            stream.then(node, Arc::new(IfEmpty::new(rows)), output)
+        }
+        None => stream,
     }
 }
 

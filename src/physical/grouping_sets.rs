@@ -3,13 +3,14 @@
 //! The id has a bit per key, the last key lowest; a set bit means that the key is not in the set. Above those bits is a
 //! number that tells equal sets apart.
 
-use arrow::compute::cast;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
+use arrow::compute::{cast, concat};
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion_common::ScalarValue;
-use datafusion_expr::{Expr, GroupingSet};
+use datafusion_expr::{Aggregate, Expr, GroupingSet};
 
 use super::failure::query_failure;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::operators::expand::Set;
 
 /// The sets of `group_expr` over `keys`; `None` for a plain GROUP BY. `output` is the aggregation's schema: the keys, the
@@ -30,6 +31,34 @@ pub(super) fn sets(group_expr: &[Expr], keys: &[Expr], output: &SchemaRef) -> Re
         sets.push(Set { nulled, id: cast(&id, id_type)? });
     }
     Ok(Some(sets))
+}
+
+/// The groups over no rows: one for each set without keys. `None` when there is no such set.
+pub(super) fn rows_over_none(sets: &[Set], aggregate: &Aggregate) -> Result<Option<RecordBatch>> {
+    let output = aggregate.schema.inner().clone();
+    let empty: Vec<&Set> = sets.iter().filter(|set| set.nulled.iter().all(|nulled| *nulled)).collect();
+    let Some(first) = empty.first() else { return Ok(None) };
+    let n_keys = first.nulled.len();
+    let mut columns: Vec<ArrayRef> =
+        output.fields()[..n_keys].iter().map(|key| new_null_array(key.data_type(), empty.len())).collect();
+    let ids: Vec<&dyn Array> = empty.iter().map(|set| set.id.as_ref()).collect();
+    columns.push(concat(&ids)?);
+    for (expr, field) in aggregate.aggr_expr.iter().zip(&output.fields()[n_keys + 1..]) {
+        columns.push(over_none(expr, field.data_type())?.to_array_of_size(empty.len()).map_err(query_failure)?);
+    }
+    Ok(Some(RecordBatch::try_new(output, columns)?))
+}
+
+/// What an aggregate gives over no rows.
+fn over_none(expr: &Expr, data_type: &DataType) -> Result<ScalarValue> {
+    match expr {
+        Expr::Alias(alias) => over_none(&alias.expr, data_type),
+        Expr::AggregateFunction(call) if matches!(call.func.name(), "approx_distinct" | "regr_count") => {
+            ScalarValue::new_zero(data_type).map_err(query_failure)
+        }
+        Expr::AggregateFunction(call) => call.func.default_value(data_type).map_err(query_failure),
+        other => Err(Error::query(format!("{other} is not an aggregate"))),
+    }
 }
 
 fn members(grouping_set: &GroupingSet) -> Vec<Vec<&Expr>> {

@@ -6,6 +6,7 @@ LIMIT: it orders by all columns that it selects.
 import copy
 from dataclasses import dataclass, field
 
+WIDE = ("wide", "huge")
 NUMBERS = ("small", "int", "big", "float", "dec")
 WHOLE = ("small", "int", "big")
 
@@ -99,6 +100,8 @@ class Generator:
         rng = self.rng
         if kind in WHOLE:
             return str(rng.choice([0, 1, -1, 2, 3, 7, 10, -5, 100]))
+        if kind in WIDE:
+            return f"CAST({rng.choice(['0', '1', '-5'])} AS DECIMAL(38,2))"
         if kind in ("float", "dec"):
             return rng.choice(["0.0", "1.5", "-2.25", "10.0", "0.25"]) + ("::DOUBLE" if kind == "float" else "")
         if kind == "text":
@@ -145,7 +148,7 @@ class Generator:
             own = [lambda: f"({sub('time')} + INTERVAL '{rng.choice(['1 hour', '1 day', '1 month'])}')",
                    lambda: f"CAST(date_trunc('{rng.choice(['month', 'day', 'hour'])}', {sub('time')}) AS TIMESTAMP)"]
         else:
-            return found[0] if found else f"CAST({self.literal('dec')} AS DECIMAL(9,2))"
+            return found[0] if found else self.literal('wide') if kind in WIDE else f"CAST({self.literal('dec')} AS DECIMAL(9,2))"
         return rng.choice(own + shared)() if self.chance(0.75) else rng.choice(own)()
 
     def predicate(self, scope, depth=2):
