@@ -322,7 +322,7 @@ fn aggregates_of_ordered_rows() {
             median(x), mode(x), array_agg(x), string_agg('a','b'), count(DISTINCT x), nth_value(x,1) ORDER BY [x ASC NULLS LAST], count(*)
             _, _, _, _, 0, _, 0"#]],
     );
-    check("SELECT x, median(x) FROM 'empty.csv' GROUP BY x", expect!["\n"]);
+    assert_eq!(rows_of("SELECT x, median(x) FROM 'empty.csv' GROUP BY x").unwrap().1, Vec::<String>::new());
     check(
         "SELECT id, count(DISTINCT qty), median(\"Price\"), grouping(id) FROM 'sales.csv' GROUP BY ROLLUP (id) ORDER BY 4, 1",
         expect![[r#"
