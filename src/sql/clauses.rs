@@ -199,6 +199,10 @@ fn name_of(expr: &Expr) -> String {
 
 /// A name without what tells expressions apart but not their names.
 fn bare(name: &str) -> String {
+    // All subqueries have one name.
+    if name.contains("(select") {
+        return "<subquery>".to_string();
+    }
     name.chars().filter(|letter| !matches!(letter, '(' | ')' | ' ')).collect()
 }
 

@@ -8,6 +8,7 @@
 
 mod catalog;
 mod clauses;
+mod dialect;
 mod failure;
 mod functions;
 mod names;
@@ -15,7 +16,6 @@ mod names;
 use datafusion_expr::LogicalPlan;
 use datafusion_sql::planner::{ParserOptions, SqlToRel};
 use datafusion_sql::sqlparser::ast::Statement;
-use datafusion_sql::sqlparser::dialect::GenericDialect;
 use datafusion_sql::sqlparser::parser::Parser;
 
 use crate::error::{Error, Result};
@@ -88,7 +88,7 @@ fn parse(text: &str) -> Result<(Statement, Option<Explain>)> {
     }
     let fail = |error| failure::syntax(&error);
     let mut statements =
-        Parser::new(&GenericDialect {}).try_with_sql(text).map_err(fail)?.parse_statements().map_err(fail)?;
+        Parser::new(&dialect::SqlDialect).try_with_sql(text).map_err(fail)?.parse_statements().map_err(fail)?;
     if statements.len() > 1 {
         return Err(Error::usage(format!("{} statements at once", statements.len()))
             .with_hint("run them one by one; a query may use WITH to build on another"));
