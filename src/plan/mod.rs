@@ -3,6 +3,7 @@
 //! Memory: a plan takes a few MiB at most.
 
 mod explain;
+mod only_value;
 mod optimize;
 
 pub use crate::physical::{options, statistics};

@@ -21,6 +21,8 @@ use datafusion_optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion_optimizer::{Analyzer, Optimizer, OptimizerConfig};
 
+use super::only_value::check_single_rows;
+
 /// Which rules run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
@@ -39,6 +41,7 @@ pub fn optimize(
     options: &Arc<ConfigOptions>,
     effort: Effort,
 ) -> Result<LogicalPlan, DataFusionError> {
+    let plan = check_single_rows(plan)?;
     let plan = Analyzer::new().execute_and_check(plan, options, |_, _| {})?;
     let plan = exact_decimals(plan)?;
     crate::physical::constants::check_constants(&plan)?;

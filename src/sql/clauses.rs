@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    Expr, GroupByExpr, GroupByWithModifier, Ident, LimitClause, OrderByKind, Query, Select, SelectFlavor, SelectItem,
-    SetExpr, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut, WildcardAdditionalOptions,
+    Expr, GroupByExpr, GroupByWithModifier, Ident, Join, JoinConstraint, JoinOperator, LimitClause, OrderByKind, Query,
+    Select, SelectFlavor, SelectItem, SetExpr, TableFactor, TableWithJoins, Value, ValueWithSpan, VisitMut, VisitorMut,
+    WildcardAdditionalOptions,
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
 
@@ -74,6 +75,7 @@ impl VisitorMut for Clauses {
             (!select.sort_by.is_empty(), "SORT BY (write ORDER BY)"),
             (select.value_table_mode.is_some(), "SELECT AS VALUE or AS STRUCT"),
         ])?;
+        select.from.iter().try_for_each(check_joins)?;
         expand_group_by(&mut select.group_by)
     }
 
@@ -102,6 +104,7 @@ impl VisitorMut for Clauses {
                     (json_path.is_some(), "a path into a table"),
                 ])
             }
+            TableFactor::NestedJoin { table_with_joins, .. } => check_joins(table_with_joins),
             TableFactor::Derived { sample, .. } => refuse(&[(sample.is_some(), "TABLESAMPLE")]),
             _ => ControlFlow::Continue(()),
         }
@@ -128,6 +131,18 @@ impl VisitorMut for Clauses {
         self.depth -= 1;
         ControlFlow::Continue(())
     }
+}
+
+/// The planner takes the common column from the left side, which is NULL for rows that only the right side has.
+fn check_joins(table: &TableWithJoins) -> ControlFlow<Error> {
+    let kept_from_right = |join: &Join| match &join.join_operator {
+        JoinOperator::Right(by) | JoinOperator::RightOuter(by) | JoinOperator::FullOuter(by) => {
+            matches!(by, JoinConstraint::Using(_) | JoinConstraint::Natural)
+        }
+        _ => false,
+    };
+    let found = table.joins.iter().any(kept_from_right);
+    refuse(&[(found, "RIGHT or FULL JOIN with USING or NATURAL (write ON, and coalesce for the common column)")])
 }
 
 /// The first clause that is there is an error.
