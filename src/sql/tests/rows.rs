@@ -264,6 +264,23 @@ fn other_spellings_are_understood() {
 }
 
 #[test]
+fn is_distinct_from_binds_tighter_than_and() {
+    check(
+        "SELECT x FROM 'many.csv' WHERE x IS NOT DISTINCT FROM 10 OR x IS DISTINCT FROM 1 AND x < 2 AND x IS DISTINCT FROM x + 1",
+        expect![[r#"
+        x
+        0
+        10"#]],
+    );
+    check(
+        "SELECT NOT a IS DISTINCT FROM b AND c AS d, a IS NOT DISTINCT FROM b OR c AS e FROM (VALUES (true, true, false)) AS t (a, b, c)",
+        expect![[r#"
+        d, e
+        false, true"#]],
+    );
+}
+
+#[test]
 fn names_of_results_are_short() {
     check(
         "SELECT sum(s.qty + 1), max(s.note) FROM 'sales.csv' s",
