@@ -98,7 +98,7 @@ pub fn plan(text: &str, opener: &dyn OpenTable, memory: &Memory) -> Result<Plann
 /// Plans `statement`, which is a part of `text`, or carries it out when it only concerns `registry`.
 ///
 /// # Errors
-/// As [`plan`].
+/// As [`plan()`].
 pub fn plan_statement(
     statement: &ParsedStatement,
     text: &str,

@@ -22,7 +22,7 @@ pub(super) enum KeyForm {
     /// An unsigned integer of `width` bytes: the distance from `low`.
     Distance { low: i64, high: i64, width: usize },
     /// A 16-bit code of a string.
-    Code(Interner),
+    Code(Box<Interner>),
 }
 
 impl KeyForm {
@@ -36,7 +36,9 @@ impl KeyForm {
             return distance_form(data_type, low, high);
         }
         match statistics.max_distinct {
-            Some(n) if *data_type == DataType::Utf8 && n <= u64::from(u16::MAX) => KeyForm::Code(Interner::new(memory)),
+            Some(n) if *data_type == DataType::Utf8 && n <= u64::from(u16::MAX) => {
+                KeyForm::Code(Box::new(Interner::new(memory)))
+            }
             _ => KeyForm::Plain,
         }
     }
