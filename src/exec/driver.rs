@@ -228,7 +228,7 @@ impl PipelineRun<'_> {
                 Ok(Some(batch)) => batch,
                 Ok(None) => break,
                 Err(error) => {
-                    settle(&mut worker.transforms, error.renumbered_from(worker.first_morsel))?;
+                    worker.settle(error.renumbered_from(worker.first_morsel))?;
                     break;
                 }
             };
@@ -260,6 +260,13 @@ impl Worker {
         let Some(sink) = &mut self.sink else { return Ok(Flow::Done) };
         let mut end = End { sink: sink.as_mut(), node: self.sink_node };
         push_through(&mut self.transforms, &mut end, &mut self.watch, batch)
+    }
+
+    /// After an error of the source.
+    fn settle(&mut self, error: Error) -> Result<()> {
+        let Some(sink) = &mut self.sink else { return Err(error) };
+        let mut end = End { sink: sink.as_mut(), node: self.sink_node };
+        settle(&mut self.transforms, &mut end, &mut self.watch, error)
     }
 
     /// Flushes the transforms in order; what one emits goes through those after it.
@@ -306,7 +313,7 @@ fn push_through(transforms: &mut [LocalStep], end: &mut End<'_>, watch: &mut Sto
             });
             match pushed {
                 Err(error) if !failed_later => {
-                    settle(after, error.in_morsel(morsel))?;
+                    settle(after, end, watch, error.in_morsel(morsel))?;
                     Flow::Done
                 }
                 pushed => pushed?,
@@ -318,8 +325,21 @@ fn push_through(transforms: &mut [LocalStep], end: &mut End<'_>, watch: &mut Sto
 }
 
 /// Asks the steps behind the one that failed whether its error matters.
-fn settle(after: &mut [LocalStep], error: Error) -> Result<()> {
-    after.iter_mut().try_fold(error, |error, step| step.role.settle(error)).map_or(Ok(()), Err)
+fn settle(after: &mut [LocalStep], end: &mut End<'_>, watch: &mut Stopwatch, error: Error) -> Result<()> {
+    let (mut rest, mut error) = (after, error);
+    while let Some((step, after)) = rest.split_first_mut() {
+        watch.switch(step.node);
+        let settled = step.role.settle(error, &mut |batch| {
+            watch.made(step.node, &batch);
+            push_through(after, end, watch, batch)
+        })?;
+        match settled {
+            Some(unsettled) => error = unsettled,
+            None => return Ok(()),
+        }
+        rest = after;
+    }
+    Err(error)
 }
 
 /// Runs `call` of an operator; a panic in it becomes an error.
