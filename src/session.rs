@@ -385,6 +385,31 @@ mod tests {
         assert_eq!(run(&session, &sql, &output).unwrap_err().kind(), ErrorKind::Usage);
     }
 
+    /// The rows of `sql` with at most `batch_rows` rows a batch.
+    fn rows_at(batch_rows: usize, sql: &str) -> Result<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let strain = Strain { governed_bytes: Some(64 << 20), batch_rows: Some(batch_rows), ..Strain::default() };
+        let session = Session::new(SessionOptions { threads: Some(2), strain, ..Default::default() })?;
+        run(&session, sql, &Output::File(folder.path().join("out.csv"), OutputFormat::Csv))?;
+        Ok(std::fs::read_to_string(folder.path().join("out.csv")).unwrap())
+    }
+
+    #[test]
+    fn ties_after_unnest_come_in_the_same_order_at_any_size_of_a_batch() {
+        for sql in [
+            "SELECT v FROM (SELECT unnest(range(0, 3000)) AS v) t ORDER BY v % 2 LIMIT 5",
+            "SELECT v FROM (SELECT unnest(range(0, 3000)) AS v) t ORDER BY 1 + 0 * v",
+        ] {
+            let expected = rows_at(8192, sql).unwrap();
+            for batch_rows in [100, 999] {
+                assert!(rows_at(batch_rows, sql).unwrap() == expected, "{sql} at {batch_rows}");
+            }
+        }
+        let expected = "v\n0\n2\n4\n6\n8\n";
+        let sql = "SELECT v FROM (SELECT unnest(range(0, 3000)) AS v) t ORDER BY v % 2 LIMIT 5";
+        assert_eq!(rows_at(64, sql).unwrap(), expected);
+    }
+
     #[test]
     fn files_of_several_formats_are_not_one_table() {
         let folder = tempfile::tempdir().unwrap();

@@ -15,6 +15,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use rayon::ThreadPool;
 
+use super::batch::Numbering;
 use super::monitor::Stopwatch;
 use super::{
     Batch, Flow, LocalSink, LocalSource, LocalTransform, Monitor, NodeIdx, Pipeline, Query, QueryContext, RunError,
@@ -98,6 +99,7 @@ struct Worker {
 struct LocalStep {
     node: NodeIdx,
     role: Box<dyn LocalTransform>,
+    made: Numbering,
 }
 
 impl PipelineRun<'_> {
@@ -193,7 +195,7 @@ impl PipelineRun<'_> {
             source_node: source.node,
             transforms: transforms
                 .iter()
-                .map(|step| Ok(LocalStep { node: step.node, role: step.role.local(&cx)? }))
+                .map(|step| Ok(LocalStep { node: step.node, role: step.role.local(&cx)?, made: Numbering::default() }))
                 .collect::<Result<_>>()?,
             sink: Some(sink.role.local(&cx)?),
             sink_node: sink.node,
@@ -277,7 +279,8 @@ impl Worker {
         let mut rest = &mut self.transforms[..];
         while let Some((step, after)) = rest.split_first_mut() {
             watch.switch(step.node);
-            step.role.flush(&mut |batch| {
+            step.role.flush(&mut |mut batch| {
+                step.made.number(&mut batch);
                 watch.made(step.node, &batch);
                 push_through(after, &mut end, watch, batch)
             })?;
@@ -307,7 +310,8 @@ fn push_through(transforms: &mut [LocalStep], end: &mut End<'_>, watch: &mut Sto
         None => end.sink.push(batch)?,
         Some((step, after)) => {
             let (morsel, mut failed_later) = (batch.sequence.morsel, false);
-            let pushed = step.role.push(batch, &mut |out| {
+            let pushed = step.role.push(batch, &mut |mut out| {
+                step.made.number(&mut out);
                 watch.made(node, &out);
                 push_through(after, end, watch, out).inspect_err(|_| failed_later = true)
             });
@@ -329,7 +333,8 @@ fn settle(after: &mut [LocalStep], end: &mut End<'_>, watch: &mut Stopwatch, err
     let (mut rest, mut error) = (after, error);
     while let Some((step, after)) = rest.split_first_mut() {
         watch.switch(step.node);
-        let settled = step.role.settle(error, &mut |batch| {
+        let settled = step.role.settle(error, &mut |mut batch| {
+            step.made.number(&mut batch);
             watch.made(step.node, &batch);
             push_through(after, end, watch, batch)
         })?;
