@@ -411,6 +411,19 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_is_reached_before_a_bad_value_at_any_size_of_a_batch() {
+        for batch_rows in [64, 8192] {
+            let from = "FROM (SELECT unnest(range(0, 3000)) AS v) t";
+            let divided = |n| rows_at(batch_rows, &format!("SELECT 60 / (5 - v) AS q {from} LIMIT {n}"));
+            assert_eq!(divided(5).unwrap(), "q\n12\n15\n20\n30\n60\n", "{batch_rows}");
+            assert_eq!(divided(6).unwrap_err().kind(), ErrorKind::Query);
+            let kept = |n| rows_at(batch_rows, &format!("SELECT v {from} WHERE 60 / (5 - v) > 14 LIMIT {n}"));
+            assert_eq!(kept(4).unwrap(), "v\n1\n2\n3\n4\n", "{batch_rows}");
+            assert_eq!(kept(5).unwrap_err().kind(), ErrorKind::Query);
+        }
+    }
+
+    #[test]
     fn files_of_several_formats_are_not_one_table() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.csv"), "a\n1\n").unwrap();
