@@ -127,6 +127,17 @@ fn wrong_usage_and_wrong_sql_exit_with_2() {
         err|   hint: name a file: -o result.parquet
     "#]],
     );
+    let folder = inputs();
+    let compared = "SELECT count(*) AS n FROM (SELECT CAST('12345678901234567.89' AS DECIMAL(20,2)) AS p) t WHERE p = ";
+    for (number, code) in [
+        ("12345678901234567.89", 2),
+        ("12345678901234568.01", 2),
+        ("123.45", 0),
+        ("CAST('12345678901234567.89' AS DECIMAL(20,2))", 0),
+    ] {
+        let output = brimful(folder.path()).args(["sql", &format!("{compared}{number}")]).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{number}: {}", transcript(&output));
+    }
     check(
         &["sql", "COPY (SELECT 1 AS a) TO 'copied.csv'", "-o", "out.csv"],
         expect![[r#"
