@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex};
 use rayon::ThreadPool;
 
 use crate::error::{Error, Result};
-use crate::exec::{self, CancelToken, Monitor, Query, QueryContext, RunMetrics};
+use crate::exec::{self, CancelToken, LocalSink, Monitor, Query, QueryContext, RunMetrics, Sink, TaskContext};
 use crate::io::csv::RejectFile;
 use crate::io::{FileTables, Output};
 use crate::memory::{Budget, Memory, PagePool, ResidentGuard, release_freed_memory, release_program_pages};
@@ -161,7 +161,7 @@ impl Session {
         let guard = watched.then(|| ResidentGuard::watch(memory.clone()));
         let effort = if options.strain.without_optimizer { Effort::Least } else { Effort::Full };
         let registry = Registry::new(effort);
-        Ok(Session { memory, pages, spill, threads, files: options.files, registry, _guard: guard })
+        Ok(Session { memory, pages, spill, threads, files: options.files.for_session(), registry, _guard: guard })
     }
 
     /// Plans one SQL query. Tables are named by path: `FROM 'data/*.parquet'`.
@@ -170,6 +170,7 @@ impl Session {
     /// [`crate::ErrorKind::Usage`] with a location where the text is wrong; [`crate::ErrorKind::Data`] for files that
     /// cannot be read.
     pub fn sql(&self, text: &str) -> Result<PreparedQuery<'_>> {
+        self.files.start_text();
         match self.prepare(&sql::parse_one(text)?, text)? {
             Prepared::Query(query) => Ok(*query),
             Prepared::Done => Err(Error::usage("this statement gives no rows").with_hint("run it with `statements`")),
@@ -185,18 +186,18 @@ impl Session {
         if waiting.is_empty() {
             return Err(sql::nothing_asked());
         }
+        self.files.start_text();
         Ok(Statements { session: self, text: text.to_string(), waiting })
     }
 
     fn prepare(&self, statement: &ParsedStatement, text: &str) -> Result<Prepared<'_>> {
         self.memory.set_overrun(0);
-        let files = self.files.for_query();
-        let planned = sql::plan_statement(statement, text, &files, &self.registry, &self.memory)?;
+        let planned = sql::plan_statement(statement, text, &self.files, &self.registry, &self.memory)?;
         self.memory.check_overrun()?;
         Ok(match planned {
             Planned::Done => Prepared::Done,
             Planned::Query(planned) => {
-                let rejects = files.rejects().cloned();
+                let rejects = self.files.rejects().cloned();
                 Prepared::Query(Box::new(PreparedQuery { session: self, planned: *planned, rejects }))
             }
         })
@@ -258,7 +259,7 @@ impl<'s> PreparedQuery<'s> {
             rejects.refuse_output(path)?;
         }
         let stored = Mutex::new(None);
-        let sink = |schema, ordered| match &planned.target {
+        let final_sink = |schema, ordered| match &planned.target {
             Target::Table { name, .. } if is_run => {
                 let rows = StoredRows::new("Table", schema, ordered, &cx)?;
                 let sink = rows.sink();
@@ -266,6 +267,13 @@ impl<'s> PreparedQuery<'s> {
                 Ok(sink)
             }
             _ => output.sink(schema, ordered, &cx),
+        };
+        let sink = |schema, ordered| -> Result<Arc<dyn Sink>> {
+            let output = final_sink(schema, ordered)?;
+            Ok(match &rejects {
+                Some(rejects) => Arc::new(AfterRejects { rejects: rejects.clone(), output }),
+                None => output,
+            })
         };
         let query = physical::lower(&planned.plan, sink, &cx)?;
         let monitor = Monitor::new(&query);
@@ -306,11 +314,32 @@ impl QueryRun<'_> {
         release_freed_memory();
         release_program_pages();
         let (metrics, done) = exec::measure(&self.query, &self.cx, &self.session.threads, &self.monitor);
-        let done = done.and_then(|()| self.rejects.map_or(Ok(()), |rejects| rejects.publish()));
+        let done = match &self.rejects {
+            Some(rejects) => done.and_then(|()| rejects.publish()).inspect_err(|_| rejects.abandon()),
+            None => done,
+        };
         if let (Ok(()), Some((name, rows))) = (&done, self.creates) {
             self.session.registry.add_table(name, rows);
         }
         (metrics, done)
+    }
+}
+
+/// The output of a query with a reject file: it is complete only when the rejected rows are on disk, so that a disk that
+/// is full of them leaves the output as it was.
+struct AfterRejects {
+    rejects: Arc<RejectFile>,
+    output: Arc<dyn Sink>,
+}
+
+impl Sink for AfterRejects {
+    fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalSink>> {
+        self.output.local(cx)
+    }
+
+    fn finish(&self, cx: &TaskContext) -> Result<()> {
+        self.rejects.seal()?;
+        self.output.finish(cx)
     }
 }
 
@@ -377,12 +406,56 @@ mod tests {
         let rejected = std::fs::read_to_string(path("rejects.csv")).unwrap();
         assert_eq!(rejected.lines().count(), 3, "{rejected}");
         assert!(rejected.contains(&a) && rejected.contains(&b), "{rejected}");
+        let mut statements = session.statements(&format!("SELECT a FROM '{a}'; SELECT a FROM '{b}'")).unwrap();
+        while let Some(Prepared::Query(query)) = statements.prepare_next().unwrap() {
+            query.into_run(&Output::Discard, CancelToken::default()).unwrap().execute().unwrap();
+        }
+        let by_both = std::fs::read_to_string(path("rejects.csv")).unwrap();
+        assert_eq!(by_both, rejected, "the statements of a text share the file");
         run(&session, &format!("SELECT a / (a - 1) FROM '{a}'"), &Output::Discard).unwrap_err();
         assert_eq!(std::fs::read_to_string(path("rejects.csv")).unwrap(), rejected, "a failed query changes nothing");
         let error = session_to("a.csv").sql(&sql).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Usage);
         let output = Output::File(path("rejects.csv"), OutputFormat::Csv);
         assert_eq!(run(&session, &sql, &output).unwrap_err().kind(), ErrorKind::Usage);
+    }
+
+    /// The rows of `sql` with at most `batch_rows` rows a batch.
+    fn rows_at(batch_rows: usize, sql: &str) -> Result<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let strain = Strain { governed_bytes: Some(64 << 20), batch_rows: Some(batch_rows), ..Strain::default() };
+        let session = Session::new(SessionOptions { threads: Some(2), strain, ..Default::default() })?;
+        run(&session, sql, &Output::File(folder.path().join("out.csv"), OutputFormat::Csv))?;
+        Ok(std::fs::read_to_string(folder.path().join("out.csv")).unwrap())
+    }
+
+    #[test]
+    fn ties_after_unnest_come_in_the_same_order_at_any_size_of_a_batch() {
+        for sql in [
+            "SELECT v FROM (SELECT unnest(range(0, 3000)) AS v) t ORDER BY v % 2 LIMIT 5",
+            "SELECT v FROM (SELECT unnest(range(0, 3000)) AS v) t ORDER BY 1 + 0 * v",
+        ] {
+            let expected = rows_at(8192, sql).unwrap();
+            for batch_rows in [100, 999] {
+                assert!(rows_at(batch_rows, sql).unwrap() == expected, "{sql} at {batch_rows}");
+            }
+        }
+        let expected = "v\n0\n2\n4\n6\n8\n";
+        let sql = "SELECT v FROM (SELECT unnest(range(0, 3000)) AS v) t ORDER BY v % 2 LIMIT 5";
+        assert_eq!(rows_at(64, sql).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_limit_is_reached_before_a_bad_value_at_any_size_of_a_batch() {
+        for batch_rows in [64, 8192] {
+            let from = "FROM (SELECT unnest(range(0, 3000)) AS v) t";
+            let divided = |n| rows_at(batch_rows, &format!("SELECT 60 / (5 - v) AS q {from} LIMIT {n}"));
+            assert_eq!(divided(5).unwrap(), "q\n12\n15\n20\n30\n60\n", "{batch_rows}");
+            assert_eq!(divided(6).unwrap_err().kind(), ErrorKind::Query);
+            let kept = |n| rows_at(batch_rows, &format!("SELECT v {from} WHERE 60 / (5 - v) > 14 LIMIT {n}"));
+            assert_eq!(kept(4).unwrap(), "v\n1\n2\n3\n4\n", "{batch_rows}");
+            assert_eq!(kept(5).unwrap_err().kind(), ErrorKind::Query);
+        }
     }
 
     #[test]

@@ -128,6 +128,33 @@ fn wrong_usage_and_wrong_sql_exit_with_2() {
     "#]],
     );
     let folder = inputs();
+    let compared = "SELECT count(*) AS n FROM (SELECT CAST('12345678901234567.89' AS DECIMAL(20,2)) AS p) t WHERE p = ";
+    for (number, code) in [
+        ("12345678901234567.89", 2),
+        ("12345678901234568.01", 2),
+        ("123.45", 0),
+        ("CAST('12345678901234567.89' AS DECIMAL(20,2))", 0),
+    ] {
+        let output = brimful(folder.path()).args(["sql", &format!("{compared}{number}")]).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{number}: {}", transcript(&output));
+    }
+    check(
+        &["sql", "COPY (SELECT 1 AS a) TO 'copied.csv'", "-o", "out.csv"],
+        expect![[r#"
+            exit 2
+            err| error: nothing would be written to out.csv
+            err|   hint: leave out -o: no statement here gives rows to write
+        "#]],
+    );
+    check(
+        &["sql", "EXPLAIN SELECT 1", "-o", "out.csv"],
+        expect![[r#"
+            exit 2
+            err| error: nothing would be written to out.csv
+            err|   hint: EXPLAIN writes its plan to standard output: leave out -o
+        "#]],
+    );
+    let folder = inputs();
     for args in [&["sql", "--threads", "0", "SELECT 1"][..], &["sql", "--memory-budget", "lots", "SELECT 1"], &["walk"]]
     {
         assert_eq!(brimful(folder.path()).args(args).output().unwrap().status.code(), Some(2), "{args:?}");
@@ -244,6 +271,26 @@ fn metrics_are_written_beside_the_result() {
     assert_eq!(metrics["rows_out"], 2);
     assert_eq!(metrics["budget_bytes"], 1 << 30);
     assert!(metrics["peak_resident_bytes"].as_u64().unwrap() < 1 << 30);
+}
+
+#[test]
+fn metrics_of_several_statements_are_an_array() {
+    let folder = inputs();
+    let args = ["sql", "SELECT 1 AS a; SELECT DISTINCT city FROM 'sales.csv'", "--metrics", "m.json"];
+    assert_eq!(brimful(folder.path()).args(args).output().unwrap().status.code(), Some(0));
+    let text = fs::read_to_string(folder.path().join("m.json")).unwrap();
+    let metrics: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&metrics[0]["rows_out"], &metrics[1]["rows_out"]), (&1.into(), &2.into()));
+}
+
+#[test]
+fn rejected_rows_that_cannot_be_written_leave_the_output_as_it_was() {
+    let folder = inputs();
+    fs::write(folder.path().join("out.csv"), "as it was").unwrap();
+    let args = ["sql", "SELECT * FROM 'dirty.csv'", "-o", "out.csv", "--on-bad-row", "reject=/dev/full"];
+    let output = brimful(folder.path()).args(args).output().unwrap();
+    assert_eq!(output.status.code(), Some(5), "{}", transcript(&output));
+    assert_eq!(fs::read_to_string(folder.path().join("out.csv")).unwrap(), "as it was");
 }
 
 #[test]

@@ -89,7 +89,7 @@ pub(super) struct SqlArgs {
     #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
     pub(super) progress: When,
 
-    /// Write what the query took to this file, as JSON
+    /// Write what the query took to this file, as JSON; an array when several statements run
     #[arg(long, value_name = "FILE.json")]
     pub(super) metrics: Option<PathBuf>,
 }

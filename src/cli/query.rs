@@ -20,9 +20,15 @@ pub(super) fn run(args: &SqlArgs, cancel: &CancelToken) -> Result<()> {
         return Err(Error::usage(format!("{} results for one output file", statements.n_results()))
             .with_hint("write each to a file of its own with COPY (SELECT ..) TO 'file'"));
     }
+    if let Output::File(path, _) = &output
+        && statements.n_results() == 0
+    {
+        return Err(nothing_for(path).with_hint("leave out -o: no statement here gives rows to write"));
+    }
+    let mut metrics = Vec::new();
     while let Some(statement) = statements.prepare_next()? {
         if let Prepared::Query(query) = statement {
-            run_query(&session, *query, &output, args, cancel)?;
+            run_query(&session, *query, &output, args, &mut metrics, cancel)?;
         }
     }
     Ok(())
@@ -33,9 +39,13 @@ fn run_query(
     query: PreparedQuery<'_>,
     output: &Output,
     args: &SqlArgs,
+    all_metrics: &mut Vec<RunMetrics>,
     cancel: &CancelToken,
 ) -> Result<()> {
     if let Some(asked) = query.explain() {
+        if let Output::File(path, _) = output {
+            return Err(nothing_for(path).with_hint("EXPLAIN writes its plan to standard output: leave out -o"));
+        }
         return explain::show(query, asked.analyze, ExplainFormat::Text, cancel);
     }
     let run = query.into_run(output, cancel.clone())?;
@@ -43,10 +53,15 @@ fn run_query(
         .then(|| Progress::show(run.monitor().clone(), session.memory().clone(), std::io::stderr().is_terminal()));
     let (metrics, done) = run.execute_measured();
     drop(progress);
-    let written = args.metrics.as_ref().map_or(Ok(()), |path| write_metrics(path, &metrics));
+    all_metrics.push(metrics);
+    let written = args.metrics.as_ref().map_or(Ok(()), |path| write_metrics(path, all_metrics));
     done?;
-    messages::report_bad_rows(&metrics);
+    all_metrics.last().into_iter().for_each(messages::report_bad_rows);
     written
+}
+
+fn nothing_for(output: &Path) -> Error {
+    Error::usage(format!("nothing would be written to {}", output.display()))
 }
 
 /// The query on the command line, in the file of -f, or on stdin.
@@ -94,9 +109,13 @@ fn shows_progress(when: When, output: &Output) -> bool {
     }
 }
 
-fn write_metrics(path: &Path, metrics: &RunMetrics) -> Result<()> {
-    let mut text = serde_json::to_vec_pretty(metrics)
-        .map_err(|error| Error::query(format!("cannot write the metrics as JSON: {error}")))?;
+/// One object for one statement, an array of them for several.
+fn write_metrics(path: &Path, metrics: &[RunMetrics]) -> Result<()> {
+    let text = match metrics {
+        [only] => serde_json::to_vec_pretty(only),
+        several => serde_json::to_vec_pretty(several),
+    };
+    let mut text = text.map_err(|error| Error::query(format!("cannot write the metrics as JSON: {error}")))?;
     text.push(b'\n');
     let mut file = OutputFile::create(path)?;
     file.append(&text)?;

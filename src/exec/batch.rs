@@ -43,3 +43,20 @@ impl Batch {
         self.data.num_rows()
     }
 }
+
+/// Numbers the batches that a step makes of a morsel, since it may make several of one.
+#[derive(Debug, Default)]
+pub(super) struct Numbering {
+    next: Sequence,
+}
+
+impl Numbering {
+    /// Gives `batch` the next number of its morsel. The batches of a morsel must come one after the other.
+    pub(super) fn number(&mut self, batch: &mut Batch) {
+        if batch.sequence.morsel != self.next.morsel {
+            self.next = Sequence { morsel: batch.sequence.morsel, batch: 0 };
+        }
+        batch.sequence = self.next;
+        self.next.batch = self.next.batch.saturating_add(1);
+    }
+}

@@ -15,6 +15,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use rayon::ThreadPool;
 
+use super::batch::Numbering;
 use super::monitor::Stopwatch;
 use super::{
     Batch, Flow, LocalSink, LocalSource, LocalTransform, Monitor, NodeIdx, Pipeline, Query, QueryContext, RunError,
@@ -98,6 +99,7 @@ struct Worker {
 struct LocalStep {
     node: NodeIdx,
     role: Box<dyn LocalTransform>,
+    made: Numbering,
 }
 
 impl PipelineRun<'_> {
@@ -193,7 +195,7 @@ impl PipelineRun<'_> {
             source_node: source.node,
             transforms: transforms
                 .iter()
-                .map(|step| Ok(LocalStep { node: step.node, role: step.role.local(&cx)? }))
+                .map(|step| Ok(LocalStep { node: step.node, role: step.role.local(&cx)?, made: Numbering::default() }))
                 .collect::<Result<_>>()?,
             sink: Some(sink.role.local(&cx)?),
             sink_node: sink.node,
@@ -228,7 +230,7 @@ impl PipelineRun<'_> {
                 Ok(Some(batch)) => batch,
                 Ok(None) => break,
                 Err(error) => {
-                    settle(&mut worker.transforms, error.renumbered_from(worker.first_morsel))?;
+                    worker.settle(error.renumbered_from(worker.first_morsel))?;
                     break;
                 }
             };
@@ -262,6 +264,13 @@ impl Worker {
         push_through(&mut self.transforms, &mut end, &mut self.watch, batch)
     }
 
+    /// After an error of the source.
+    fn settle(&mut self, error: Error) -> Result<()> {
+        let Some(sink) = &mut self.sink else { return Err(error) };
+        let mut end = End { sink: sink.as_mut(), node: self.sink_node };
+        settle(&mut self.transforms, &mut end, &mut self.watch, error)
+    }
+
     /// Flushes the transforms in order; what one emits goes through those after it.
     fn flush(&mut self) -> Result<()> {
         let Some(sink) = &mut self.sink else { return Ok(()) };
@@ -270,7 +279,8 @@ impl Worker {
         let mut rest = &mut self.transforms[..];
         while let Some((step, after)) = rest.split_first_mut() {
             watch.switch(step.node);
-            step.role.flush(&mut |batch| {
+            step.role.flush(&mut |mut batch| {
+                step.made.number(&mut batch);
                 watch.made(step.node, &batch);
                 push_through(after, &mut end, watch, batch)
             })?;
@@ -300,13 +310,14 @@ fn push_through(transforms: &mut [LocalStep], end: &mut End<'_>, watch: &mut Sto
         None => end.sink.push(batch)?,
         Some((step, after)) => {
             let (morsel, mut failed_later) = (batch.sequence.morsel, false);
-            let pushed = step.role.push(batch, &mut |out| {
+            let pushed = step.role.push(batch, &mut |mut out| {
+                step.made.number(&mut out);
                 watch.made(node, &out);
                 push_through(after, end, watch, out).inspect_err(|_| failed_later = true)
             });
             match pushed {
                 Err(error) if !failed_later => {
-                    settle(after, error.in_morsel(morsel))?;
+                    settle(after, end, watch, error.in_morsel(morsel))?;
                     Flow::Done
                 }
                 pushed => pushed?,
@@ -318,8 +329,22 @@ fn push_through(transforms: &mut [LocalStep], end: &mut End<'_>, watch: &mut Sto
 }
 
 /// Asks the steps behind the one that failed whether its error matters.
-fn settle(after: &mut [LocalStep], error: Error) -> Result<()> {
-    after.iter_mut().try_fold(error, |error, step| step.role.settle(error)).map_or(Ok(()), Err)
+fn settle(after: &mut [LocalStep], end: &mut End<'_>, watch: &mut Stopwatch, error: Error) -> Result<()> {
+    let (mut rest, mut error) = (after, error);
+    while let Some((step, after)) = rest.split_first_mut() {
+        watch.switch(step.node);
+        let settled = step.role.settle(error, &mut |mut batch| {
+            step.made.number(&mut batch);
+            watch.made(step.node, &batch);
+            push_through(after, end, watch, batch)
+        })?;
+        match settled {
+            Some(unsettled) => error = unsettled,
+            None => return Ok(()),
+        }
+        rest = after;
+    }
+    Err(error)
 }
 
 /// Runs `call` of an operator; a panic in it becomes an error.

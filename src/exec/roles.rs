@@ -57,9 +57,9 @@ pub trait LocalTransform: Send {
     }
 
     /// Takes an error of a step before this one, after which this worker pushes nothing more, and gives it back; `None`
-    /// when no row is wanted from its place on, so that it does not matter.
-    fn settle(&mut self, error: Error) -> Option<Error> {
-        Some(error)
+    /// when no row is wanted from its place on, so that it does not matter. Who waits to know goes on emitting meanwhile.
+    fn settle(&mut self, error: Error, _emit: &mut Emit<'_>) -> Result<Option<Error>> {
+        Ok(Some(error))
     }
 }
 

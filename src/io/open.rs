@@ -22,13 +22,20 @@ pub struct FileTables {
 }
 
 impl FileTables {
-    /// The same, with a reject file of its own: every query has one, whatever the number of its tables.
-    pub(crate) fn for_query(&self) -> Self {
-        let mut files = self.clone();
+    /// The same, with a reject file of its own: every session has one, whatever the number of its tables and views.
+    pub(crate) fn for_session(self) -> Self {
+        let mut files = self;
         if let OnBadRow::Reject(rejects) = &mut files.csv.on_bad_row {
-            *rejects = rejects.for_next_query();
+            *rejects = rejects.for_session();
         }
         files
+    }
+
+    /// Another text of statements begins.
+    pub(crate) fn start_text(&self) {
+        if let Some(rejects) = self.rejects() {
+            rejects.start_text();
+        }
     }
 
     /// Where bad rows go.

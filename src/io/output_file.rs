@@ -78,6 +78,24 @@ impl OutputFile {
         self.written_bytes
     }
 
+    /// Whether the bytes go to a new file that takes the place of the target, and not into the target itself.
+    pub(crate) fn replaces_target(&self) -> bool {
+        matches!(self.place, Place::Pending(_))
+    }
+
+    /// Makes the bytes so far durable.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Disk`].
+    pub(crate) fn sync(&mut self) -> Result<()> {
+        let done = match &self.place {
+            Place::Pending(pending) => self.disk.sync(pending.file()),
+            Place::Direct(file) => self.disk.sync(file).or_else(ignore_unsyncable),
+            Place::Done => Ok(()),
+        };
+        done.map_err(|error| self.failed(&error))
+    }
+
     /// Writes all of `bytes`, with an error that names the target.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Computes one value a row.
 pub trait Expression: Send + Sync {
@@ -22,6 +22,11 @@ pub fn evaluate_predicate(predicate: &dyn Expression, batch: &RecordBatch) -> Re
         Some(mask) => Ok(mask.clone()),
         None => Err(Error::query(format!("a condition must be true or false, not {}", values.data_type()))),
     }
+}
+
+/// Whether evaluating fewer rows may succeed where this error came of more.
+pub fn is_of_some_rows(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Query | ErrorKind::Budget)
 }
 
 /// Puts `columns` together under `schema`, except that a column may be a dictionary of its declared type: the batch then

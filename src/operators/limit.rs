@@ -108,8 +108,8 @@ impl LocalTransform for AnyRows {
         Ok(if start + n_rows >= self.window.end { Flow::Done } else { flow })
     }
 
-    fn settle(&mut self, error: Error) -> Option<Error> {
-        (self.seen.load(Ordering::Relaxed) < self.window.end).then_some(error)
+    fn settle(&mut self, error: Error, _emit: &mut Emit<'_>) -> Result<Option<Error>> {
+        Ok((self.seen.load(Ordering::Relaxed) < self.window.end).then_some(error))
     }
 }
 
@@ -250,30 +250,41 @@ impl LocalTransform for FirstRows {
         self.drain(true, emit)
     }
 
-    fn settle(&mut self, error: Error) -> Option<Error> {
-        let Some(morsel) = error.morsel() else { return Some(error) };
-        match self.is_reached_before_the_rest_of(morsel) {
-            Ok(true) => {
-                self.unfinished = None;
-                None
+    /// What is held goes out as soon as its place is known: those behind may need it before they can go on counting.
+    fn settle(&mut self, error: Error, emit: &mut Emit<'_>) -> Result<Option<Error>> {
+        let Some(morsel) = error.morsel() else { return Ok(Some(error)) };
+        loop {
+            if self.drain(false, emit)? == Flow::Done {
+                return Ok(None);
             }
-            Ok(false) => Some(error),
-            Err(cancelled) => Some(cancelled),
+            match self.is_reached_before_the_rest_of(morsel)? {
+                Some(true) => {
+                    self.unfinished = None;
+                    return Ok(None);
+                }
+                Some(false) if self.held.is_empty() => return Ok(Some(error)),
+                _ => {}
+            }
         }
     }
 }
 
 impl FirstRows {
-    /// Whether nothing is wanted of `morsel` beyond what of it was counted. Waits until that is known.
-    fn is_reached_before_the_rest_of(&self, morsel: u64) -> Result<bool> {
+    /// Whether nothing is wanted of `morsel` beyond what of it was counted. Waits until that is known, or, with `None`,
+    /// until the place of a held batch is.
+    fn is_reached_before_the_rest_of(&self, morsel: u64) -> Result<Option<bool>> {
+        let front = self.held.front().map(|front| front.batch.sequence.morsel);
         let mut counts = self.tally.lock();
         loop {
             let in_morsel = counts.morsels.get(&morsel).map_or(0, |count| count.n_rows);
             match counts.start_of(morsel) {
-                Start::Exactly(start) => return Ok(start + in_morsel >= self.window.end),
-                Start::AtLeast(start) if start + in_morsel >= self.window.end => return Ok(true),
-                Start::AtLeast(_) if counts.abandoned_from < morsel => return Ok(true),
+                Start::Exactly(start) => return Ok(Some(start + in_morsel >= self.window.end)),
+                Start::AtLeast(start) if start + in_morsel >= self.window.end => return Ok(Some(true)),
+                Start::AtLeast(_) if counts.abandoned_from < morsel => return Ok(Some(true)),
                 Start::AtLeast(_) => {}
+            }
+            if front.is_some_and(|front| front <= counts.n_complete) {
+                return Ok(None);
             }
             self.cancel.check()?;
             counts = self.tally.wait(counts);
@@ -348,7 +359,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::exec::Source;
+    use crate::exec::{Placed, ReorderWindow, ReorderWorker, Source};
     use crate::operators::testing::{Scripted, batches, run_transform, show, task_context};
 
     fn check(limit: Limit, input: &str, expected: Expect) {
@@ -420,6 +431,49 @@ mod tests {
         second.push(input[2].clone(), &mut emit).unwrap();
         drop(first);
         assert_eq!(second.flush(&mut emit).unwrap(), Flow::Done);
+    }
+
+    /// The first worker has morsel 0, the second holds 1 and fails in 3, the third pushes 2 into a full window before it
+    /// has counted it to its end.
+    #[test]
+    fn a_failed_worker_gives_away_what_it_holds_while_it_waits() {
+        let limit = Limit::new(0, Some(100), true);
+        let cx = task_context();
+        let mut locals = [limit.local(&cx).unwrap(), limit.local(&cx).unwrap(), limit.local(&cx).unwrap()];
+        let window = ReorderWindow::new(&cx.memory, "test", 1, cx.cancel.clone());
+        let mut ends = [window.worker(), window.worker(), window.worker()];
+        let output = std::sync::Mutex::new(Vec::new());
+        let push = |end: &mut ReorderWorker<Batch>, batch| {
+            end.push(Placed::batch(batch), |batch| {
+                output.lock().unwrap().push(batch);
+                Ok(Flow::More)
+            })
+        };
+        let input = batches("0; 1; 2 | 3; 4");
+        let ([first, second, third], [end_1, end_2, end_3]) = (&mut locals, &mut ends);
+        second.push(input[1].clone(), &mut |_| panic!("its place is not known")).unwrap();
+        let (done, all_done) = std::sync::mpsc::channel();
+        let (input, push) = (&input, &push);
+        let settled = std::thread::scope(|scope| {
+            let settling = scope.spawn(|| {
+                let settled =
+                    second.settle(Error::data("a damaged page").in_morsel(3), &mut |batch| push(end_2, batch));
+                done.send(()).unwrap();
+                settled
+            });
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(50));
+                first.push(input[0].clone(), &mut |batch| push(end_1, batch)).unwrap();
+                let _ = third.push(input[2].clone(), &mut |batch| push(end_3, batch));
+                let _ = third.push(input[3].clone(), &mut |batch| push(end_3, batch));
+            });
+            if all_done.recv_timeout(Duration::from_secs(10)).is_err() {
+                cx.cancel.cancel();
+            }
+            settling.join().unwrap()
+        });
+        assert_eq!(settled.unwrap().map(|error| error.message().to_string()).as_deref(), Some("a damaged page"));
+        assert_eq!(values(&output.lock().unwrap()), [0, 1, 2, 3]);
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! Computes new columns, picks and reorders old ones.
 //!
 //! Memory: the computed columns of the batch in hand. Picked columns are passed on as they are, dictionaries included.
-//! When the values of a batch are too large together, it goes on in halves.
+//! When the values of a batch are too large together, or one of them cannot be computed, it goes on in halves: so the rows
+//! before a bad one are handed on, and whether a LIMIT is reached before it does not depend on the size of batches.
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 
-use super::expression::{Expression, assemble};
-use crate::error::{ErrorKind, Result};
+use super::expression::{Expression, assemble, is_of_some_rows};
+use crate::error::Result;
 use crate::exec::{Batch, Emit, Flow, LocalTransform, TaskContext, Transform};
 
 /// One output column of a [`Project`].
@@ -51,7 +52,7 @@ impl LocalTransform for LocalProject {
         let n_rows = batch.n_rows();
         match self.compute(&batch) {
             Ok(data) => emit(batch.with_data(data)),
-            Err(error) if error.kind() == ErrorKind::Budget && n_rows > 1 => {
+            Err(error) if is_of_some_rows(&error) && n_rows > 1 => {
                 let mut first = batch.with_data(batch.data.slice(0, n_rows / 2));
                 first.last_of_morsel = false;
                 match self.push(first, emit)? {

@@ -76,8 +76,8 @@ impl LocalTransform for LocalUnionInput {
         emit(batch)
     }
 
-    fn settle(&mut self, error: Error) -> Option<Error> {
-        Some(error.renumbered_from(self.first))
+    fn settle(&mut self, error: Error, _emit: &mut Emit<'_>) -> Result<Option<Error>> {
+        Ok(Some(error.renumbered_from(self.first)))
     }
 }
 

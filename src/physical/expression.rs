@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array};
 use arrow::compute::{cast, concat, take};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion_common::{DFSchema, DataFusionError, ScalarValue};
 use datafusion_expr::execution_props::ExecutionProps;
@@ -113,7 +113,7 @@ impl Evaluator {
     }
 
     /// Evaluates once per value of a dictionary, and for NULL. `None` when that is no use, or when it fails: a value
-    /// that no row has must not fail the query, so the rows decide.
+    /// that no row has must not fail the query, so the rows decide; also when the values of all rows are too large.
     fn evaluate_by_value(&self, column: &ArrayRef) -> Option<ArrayRef> {
         let dictionary = column.as_any_dictionary_opt()?;
         let values = dictionary.values();
@@ -131,7 +131,13 @@ impl Evaluator {
             None => keys.map(|key| key as u64).collect(),
             Some(valid) => keys.zip(valid).map(|(key, valid)| if valid { key as u64 } else { null_key }).collect(),
         };
-        take(&results, &keys, None).ok()
+        // A value that many rows have is large once here and once for every row there.
+        let fits = self.room.as_ref().is_none_or(|room| {
+            let bytes = value_bytes(&results);
+            let all = keys.values().iter().map(|&key| bytes(key as usize)).fold(0, u64::saturating_add);
+            room.check("", keys.len(), all).is_ok()
+        });
+        if fits { take(&results, &keys, None).ok() } else { None }
     }
 }
 
@@ -139,6 +145,24 @@ impl Expression for Evaluator {
     fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef> {
         let columns: Vec<ArrayRef> = self.columns.iter().map(|&idx| batch.column(idx).clone()).collect();
         self.evaluate_columns(&columns, batch.num_rows())
+    }
+}
+
+/// Bytes of each of `values`; their mean where they are neither numbers nor text.
+fn value_bytes(values: &ArrayRef) -> Box<dyn Fn(usize) -> u64> {
+    let of_offsets =
+        |offsets: Vec<u64>| -> Box<dyn Fn(usize) -> u64> { Box::new(move |row| offsets[row + 1] - offsets[row]) };
+    match values.data_type() {
+        DataType::Utf8 => of_offsets(values.as_string::<i32>().value_offsets().iter().map(|&at| at as u64).collect()),
+        DataType::LargeUtf8 => {
+            of_offsets(values.as_string::<i64>().value_offsets().iter().map(|&at| at as u64).collect())
+        }
+        data_type if data_type.primitive_width().is_some() || *data_type == DataType::Boolean => Box::new(|_| 8),
+        _ => {
+            let bytes = values.to_data().get_slice_memory_size().unwrap_or(0);
+            let mean = (bytes / values.len().max(1)) as u64;
+            Box::new(move |_| mean)
+        }
     }
 }
 
@@ -198,7 +222,7 @@ pub(super) fn plain_column(expr: &Expr, schema: &DFSchema) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use arrow::array::{DictionaryArray, Int32Array, StringArray};
-    use arrow::datatypes::{DataType, Field, Int32Type};
+    use arrow::datatypes::{Field, Int32Type};
     use datafusion_expr::{cast as cast_expr, col, lit};
 
     use super::*;
@@ -225,6 +249,24 @@ mod tests {
         check(col("a").is_null(), vec!["x", "y"], keys(), "BooleanArray[false,true,false,false,false,]");
         let no_null = || vec![Some(1), Some(1), Some(0), Some(1)];
         check(col("a").eq(lit("y")), vec!["x", "y"], no_null(), "BooleanArray[true,true,false,true,]");
+    }
+
+    #[test]
+    fn a_large_value_that_many_rows_have_counts_for_each_of_them() {
+        let memory = crate::memory::Memory::with_governed(16 << 20, 1);
+        let props = ExecutionProps {
+            config_options: Some(crate::physical::options::running_options(&memory)),
+            ..Default::default()
+        };
+        let schema = DFSchema::try_from(Schema::new(vec![Field::new("a", DataType::Utf8, true)])).unwrap();
+        let evaluator = Evaluator::compile(&col("a").is_not_null(), &schema, &props).unwrap();
+        let keys = Int32Array::from(vec![0; 8000]);
+        let text = |n: usize| Arc::new(StringArray::from(vec!["x".repeat(n)])) as ArrayRef;
+        let column = |n| Arc::new(DictionaryArray::<Int32Type>::try_new(keys.clone(), text(n)).unwrap()) as ArrayRef;
+        assert!(evaluator.evaluate_by_value(&column(100_000)).is_some(), "the results are small");
+        let evaluator = Evaluator::compile(&cast_expr(col("a"), DataType::LargeUtf8), &schema, &props).unwrap();
+        assert!(evaluator.evaluate_by_value(&column(10)).is_some());
+        assert!(evaluator.evaluate_by_value(&column(100_000)).is_none());
     }
 
     #[test]

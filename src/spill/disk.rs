@@ -3,12 +3,11 @@
 //! Memory: none. The surprising part: a disk can be made to fail at its n-th call, which is how tests visit every point
 //! where a full or broken disk can show. This is compiled always, because the command is tested as users run it.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::num::NonZeroU64;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -135,8 +134,7 @@ impl Disk {
         let (file, name) = match rustix::fs::open(dir, flags, Mode::from_raw_mode(0o666)) {
             Ok(file) => (File::from(file), None),
             Err(_) => {
-                let named = tempfile::Builder::new().prefix(".brimful-").tempfile_in(dir)?;
-                let (file, name) = named.into_parts();
+                let (file, name) = create_named(dir)?;
                 (file, Some(name))
             }
         };
@@ -147,7 +145,7 @@ impl Disk {
     ///
     /// # Errors
     /// What the system reports. The target is the old file then, except when the last step fails: making the directory
-    /// entry durable.
+    /// entry durable. A directory that may not be read or cannot be synced is no error: the new file is there.
     pub fn publish(&self, pending: PendingFile) -> io::Result<()> {
         self.sync(&pending.file)?;
         let name = match pending.name {
@@ -158,18 +156,19 @@ impl Disk {
         // The name is gone from its old place, so nothing is left for the guard to remove.
         let _ = name.keep();
         self.count()?;
-        File::open(directory_of(&pending.target))?.sync_all()
+        match File::open(directory_of(&pending.target)) {
+            Ok(directory) => directory.sync_all().or_else(ignore_unsyncable),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Links a nameless file to a hidden name beside `target`, removed on drop.
     fn give_name(&self, file: &File, target: &Path) -> io::Result<TempPath> {
         self.count()?;
         let opened = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let base = target.file_name().unwrap_or_default();
         for attempt in 0..1000 {
-            let mut hidden = OsString::from(".");
-            hidden.push(base);
-            hidden.push(format!(".brimful-{}-{attempt}", std::process::id()));
+            // Short, whatever the target is called: names have a limit.
+            let hidden = format!(".brimful-{}-{attempt}", std::process::id());
             let name = directory_of(target).join(hidden);
             match rustix::fs::linkat(CWD, &opened, CWD, &name, AtFlags::SYMLINK_FOLLOW) {
                 Ok(()) => return TempPath::try_from_path(name),
@@ -313,6 +312,21 @@ impl FaultPlan {
     }
 }
 
+/// A file under a hidden name of its own in `dir`, with the permissions that any new file has; the name is removed on drop.
+fn create_named(dir: &Path) -> io::Result<(File, TempPath)> {
+    let anyone = std::fs::Permissions::from_mode(0o666);
+    let named = tempfile::Builder::new().prefix(".brimful-").permissions(anyone).tempfile_in(dir)?;
+    Ok(named.into_parts())
+}
+
+/// The directories of some file systems cannot be synced.
+fn ignore_unsyncable(error: io::Error) -> io::Result<()> {
+    match error.raw_os_error() {
+        Some(libc::EINVAL | libc::EROFS | libc::ENOTSUP | libc::EACCES | libc::EBADF) => Ok(()),
+        _ => Err(error),
+    }
+}
+
 fn directory_of(target: &Path) -> &Path {
     match target.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
@@ -349,6 +363,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_name_of_any_length_can_be_published() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["o".repeat(255), "é".repeat(127)] {
+            publish(&Disk::real(), &dir.path().join(&name), b"complete").unwrap();
+            assert_eq!(std::fs::read_to_string(dir.path().join(&name)).unwrap(), "complete");
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_file_made_under_a_name_has_the_permissions_of_any_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, _name) = create_named(dir.path()).unwrap();
+        let other = File::create(dir.path().join("other")).unwrap();
+        let mode = |file: &File| file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode(&file), mode(&other));
     }
 
     #[test]

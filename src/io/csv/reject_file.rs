@@ -2,10 +2,11 @@
 //!
 //! Memory: at most 64 KiB of text for a file, whatever the length of a row.
 //! All scans of a query write into one such file, and it takes its place only when the query succeeds; until then the
-//! target is what it was.
+//! target is what it was. The statements of a text share one: each begins with a copy of what those before it left.
 
 use std::fmt;
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +19,7 @@ const BUFFER_BYTES: usize = 16 * 1024;
 
 const HEADER: &[u8] = b"file,line,byte_offset,column,reason,raw\n";
 
-/// Where bad rows of one query go; shared by its scans.
+/// Where the bad rows of a text go; shared by all scans of its statements.
 pub struct RejectFile {
     target: PathBuf,
     state: Mutex<State>,
@@ -28,13 +29,15 @@ enum State {
     /// No scan has begun.
     Unused,
     Open(Writer),
-    /// Published.
-    Done,
+    /// In its place, with the rows of the statements so far.
+    Published,
 }
 
 struct Writer {
     file: OutputFile,
     buffer: Vec<u8>,
+    /// Whether statements before this one have published theirs.
+    follows: bool,
 }
 
 impl RejectFile {
@@ -43,9 +46,14 @@ impl RejectFile {
         Arc::new(RejectFile { target: target.into(), state: Mutex::new(State::Unused) })
     }
 
-    /// The same target, for another query.
-    pub(crate) fn for_next_query(&self) -> Arc<Self> {
+    /// The same target, for another session.
+    pub(crate) fn for_session(&self) -> Arc<Self> {
         Self::new(self.target.clone())
+    }
+
+    /// Another text begins: its rejected rows replace those of earlier ones.
+    pub(crate) fn start_text(&self) {
+        *self.lock() = State::Unused;
     }
 
     /// Refuses an input that is the target itself.
@@ -82,9 +90,20 @@ impl RejectFile {
     /// Opens the file, so that a target that cannot be written is an error before the query has run. It has no name yet.
     pub(super) fn begin(&self) -> Result<()> {
         let mut state = self.lock();
-        if matches!(*state, State::Unused) {
-            let file = OutputFile::create(&self.target)?;
-            *state = State::Open(Writer { file, buffer: HEADER.to_vec() });
+        match &*state {
+            State::Unused => {
+                let file = OutputFile::create(&self.target)?;
+                *state = State::Open(Writer { file, buffer: HEADER.to_vec(), follows: false });
+            }
+            State::Published => {
+                let mut writer = Writer { file: OutputFile::create(&self.target)?, buffer: Vec::new(), follows: true };
+                // A pipe or a device has what was written to it.
+                if self.target.is_file() && writer.file.replaces_target() {
+                    writer.copy(&self.target)?;
+                }
+                *state = State::Open(writer);
+            }
+            State::Open(_) => {}
         }
         Ok(())
     }
@@ -94,7 +113,29 @@ impl RejectFile {
         self.begin()?;
         match &mut *self.lock() {
             State::Open(writer) => write(writer),
-            State::Unused | State::Done => Ok(()),
+            State::Unused | State::Published => Ok(()),
+        }
+    }
+
+    /// Makes what was appended durable, so that little is left to fail in [`RejectFile::publish`].
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Disk`].
+    pub(crate) fn seal(&self) -> Result<()> {
+        match &mut *self.lock() {
+            State::Open(writer) => {
+                writer.flush()?;
+                writer.file.sync()
+            }
+            State::Unused | State::Published => Ok(()),
+        }
+    }
+
+    /// The query failed: its rows are forgotten, those of the statements before it stay.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.lock();
+        if let State::Open(writer) = &*state {
+            *state = if writer.follows { State::Published } else { State::Unused };
         }
     }
 
@@ -107,7 +148,7 @@ impl RejectFile {
         let mut state = self.lock();
         if let State::Open(writer) = &mut *state {
             writer.flush()?;
-            if let State::Open(Writer { file, .. }) = std::mem::replace(&mut *state, State::Done) {
+            if let State::Open(Writer { file, .. }) = std::mem::replace(&mut *state, State::Published) {
                 file.commit()?;
             }
         }
@@ -149,6 +190,20 @@ impl AppendRecord for Writer {
 }
 
 impl Writer {
+    /// Begins with what is at `earlier`.
+    fn copy(&mut self, earlier: &Path) -> Result<()> {
+        let failed =
+            |error| Error::disk(format!("cannot read back the rejected rows in {}: {error}", earlier.display()));
+        let mut earlier = File::open(earlier).map_err(failed)?;
+        let mut block = vec![0; BUFFER_BYTES];
+        loop {
+            match earlier.read(&mut block).map_err(failed)? {
+                0 => return Ok(()),
+                n => self.file.append(&block[..n])?,
+            }
+        }
+    }
+
     fn append_field(&mut self, field: &[u8]) -> Result<()> {
         let is_quoted = field.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r'));
         if is_quoted {
@@ -223,10 +278,18 @@ mod tests {
         rejects.publish().unwrap();
         let want = [HEADER, b"a,\"", &vec![b'"'; 6 * BUFFER_BYTES], b"\",\"\xEF\xBF\xBD,\"\n"].concat();
         assert!(std::fs::read(&target).unwrap() == want);
-        let next = rejects.for_next_query();
-        next.append(|out| out.append_record(&[b"b"])).unwrap();
-        drop(next);
+        rejects.append(|out| out.append_record(&[b"b"])).unwrap();
+        rejects.abandon();
         assert!(std::fs::read(&target).unwrap() == want, "a failed query leaves the file of the one before");
+        rejects.append(|out| out.append_record(&[b"c"])).unwrap();
+        rejects.seal().unwrap();
+        assert!(std::fs::read(&target).unwrap() == want);
+        rejects.publish().unwrap();
+        assert!(std::fs::read(&target).unwrap() == [&want, &b"c\n"[..]].concat(), "later statements append");
+        rejects.start_text();
+        rejects.begin().unwrap();
+        rejects.publish().unwrap();
+        assert!(std::fs::read(&target).unwrap() == HEADER, "another text begins anew");
         assert_eq!(names_in(folder.path()), 1);
     }
 
