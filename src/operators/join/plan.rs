@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::SchemaRef;
 
 use super::spec::{JoinColumn, JoinSpec, JoinType, Residual};
 use crate::error::{Error, Result};
-use crate::operators::equality::normalize;
+use crate::operators::equality::{holds_floats, normalize};
 use crate::row::{Layout, LayoutBuilder, StateOffset};
 
 /// The number of a side in [`JoinPlan::sides`].
@@ -158,7 +158,7 @@ impl SideBuilder {
 
     /// The field that holds input column `input`. A key's own field does, unless keys are kept in another form.
     fn field_of(&mut self, input: usize) -> usize {
-        let changed = is_normalized(self.schema.field(input).data_type());
+        let changed = holds_floats(self.schema.field(input).data_type());
         let from = if changed { self.n_keys } else { 0 };
         let known = (from..self.inputs.len()).find(|&field| self.inputs[field] == input);
         let field = known.unwrap_or_else(|| {
@@ -180,13 +180,5 @@ impl SideBuilder {
         }
         let layout = layout.states(size_of::<u64>()).build()?;
         Ok(Side { link: layout.state(0), layout, inputs: self.inputs, read: self.read })
-    }
-}
-
-/// Whether key values of this type are not kept as they are.
-fn is_normalized(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Dictionary(_, values) => values.is_floating(),
-        other => other.is_floating(),
     }
 }
