@@ -154,6 +154,12 @@ impl Shared {
         share.min(self.options.most_bytes.unwrap_or(u64::MAX))
     }
 
+    /// Whether to go on; asked for every page and every few pairs, since a join may work long without giving a row.
+    fn check(&self) -> Result<()> {
+        self.cx.cancel.check()?;
+        self.cx.memory.check_overrun()
+    }
+
     fn built(&self) -> Result<Arc<Built>> {
         lock(&self.built).clone().ok_or_else(|| Error::query("a join was probed before its build side was complete"))
     }

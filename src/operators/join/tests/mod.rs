@@ -1,6 +1,7 @@
 //! Every join type against an oracle that compares all rows: in memory, spilling, split, swapped, in chunks, and with a
 //! failing disk.
 
+mod limits;
 mod oracle;
 
 use std::sync::{Arc, Mutex};
@@ -115,24 +116,8 @@ impl Case {
 
     fn run_into(&self, output: &Arc<Collector>, trial: &Trial, options: JoinOptions) -> Result<OperatorReport> {
         let cx = &trial.context();
-        *output.cancel.lock().unwrap() = cx.cancel.clone();
-        let join = HashJoin::new(&self.spec, options, cx)?;
-        let node = |name| Node { name, detail: String::new(), inputs: vec![], report: None };
-        let source = |rows: &[Row]| Step { node: 0, role: Arc::new(scripted(batches(self.kind, rows, 37))) as _ };
-        let build = Pipeline {
-            source: source(&self.build),
-            transforms: vec![],
-            sink: Step { node: 1, role: join.build_sink() },
-        };
-        let probe = Pipeline {
-            source: source(&self.probe),
-            transforms: vec![Step { node: 1, role: join.probe() }],
-            sink: Step { node: 2, role: output.clone() },
-        };
-        let query = Query { nodes: vec![node("Scan"), node("Join"), node("Output")], pipelines: vec![build, probe] };
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(trial.threads).build().unwrap();
-        crate::exec::run(&query, cx, &pool, &Monitor::new(&query))?;
-        Ok(join.report())
+        let inputs = [&self.probe, &self.build].map(|rows| batches(self.kind, rows, 37));
+        run_join(&self.spec, options, inputs, output, (cx, trial.threads))
     }
 
     #[track_caller]
@@ -141,6 +126,30 @@ impl Case {
         assert_same(&found, &self.expected(), self);
         report
     }
+}
+
+/// Runs `spec` over the inputs, those of the probe side first, on the real driver with so many threads.
+fn run_join(
+    spec: &JoinSpec,
+    options: JoinOptions,
+    [probe, build]: [Vec<RecordBatch>; 2],
+    output: &Arc<Collector>,
+    (cx, threads): (&QueryContext, usize),
+) -> Result<OperatorReport> {
+    *output.cancel.lock().unwrap() = cx.cancel.clone();
+    let join = HashJoin::new(spec, options, cx)?;
+    let node = |name| Node { name, detail: String::new(), inputs: vec![], report: None };
+    let source = |batches| Step { node: 0, role: Arc::new(scripted(batches)) as _ };
+    let build = Pipeline { source: source(build), transforms: vec![], sink: Step { node: 1, role: join.build_sink() } };
+    let probe = Pipeline {
+        source: source(probe),
+        transforms: vec![Step { node: 1, role: join.probe() }],
+        sink: Step { node: 2, role: output.clone() },
+    };
+    let query = Query { nodes: vec![node("Scan"), node("Join"), node("Output")], pipelines: vec![build, probe] };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    crate::exec::run(&query, cx, &pool, &Monitor::new(&query))?;
+    Ok(join.report())
 }
 
 #[track_caller]
