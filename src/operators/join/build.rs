@@ -13,7 +13,7 @@ use arrow::compute::filter;
 
 use super::filter::KeyFilter;
 use super::plan::BUILD;
-use super::rows::{PartitionWriter, Stage};
+use super::rows::{PartitionWriter, Repeats, Stage};
 use super::{NAME, Shared, lock};
 use crate::error::Result;
 use crate::exec::{Batch, Flow, LocalSink, Sink, TaskContext};
@@ -65,12 +65,16 @@ impl Sink for JoinBuild {
         let shared = self.shared.clone();
         let side = &shared.plan.sides[BUILD];
         let least = 4 * cx.sizes().page_bytes;
-        let mixed_bytes = (shared.share() / MIXED_PART) as usize / cx.n_workers.max(1);
+        let mixed_bytes = ((shared.share() / MIXED_PART) as usize / cx.n_workers.max(1)).max(least);
+        let repeats = match shared.plan.needs_keys_alone() {
+            true => Repeats::Dropped { most_bytes: mixed_bytes as u64, n_rows: 0, n_new: 0 },
+            false => Repeats::Kept,
+        };
         Ok(Box::new(LocalBuild {
             stage: Stage::new(&side.layout, cx)?,
-            writer: PartitionWriter::new(&side.layout, &shared.owners[BUILD], 0, 0),
+            writer: PartitionWriter::new(&side.layout, &shared.owners[BUILD], 0, 0).with_repeats(repeats),
             is_partitioned: shared.partition_bits == 0,
-            mixed_bytes: mixed_bytes.max(least),
+            mixed_bytes,
             null_rows: None,
             shared,
         }))
@@ -140,7 +144,7 @@ impl LocalBuild {
         let shared = &self.shared;
         let layout = &shared.plan.sides[BUILD].layout;
         let writer = PartitionWriter::new(layout, &shared.owners[BUILD], 0, shared.partition_bits);
-        let writer = writer.with_filter(shared.filter());
+        let writer = writer.with_filter(shared.filter()).with_repeats(self.writer.repeats());
         let mixed = std::mem::replace(&mut self.writer, writer).finish()?;
         for pages in mixed {
             split_pages(pages, layout, &mut self.writer, shared)?;

@@ -8,6 +8,9 @@
 //!
 //! Memory: a table of at most the share that this operator may have, write pages for the partitions, and a few batches.
 //!
+//! Why there is no operator for joins without equal keys: they are joins with one empty key, all of whose rows are
+//! candidates, which the chunks bound in memory. Where it is enough to know that a key is there, it is kept once.
+//!
 //! The surprising parts. Rows are not partitioned before there are enough of them: a small build side stays in a few
 //! pages. Both sides' rows have the same form, so that a pair of partitions may be joined either way round. The marks of
 //! matched rows are kept in the rows, on either side, so that nothing grows with the input.

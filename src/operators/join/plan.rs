@@ -111,6 +111,12 @@ impl JoinPlan {
         Roles { join_type: self.join_type, probe: PROBE, build: BUILD }
     }
 
+    /// Whether all that matters of a build row is that its key is there, so that one row of each key is enough.
+    pub(super) fn needs_keys_alone(&self) -> bool {
+        let gives_probe_rows_only = self.join_type.gives_probe_rows() && !self.join_type.gives_pairs();
+        gives_probe_rows_only && self.residual.is_none()
+    }
+
     /// Key columns of a batch of one side in the form in which equal keys are equal bytes, and where any is NULL if such
     /// rows match nothing.
     pub(super) fn keys(&self, side: usize, columns: &[ArrayRef]) -> Result<(Vec<ArrayRef>, Option<NullBuffer>)> {

@@ -361,6 +361,19 @@ fn rows_whose_key_is_nowhere_are_not_spilled() {
 }
 
 #[test]
+fn a_key_is_kept_once_where_that_is_enough() {
+    for join_type in [JoinType::ProbeSemi, JoinType::ProbeAnti, JoinType::ProbeMark] {
+        // Few keys, and so many that remembering them is given up.
+        for (n_build, spread) in [(20_000, Spread::Uniform(30)), (70_000, Spread::Uniform(1_000_000))] {
+            let case =
+                Case::new(join_type, KeyKind::Int, rows(500, spread, true, 1000), rows(n_build, spread, true, 5000));
+            let report = case.check_fast(&plenty(), JoinOptions::default());
+            assert_eq!(report.peak_bytes < 300_000, n_build == 20_000, "{report:?}");
+        }
+    }
+}
+
+#[test]
 fn little_memory_and_many_threads() {
     for (threads, governed) in [(1, 2 << 20), (2, 4 << 20), (8, 13 << 20)] {
         for join_type in [JoinType::Inner, JoinType::Full, JoinType::BuildAnti, JoinType::ProbeMark] {
