@@ -134,7 +134,7 @@ fn join_cost(graph: &Graph, left: &Plan, right: &Plan, cross: bool) -> Option<f6
         None => {
             let one_row = left.rows <= 1.0 || right.rows <= 1.0;
             let allowed = cross || one_row || graph.are_connected(left.set, right.set);
-            allowed.then(|| left.rows * right.rows + left.rows + right.rows)
+            allowed.then_some(left.rows * right.rows + left.rows + right.rows)
         }
     }
 }
