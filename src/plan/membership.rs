@@ -46,27 +46,13 @@ pub(super) fn spell_out(plan: LogicalPlan) -> Result<LogicalPlan> {
             let expr: Vec<Expr> = expr.collect::<Result<_>>()?;
             Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(expr, input)?)))
         }
-        other if other.expressions().iter().any(has_membership) => Err(out_of_place()),
+        other if other.expressions().iter().any(has_membership) => Err(refused(
+            "IN or EXISTS with a subquery is not supported outside of WHERE and HAVING",
+            "write it as a LEFT JOIN, or as a count: (SELECT count(*) FROM .. WHERE ..) > 0",
+        )),
         other => Ok(Transformed::no(other)),
     })
     .map(|transformed| transformed.data)
-}
-
-/// Makes sure that all IN and EXISTS have become joins.
-///
-/// # Errors
-/// A usage error where one has not: it stood where no rule turns it into a join.
-pub(super) fn check_none_left(plan: &LogicalPlan) -> Result<()> {
-    let is_left = |expr: &Expr| Ok(matches!(expr, Expr::InSubquery(_) | Expr::Exists(_)));
-    let node_has = |node: &LogicalPlan| Ok(node.expressions().iter().any(|expr| expr.exists(is_left).unwrap_or(false)));
-    if plan.exists(node_has)? { Err(out_of_place()) } else { Ok(()) }
-}
-
-fn out_of_place() -> DataFusionError {
-    refused(
-        "IN or EXISTS with a subquery is not supported here",
-        "it may stand in WHERE and HAVING, and in ON where it is about one table; elsewhere a LEFT JOIN does the same",
-    )
 }
 
 /// The conditions of an inner join may as well be checked above it, where all of them can be lowered.
@@ -182,9 +168,9 @@ impl Rewriter<'_> {
         }
         let InSubquery { expr, subquery, negated } = membership;
         let may_be_null = subquery.subquery.schema().field(0).is_nullable() || expr.nullable(self.outer)?;
-        if may_be_null && may_change(&subquery.subquery)? {
+        if may_be_null && (expr.is_volatile() || may_change(&subquery.subquery)?) {
             return Err(refused(
-                "the list of this IN may have other rows each time it is run, which is needed to know its NULLs",
+                "this IN may give something else each time it is run, and is run again to know its NULLs",
                 "CREATE TEMP TABLE .. AS keeps the rows of the list; ORDER BY goes before LIMIT",
             ));
         }

