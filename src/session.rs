@@ -129,6 +129,9 @@ pub struct QueryRun<'s> {
 /// Stack of a worker: expressions are evaluated from the top down. Only touched pages become resident.
 const WORKER_STACK_BYTES: usize = 64 << 20;
 
+/// What planning a statement makes resident, program pages included.
+const PLANNING_BYTES: u64 = 48 << 20;
+
 /// Touches what planning touches: a query with the usual clauses and no files.
 const WARM_UP: &str = "SELECT a, sum(b) AS s FROM (VALUES (1, 2.0), (2, 3.5)) AS t (a, b) \
      WHERE a > 0 AND b < 10 GROUP BY a HAVING count(*) > 0 ORDER BY s DESC LIMIT 1";
@@ -190,8 +193,18 @@ impl Session {
         Ok(Statements { session: self, text: text.to_string(), waiting })
     }
 
+    /// Temporary tables may fill the memory, and planning brings program pages back that were let go before.
+    fn make_room_for_planning(&self) {
+        if self.pages.evictable_bytes() > 0 {
+            let bytes = PLANNING_BYTES.min(self.memory.governed_bytes() / 2);
+            // Reserving evicts. Planning goes ahead in any case.
+            let _ = self.memory.reserve("planning").try_grow(bytes);
+        }
+    }
+
     fn prepare(&self, statement: &ParsedStatement, text: &str) -> Result<Prepared<'_>> {
         self.memory.set_overrun(0);
+        self.make_room_for_planning();
         let planned = sql::plan_statement(statement, text, &self.files, &self.registry, &self.memory)?;
         self.memory.check_overrun()?;
         Ok(match planned {

@@ -32,7 +32,7 @@ pub fn normalize(column: &ArrayRef) -> Result<ArrayRef> {
             let canonical = |value: f64| if value.is_nan() { f64::NAN } else { value + 0.0 };
             Arc::new(unary::<_, _, Float64Type>(column.as_primitive::<Float64Type>(), canonical))
         }
-        DataType::Dictionary(_, values) if values.is_floating() => normalize(&cast(column, values)?)?,
+        DataType::Dictionary(_, values) if holds_floats(values) => normalize(&cast(column, values)?)?,
         nested if nested.is_nested() && holds_floats(nested) => {
             let data = column.to_data();
             let children = data.child_data().iter().map(|child| Ok(normalize(&make_array(child.clone()))?.to_data()));
@@ -43,11 +43,12 @@ pub fn normalize(column: &ArrayRef) -> Result<ArrayRef> {
     })
 }
 
-/// Whether `data_type` is one of floats, or has them somewhere inside.
-fn holds_floats(data_type: &DataType) -> bool {
+/// Whether `data_type` is one of floats, or has them somewhere inside: [`normalize`] may change values of just these types.
+pub fn holds_floats(data_type: &DataType) -> bool {
     use DataType::*;
     match data_type {
         List(field) | LargeList(field) | FixedSizeList(field, _) | Map(field, _) => holds_floats(field.data_type()),
+        Dictionary(_, values) => holds_floats(values),
         Struct(fields) => fields.iter().any(|field| holds_floats(field.data_type())),
         other => other.is_floating(),
     }

@@ -19,6 +19,7 @@ pub mod stored;
 pub mod top_n;
 pub mod union;
 pub mod unnest;
+pub mod value_bytes;
 pub mod values;
 pub mod window;
 

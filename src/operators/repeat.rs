@@ -7,6 +7,7 @@ use arrow::compute::take_arrays;
 use arrow::datatypes::{Int64Type, SchemaRef};
 
 use super::expression::assemble;
+use super::value_bytes::ValueBytes;
 use crate::error::{Error, Result};
 use crate::exec::{Batch, Emit, Flow, LocalTransform, TaskContext, Transform};
 
@@ -42,23 +43,28 @@ impl LocalTransform for LocalRepeat {
             return Err(Error::query("rows to repeat have no count"));
         };
         let counts = counts.as_primitive::<Int64Type>().clone();
-        let row_bytes = (batch.data.get_array_memory_size() / batch.n_rows().max(1)).max(1);
-        let most_rows = (self.batch_bytes / row_bytes).clamp(1, self.batch_rows);
-        let mut rows: Vec<u32> = Vec::with_capacity(most_rows);
+        let kept = &batch.data.columns()[..batch.data.num_columns() - 1];
+        let row_bytes = ValueBytes::of(kept, batch.n_rows());
+        let mut rows: Vec<u32> = Vec::new();
+        let mut bytes = 0;
         for row in (0..batch.n_rows()).filter(|&row| counts.is_valid(row)) {
             let mut left = counts.value(row).max(0) as u64;
+            let bytes_each = row_bytes.get(row).max(1);
             while left > 0 {
-                let n = left.min((most_rows - rows.len()) as u64);
-                rows.resize(rows.len() + n as usize, row as u32);
-                left -= n;
-                if rows.len() == most_rows {
-                    let full = std::mem::replace(&mut rows, Vec::with_capacity(most_rows));
-                    let mut piece = batch.with_data(self.pick(&batch.data, full)?);
+                let room = (self.batch_bytes.saturating_sub(bytes) / bytes_each).min(self.batch_rows - rows.len());
+                if room == 0 && !rows.is_empty() {
+                    let mut piece = batch.with_data(self.pick(&batch.data, std::mem::take(&mut rows))?);
+                    bytes = 0;
                     piece.last_of_morsel = false;
                     if emit(piece)? == Flow::Done {
                         return Ok(Flow::Done);
                     }
+                    continue;
                 }
+                let n = left.min(room.max(1) as u64);
+                rows.resize(rows.len() + n as usize, row as u32);
+                bytes += n as usize * bytes_each;
+                left -= n;
             }
         }
         emit(batch.with_data(self.pick(&batch.data, rows)?))
@@ -82,6 +88,21 @@ mod tests {
 
     use super::*;
     use crate::operators::testing::run_transform;
+
+    #[test]
+    fn one_long_row_among_short_ones_is_repeated_in_small_batches() {
+        let mut texts = vec!["short".to_string(); 4000];
+        texts[7] = "x".repeat(50_000);
+        let texts: ArrayRef = Arc::new(StringArray::from(texts));
+        let counts = Int64Array::from_iter_values((0..4000).map(|row| if row == 7 { 3000 } else { 1 }));
+        let input = RecordBatch::try_from_iter([("a", texts), ("n", Arc::new(counts))]).unwrap();
+        let schema = Arc::new(Schema::new(vec![input.schema().field(0).clone()]));
+        let output = run_transform(&Repeat::new(schema), vec![Batch::only(input)]);
+        assert_eq!(output.iter().map(Batch::n_rows).sum::<usize>(), 6999);
+        let bytes = |batch: &Batch| batch.data.column(0).as_string::<i32>().values().len();
+        let most = output.iter().map(bytes).max().unwrap();
+        assert!(most < 4 << 20, "{most} bytes in one batch");
+    }
 
     #[test]
     fn rows_come_as_often_as_they_count() {

@@ -2,7 +2,7 @@
 //! working table of a recursive query.
 //!
 //! Memory: a page each worker while rows are written or read. Everything else is unpinned, so whoever needs memory has
-//! it written to disk; a reader brings its page back and gives it back afterwards.
+//! it written to disk; a reader copies one page after the other to memory of its own.
 //!
 //! Where the order matters, a morsel starts a new page, and pages are put in the order of their morsels in the end.
 
@@ -14,7 +14,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, SchemaRef};
 
 use super::expression::assemble;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::exec::{
     Batch, Flow, LocalSink, LocalSource, OperatorReport, QueryContext, Report, Sequence, Sink, Source, TaskContext,
 };
@@ -45,8 +45,8 @@ pub struct StoredRows {
 struct StoredPage {
     morsel: u64,
     n_rows: usize,
-    /// Away while somebody reads it.
-    page: Option<Page>,
+    /// Readers copy it, so that any number of them may at once, and what is on disk stays there.
+    page: Arc<Page>,
 }
 
 impl StoredRows {
@@ -188,7 +188,7 @@ impl LocalSink for LocalStoring {
             pages.extend(sealed.into_pages().into_iter().zip(counts).map(|(page, n_rows)| StoredPage {
                 morsel,
                 n_rows,
-                page: Some(page),
+                page: Arc::new(page),
             }));
         }
         Ok(())
@@ -245,8 +245,10 @@ struct Reading {
 struct LocalStored {
     rows: Arc<StoredRows>,
     reading: Arc<Reading>,
-    /// The page in hand, its number, and rows of it that were handed out.
-    current: Option<(usize, RowPage, usize)>,
+    /// A copy of the page in hand, and rows of it that were handed out.
+    current: Option<(RowPage, usize)>,
+    /// Memory for the next page.
+    spare: Option<PinnedPage>,
     ptrs: RowPointers,
     batch_bytes: usize,
     batch_rows: usize,
@@ -260,6 +262,7 @@ impl Source for StoredSource {
             rows: self.rows.clone(),
             reading: self.reading.clone(),
             current: None,
+            spare: None,
             ptrs: RowPointers::default(),
             batch_bytes: sizes.batch_bytes,
             batch_rows: sizes.batch_rows,
@@ -273,7 +276,7 @@ impl LocalSource for LocalStored {
         if self.current.is_none() && !self.take_page()? {
             return Ok(None);
         }
-        let Some((_, page, n_done)) = &mut self.current else { return Ok(None) };
+        let Some((page, n_done)) = &mut self.current else { return Ok(None) };
         let most_rows = (self.batch_bytes / self.rows.layout.row_bytes().max(1)).clamp(1, self.batch_rows);
         let rows = page.rows(&mut self.ptrs);
         let n_rows = most_rows.min(rows.len() - *n_done);
@@ -283,7 +286,7 @@ impl LocalSource for LocalStored {
         let batch = Batch { data, sequence: self.sequence, last_of_morsel };
         self.sequence.batch += 1;
         if last_of_morsel {
-            self.give_back()?;
+            self.spare = self.current.take().map(|(page, _)| page.into_memory());
         }
         Ok(Some(batch))
     }
@@ -316,56 +319,28 @@ impl LocalStored {
         if idx >= self.reading.end {
             return Ok(false);
         }
-        let page = match self.rows.lock().get_mut(idx) {
+        let page = match self.rows.lock().get(idx) {
             None => return Ok(false),
-            Some(stored) => stored.page.take(),
+            Some(stored) => stored.page.clone(),
         };
-        let page = page.ok_or_else(|| Error::query("stored rows are read twice at once, or were lost to an error"))?;
-        match pin_patiently(page) {
-            Ok(pinned) => {
-                self.current = Some((idx, RowPage::restored(pinned, &self.rows.layout)?, 0));
-                self.sequence = Sequence { morsel: (idx - self.reading.first) as u64, batch: 0 };
-                Ok(true)
-            }
-            Err((page, error)) => {
-                self.put(idx, page);
-                Err(error)
-            }
-        }
-    }
-
-    fn give_back(&mut self) -> Result<()> {
-        if let Some((idx, page, _)) = self.current.take() {
-            let page = page.unpin(PRIORITY, 0)?;
-            self.put(idx, page);
-        }
-        Ok(())
-    }
-
-    fn put(&self, idx: usize, page: Page) {
-        if let Some(stored) = self.rows.lock().get_mut(idx) {
-            stored.page = Some(page);
-        }
+        let spare = match self.spare.take().filter(|spare| spare.len() == page.len()) {
+            Some(spare) => spare,
+            None => allocate_patiently(&self.rows.owner, page.len())?,
+        };
+        self.current = Some((RowPage::restored(page.copy_into(spare)?, &self.rows.layout)?, 0));
+        self.sequence = Sequence { morsel: (idx - self.reading.first) as u64, batch: 0 };
+        Ok(true)
     }
 }
 
 /// A refusal may be for the moment.
-fn pin_patiently(mut page: Page) -> Result<PinnedPage, (Page, Error)> {
+fn allocate_patiently(owner: &Arc<PageOwner>, bytes: usize) -> Result<PinnedPage> {
     for _ in 1..REFUSALS {
-        match page.try_pin() {
-            Err((same, error)) if error.kind() == ErrorKind::Budget => page = same,
-            done => return done,
+        if let Ok(page) = owner.allocate(bytes) {
+            return Ok(page);
         }
     }
-    page.try_pin()
-}
-
-impl Drop for LocalStored {
-    /// A reader that stops early, for a LIMIT or an error, leaves the rows to the next one.
-    fn drop(&mut self) {
-        // A page that cannot be given back is missed by the next reader, who says so.
-        let _ = self.give_back();
-    }
+    Ok(owner.allocate(bytes)?)
 }
 
 /// A temporary table.
@@ -406,6 +381,7 @@ mod tests {
     use arrow::datatypes::{Field, Schema};
 
     use super::*;
+    use crate::error::ErrorKind;
     use crate::operators::trial::Trial;
     use crate::spill::Disk;
 
@@ -446,6 +422,30 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn two_readers_at_once_see_all_rows_and_leave_them_on_disk() {
+        let input = batches(20);
+        let trial = Trial { evict_always: true, ..Trial::new(4 << 20, 1) };
+        let cx = trial.context();
+        let rows = StoredRows::new("Stored", input[0].schema(), true, &cx).unwrap();
+        let source = rows.source(vec![0], vec![]);
+        trial.run(&cx, &input, rows.sink().as_ref(), source.as_ref()).unwrap();
+        let spilled = rows.report().spilled_raw_bytes;
+        assert!(spilled > 0);
+        let sources = [rows.source(vec![0, 1], vec![]), rows.source(vec![0, 1], vec![])];
+        let mut readers = sources.map(|source| source.local(&trial.task(&cx, 0)).unwrap());
+        let mut found = [Vec::new(), Vec::new()];
+        loop {
+            let batches = readers.each_mut().map(|reader| reader.next().unwrap());
+            let [Some(first), Some(second)] = batches else { break };
+            found[0].push(first.data);
+            found[1].push(second.data);
+        }
+        assert_eq!(joined(&found[0]), joined(&input));
+        assert_eq!(joined(&found[1]), joined(&input));
+        assert_eq!(rows.report().spilled_raw_bytes, spilled, "pages were written again");
     }
 
     #[test]

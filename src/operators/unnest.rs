@@ -7,11 +7,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, UInt32Array, UInt64Array};
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, SchemaRef};
 
 use super::expression::assemble;
+use super::value_bytes::ValueBytes;
 use crate::error::{Error, Result};
 use crate::exec::{Batch, Emit, Flow, LocalTransform, TaskContext, Transform};
 
@@ -84,16 +85,35 @@ impl Lists {
             return Ok(Lists { values, ranges });
         }
         let inner = Lists::of(&values, depth - 1)?;
-        // The elements of neighbouring lists are neighbours.
-        let joined = ranges.into_iter().map(|(start, len)| match len {
-            0 => (0, 0),
-            _ => {
-                let from = inner.ranges[start].0;
-                let (last, last_len) = inner.ranges[start + len - 1];
-                (from, last + last_len - from)
-            }
+        inner.joined(&ranges)
+    }
+
+    /// The elements of all lists of a range as one list.
+    fn joined(self, ranges: &[(usize, usize)]) -> Result<Self> {
+        let filled = |&(start, len): &(usize, usize)| self.ranges[start..start + len].iter().filter(|list| list.1 > 0);
+        let n_elements = |range: &(usize, usize)| filled(range).map(|list| list.1).sum::<usize>();
+        let first = |range: &(usize, usize)| filled(range).next().map_or(0, |list| list.0);
+        let end = |range: &(usize, usize)| filled(range).next_back().map_or(0, |list| list.0 + list.1);
+        // The elements of neighbouring lists are neighbours, unless a NULL between them hides some.
+        if ranges.iter().all(|range| end(range) - first(range) == n_elements(range)) {
+            let ranges = ranges.iter().map(|range| (first(range), n_elements(range))).collect();
+            return Ok(Lists { ranges, values: self.values });
+        }
+        let shown = ranges.iter().flat_map(filled).flat_map(|&(start, len)| start as u64..(start + len) as u64);
+        let shown: UInt64Array = shown.collect::<Vec<_>>().into();
+        let mut at = 0;
+        let ranges_shown = ranges.iter().map(|range| {
+            let start = at;
+            at += n_elements(range);
+            (start, at - start)
         });
-        Ok(Lists { ranges: joined.collect(), values: inner.values })
+        Ok(Lists { ranges: ranges_shown.collect(), values: take(&self.values, &shown, None)? })
+    }
+
+    /// The place of an element among all, if the row has so many.
+    fn place(&self, row: usize, idx: usize) -> Option<usize> {
+        let (start, len) = self.ranges[row];
+        (idx < len).then_some(start + idx)
     }
 }
 
@@ -124,21 +144,36 @@ impl LocalTransform for LocalUnnest {
         }
         let n_elements = |row: usize| lists.iter().map(|list| list.ranges[row].1).max().unwrap_or(1);
         let least = usize::from(self.keeps_empty);
-        let row_bytes = (batch.data.get_array_memory_size() / batch.n_rows().max(1)).max(1);
-        let most_rows = (self.batch_bytes / row_bytes).clamp(1, self.batch_rows);
+        let copied = self.columns.iter().filter_map(|column| match column {
+            UnnestColumn::Copied(idx) | UnnestColumn::Field { column: idx, .. } => Some(batch.data.column(*idx)),
+            UnnestColumn::Elements { .. } => None,
+        });
+        let copied_bytes = ValueBytes::of(copied, batch.n_rows());
+        let element_bytes: Vec<ValueBytes> =
+            lists.iter().map(|list| ValueBytes::of([&list.values], list.values.len())).collect();
+        let row_bytes = |row: usize, idx: usize| {
+            let elements = lists.iter().zip(&element_bytes);
+            let of_elements = elements.map(|(list, bytes)| list.place(row, idx).map_or(1, |place| bytes.get(place)));
+            copied_bytes.get(row) + of_elements.sum::<usize>()
+        };
         // The input row and the place in its lists of every row of the piece.
-        let mut piece: Vec<(u32, u32)> = Vec::with_capacity(most_rows);
+        let mut piece: Vec<(u32, u32)> = Vec::new();
+        let mut piece_bytes = 0;
         for row in 0..batch.n_rows() {
             for place in 0..n_elements(row).max(least) {
-                piece.push((row as u32, place as u32));
-                if piece.len() == most_rows {
+                let bytes = row_bytes(row, place);
+                let is_full = piece.len() == self.batch_rows || piece_bytes + bytes > self.batch_bytes;
+                if is_full && !piece.is_empty() {
                     let mut output = self.output(&batch, &lists, &piece)?;
                     output.last_of_morsel = false;
                     piece.clear();
+                    piece_bytes = 0;
                     if emit(output)? == Flow::Done {
                         return Ok(Flow::Done);
                     }
                 }
+                piece.push((row as u32, place as u32));
+                piece_bytes += bytes;
             }
         }
         emit(self.output(&batch, &lists, &piece)?)
@@ -169,15 +204,70 @@ impl LocalUnnest {
                 }
                 UnnestColumn::Elements { .. } => {
                     let Some(list) = lists.next() else { return Err(Error::query("a list to unnest is missing")) };
-                    let at = |&(row, place): &(u32, u32)| {
-                        let (start, len) = list.ranges[row as usize];
-                        ((place as usize) < len).then(|| (start + place as usize) as u64)
-                    };
-                    let at: arrow::array::UInt64Array = piece.iter().map(at).collect();
+                    let at = |&(row, place): &(u32, u32)| list.place(row as usize, place as usize).map(|at| at as u64);
+                    let at: UInt64Array = piece.iter().map(at).collect();
                     take(&list.values, &at, None)?
                 }
             });
         }
         Ok(batch.with_data(assemble(&self.schema, columns, piece.len())?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{FixedSizeListArray, Int64Array, ListArray, RecordBatch, StringArray};
+    use arrow::buffer::{NullBuffer, OffsetBuffer};
+    use arrow::datatypes::{Field, Schema};
+
+    use super::*;
+    use crate::operators::testing::run_transform;
+
+    fn list(inner: ArrayRef, offsets: Vec<i32>) -> ArrayRef {
+        let field = Arc::new(Field::new("item", inner.data_type().clone(), true));
+        Arc::new(ListArray::new(field, OffsetBuffer::new(offsets.into()), inner, None))
+    }
+
+    #[test]
+    fn elements_hidden_under_a_null_list_do_not_come_out() {
+        let item = Arc::new(Field::new("item", DataType::Int64, true));
+        let numbers = Arc::new(Int64Array::from_iter_values(1..=8));
+        let valid = NullBuffer::from(vec![true, false, true, true]);
+        let pairs: ArrayRef = Arc::new(FixedSizeListArray::new(item, 2, numbers, Some(valid)));
+        for (offsets, expected) in [
+            (vec![0, 3, 4], vec![1, 2, 5, 6, 7, 8]),
+            (vec![0, 1, 2, 4], vec![1, 2, 5, 6, 7, 8]),
+            (vec![1, 2], vec![]),
+            (vec![2, 4], vec![5, 6, 7, 8]),
+        ] {
+            let lists = list(pairs.clone(), offsets);
+            let input = RecordBatch::try_from_iter([("a", lists)]).unwrap();
+            let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true)]));
+            let unnest = Unnest::new(vec![UnnestColumn::Elements { column: 0, depth: 2 }], false, schema);
+            let output = run_transform(&unnest, vec![Batch::only(input)]);
+            let values = output.iter().flat_map(|batch| {
+                batch.data.column(0).as_primitive::<arrow::datatypes::Int64Type>().iter().collect::<Vec<_>>()
+            });
+            assert_eq!(values.flatten().collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[test]
+    fn a_long_row_beside_a_long_list_comes_in_small_batches() {
+        let mut texts = vec!["short".to_string(); 4000];
+        texts[7] = "x".repeat(50_000);
+        let texts: ArrayRef = Arc::new(StringArray::from(texts));
+        // Row 7 has 3000 elements, all others one.
+        let offsets = (0..=4000).map(|row| if row > 7 { row + 2999 } else { row }).collect();
+        let lists = list(Arc::new(Int64Array::from_iter_values(0..6999)), offsets);
+        let input = RecordBatch::try_from_iter([("a", texts), ("l", lists)]).unwrap();
+        let element = Field::new("l", DataType::Int64, true);
+        let schema = Arc::new(Schema::new(vec![input.schema().field(0).clone(), element]));
+        let columns = vec![UnnestColumn::Copied(0), UnnestColumn::Elements { column: 1, depth: 1 }];
+        let output = run_transform(&Unnest::new(columns, false, schema), vec![Batch::only(input)]);
+        assert_eq!(output.iter().map(Batch::n_rows).sum::<usize>(), 6999);
+        let bytes = |batch: &Batch| batch.data.column(0).as_string::<i32>().values().len();
+        let most = output.iter().map(bytes).max().unwrap();
+        assert!(most < 4 << 20, "{most} bytes in one batch");
     }
 }

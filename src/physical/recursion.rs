@@ -114,8 +114,14 @@ impl RecursionSource {
             exec::run_within(&query, &self.cx)?;
             last = last.end..self.rows.n_pages();
         }
-        Err(Error::query(format!("the recursive query {} still finds new rows after {MOST_ROUNDS} rounds", self.name))
-            .with_hint("give its recursive part a condition that ends it, or write UNION instead of UNION ALL"))
+        let message = format!(
+            "the recursive query {} still finds new rows after {MOST_ROUNDS} rounds, the most there are",
+            self.name
+        );
+        Err(Error::query(message).with_hint(
+            "give its recursive part a condition that ends it (a LIMIT outside is none), or write UNION instead of UNION \
+             ALL; unnest(range(1, 1000001)) gives numbers at once",
+        ))
     }
 }
 

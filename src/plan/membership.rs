@@ -6,19 +6,25 @@
 //! what is asked, before they see it: `x IN (list)` is not false when a value of the list is equal to x, or NULL, or when x is NULL
 //! and the list has a value.
 //!
-//! Memory: the plan. The subquery is run up to three times, each time in a join by key or without any condition.
+//! Memory: the plan. The subquery is run up to three times, each time in a join by key or without any condition, so one that
+//! may give other rows the next time is refused.
 
 use std::sync::Arc;
 
-use datafusion_common::tree_node::{Transformed, TreeNode};
-use datafusion_common::{Column, DFSchema, Result, ScalarValue, Spans};
+use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion_common::{Column, DFSchema, DataFusionError, JoinType, Result, ScalarValue, Spans};
 use datafusion_expr::expr::{BinaryExpr, Exists, InSubquery};
-use datafusion_expr::{Expr, ExprSchemable, Filter, LogicalPlan, Operator, Subquery, lit, when};
+use datafusion_expr::expr_rewriter::NamePreserver;
+use datafusion_expr::utils::{conjunction, split_conjunction_owned};
+use datafusion_expr::{Expr, ExprSchemable, Filter, Join, LogicalPlan, Operator, Projection, Subquery, lit, when};
 
-/// Spells out what has to be.
+use crate::error::Error;
+
+/// Spells out what has to be. Conditions are in filters and joins; what a projection computes may become one when it is
+/// pushed down.
 ///
 /// # Errors
-/// When an expression has no type.
+/// When an expression has no type, and where IN with a subquery stands anywhere else.
 pub(super) fn spell_out(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.transform_down_with_subqueries(|plan| match plan {
         LogicalPlan::Filter(filter) if has_membership(&filter.predicate) => {
@@ -27,13 +33,75 @@ pub(super) fn spell_out(plan: LogicalPlan) -> Result<LogicalPlan> {
             let predicate = rewriter.rewrite(predicate, Asked::IsTrue, true)?;
             Ok(Transformed::yes(LogicalPlan::Filter(Filter::try_new(predicate, input)?)))
         }
+        LogicalPlan::Join(join) if join.filter.as_ref().is_some_and(has_membership) => {
+            Ok(Transformed::yes(spell_out_join(join)?))
+        }
+        LogicalPlan::Projection(Projection { expr, input, .. }) if expr.iter().any(has_membership) => {
+            let rewriter = Rewriter { outer: input.schema() };
+            let names = NamePreserver::new_for_projection();
+            let expr = expr.into_iter().map(|expr| {
+                let name = names.save(&expr);
+                Ok(name.restore(rewriter.rewrite(expr, Asked::Which, false)?))
+            });
+            let expr: Vec<Expr> = expr.collect::<Result<_>>()?;
+            Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(expr, input)?)))
+        }
+        other if other.expressions().iter().any(has_membership) => Err(refused(
+            "IN or EXISTS with a subquery is not supported outside of WHERE and HAVING",
+            "write it as a LEFT JOIN, or as a count: (SELECT count(*) FROM .. WHERE ..) > 0",
+        )),
         other => Ok(Transformed::no(other)),
     })
     .map(|transformed| transformed.data)
 }
 
+/// The conditions of an inner join may as well be checked above it, where all of them can be lowered.
+fn spell_out_join(mut join: Join) -> Result<LogicalPlan> {
+    let both = join.left.schema().join(join.right.schema())?;
+    let rewriter = Rewriter { outer: &both };
+    let Some(filter) = join.filter.take() else { return Ok(LogicalPlan::Join(join)) };
+    if join.join_type != JoinType::Inner {
+        join.filter = Some(rewriter.rewrite(filter, Asked::IsTrue, true)?);
+        return Ok(LogicalPlan::Join(join));
+    }
+    let (above, stays): (Vec<Expr>, Vec<Expr>) = split_conjunction_owned(filter).into_iter().partition(has_membership);
+    join.filter = conjunction(stays);
+    let joined = Arc::new(LogicalPlan::Join(join));
+    match conjunction(above) {
+        None => Ok(Arc::unwrap_or_clone(joined)),
+        Some(above) => {
+            let above = rewriter.rewrite(above, Asked::IsTrue, true)?;
+            Ok(LogicalPlan::Filter(Filter::try_new(above, joined)?))
+        }
+    }
+}
+
 fn has_membership(expr: &Expr) -> bool {
     expr.exists(|expr| Ok(matches!(expr, Expr::InSubquery(_)))).unwrap_or(false)
+}
+
+fn refused(message: &str, hint: &str) -> DataFusionError {
+    DataFusionError::External(Box::new(Error::usage(message).with_hint(hint)))
+}
+
+/// Whether running the list again may give other rows.
+fn may_change(list: &LogicalPlan) -> Result<bool> {
+    let mut changes = false;
+    list.apply_with_subqueries(|node| {
+        let is_cut = matches!(node, LogicalPlan::Limit(limit) if !is_sorted(&limit.input));
+        changes |= is_cut || node.expressions().iter().any(Expr::is_volatile);
+        Ok(if changes { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(changes)
+}
+
+fn is_sorted(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Sort(_) => true,
+        LogicalPlan::Projection(projection) => is_sorted(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => is_sorted(&alias.input),
+        _ => false,
+    }
 }
 
 /// What whoever reads a condition wants to know of it.
@@ -99,6 +167,13 @@ impl Rewriter<'_> {
             return Ok(Expr::InSubquery(membership));
         }
         let InSubquery { expr, subquery, negated } = membership;
+        let may_be_null = subquery.subquery.schema().field(0).is_nullable() || expr.nullable(self.outer)?;
+        if may_be_null && (expr.is_volatile() || may_change(&subquery.subquery)?) {
+            return Err(refused(
+                "this IN may give something else each time it is run, and is run again to know its NULLs",
+                "CREATE TEMP TABLE .. AS keeps the rows of the list; ORDER BY goes before LIMIT",
+            ));
+        }
         let known = Expr::InSubquery(InSubquery::new(expr.clone(), subquery.clone(), negated));
         let not_known = self.not_known(&expr, &subquery)?;
         if asked_of_in == Asked::Which {

@@ -21,6 +21,9 @@ use crate::memory::{Reservation, ZeroedWords};
 
 const MIN_ENTRIES: usize = 64;
 
+/// Rows that are left out before whoever asks for pairs has a chance to stop.
+const MOST_SKIPPED: usize = 1 << 16;
+
 /// The bit of a link that says that the row has been matched.
 const MATCHED: u64 = 1 << 63;
 
@@ -301,12 +304,12 @@ impl Matches {
         self.heads[probe_idx] = std::ptr::null_mut();
     }
 
-    /// Takes the next pairs; false when there are none. With `outer` a probe row without a chain is paired with NULLs.
+    /// Takes the next pairs; false when there are none, while none may have been found yet. With `outer` a probe row without a chain is paired with NULLs.
     pub fn next_pairs(&mut self, table: &JoinTable, bounds: &PairBounds<'_>, outer: bool) -> bool {
         assert_eq!(self.table, table.id, "pairs are taken from the table they were looked up in");
         self.probe.clear();
         self.build.clear();
-        let mut bytes = 0;
+        let (mut bytes, mut n_skipped) = (0, 0);
         while self.at < self.heads.len() {
             let mut row = self.heads[self.at];
             if row.is_null() && outer {
@@ -322,6 +325,11 @@ impl Matches {
                 if bounds.only_unmatched && unsafe { table.is_matched(row) } {
                     // SAFETY: as above.
                     row = unsafe { table.next_of(row) };
+                    n_skipped += 1;
+                    if n_skipped == MOST_SKIPPED {
+                        self.heads[self.at] = row;
+                        return true;
+                    }
                     continue;
                 }
                 if n_left == 0 {

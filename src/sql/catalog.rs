@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion_common::config::ConfigOptions;
@@ -32,6 +32,8 @@ pub(super) struct Catalog<'a> {
     registry: &'a Registry,
     /// Views inside of views that are being planned.
     depth: AtomicUsize,
+    /// The view that is being created, which must not read itself.
+    created: OnceLock<String>,
 }
 
 /// Views inside of views; more than this go round in a circle.
@@ -44,14 +46,20 @@ impl<'a> Catalog<'a> {
         options: Arc<ConfigOptions>,
         registry: &'a Registry,
     ) -> Self {
-        let (opened, depth) = (Mutex::default(), AtomicUsize::new(0));
-        Catalog { opener, memory, options, functions: functions(), opened, registry, depth }
+        let (opened, depth, created) = (Mutex::default(), AtomicUsize::new(0), OnceLock::new());
+        Catalog { opener, memory, options, functions: functions(), opened, registry, depth, created }
     }
 
     /// The plan of `query` as it is written.
     pub(super) fn plan_query(&self, query: &Query) -> Result<LogicalPlan, DataFusionError> {
         let planner = SqlToRel::new_with_options(self, ParserOptions::from(&self.options.sql_parser));
         planner.sql_statement_to_plan(Statement::Query(Box::new(query.clone())))
+    }
+
+    /// The plan of a view that is to be called `name`.
+    pub(super) fn plan_new_view(&self, name: &str, view: &View) -> Result<LogicalPlan, DataFusionError> {
+        self.created.get_or_init(|| name.to_string());
+        self.plan_view(view)
     }
 
     /// The plan of a view, under the names that it gives its columns.
@@ -84,6 +92,10 @@ impl ContextProvider for Catalog<'_> {
     /// `FROM data.parquet` without quotes arrives as a schema and a table; it means the path all the same.
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>, DataFusionError> {
         let path = name.to_string();
+        if self.created.get() == Some(&path) {
+            let error = Error::usage(format!("the view {path} would read itself"));
+            return Err(external(error.with_hint("give it another name")));
+        }
         match self.registry.get(&path) {
             Some(Named::Table(table)) => return Ok(table),
             Some(Named::View(view)) => return Ok(Arc::new(ViewTable::new(self.plan_view(&view)?))),

@@ -133,9 +133,9 @@ impl Planner<'_> {
     fn plan(&self, statement: &ParsedStatement) -> Result<Planned> {
         let (logical, explain, target) = match &statement.request {
             Request::CreateView { name, columns, query, if_exists } => {
-                if self.registry.may_create(name, *if_exists)? {
+                if self.registry.may_create(name, true, *if_exists)? {
                     let view = View { query: query.clone(), columns: columns.clone() };
-                    self.checked(self.catalog.plan_view(&view))?;
+                    self.checked(self.catalog.plan_new_view(name, &view))?;
                     self.registry.add_view(name.clone(), view);
                 }
                 return Ok(Planned::Done);
@@ -145,7 +145,7 @@ impl Planner<'_> {
                 return Ok(Planned::Done);
             }
             Request::Query { target: Target::Table { name, if_exists }, explain: None, .. }
-                if !self.registry.may_create(name, *if_exists)? =>
+                if !self.registry.may_create(name, false, *if_exists)? =>
             {
                 return Ok(Planned::Done);
             }

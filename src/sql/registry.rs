@@ -54,17 +54,20 @@ impl Registry {
         self.lock().get(name).cloned()
     }
 
-    /// Whether a statement that creates `name` has anything to do.
+    /// Whether a statement that creates a view or else a table `name` has anything to do.
     ///
     /// # Errors
-    /// When there is one already and nothing was said about that.
-    pub fn may_create(&self, name: &str, if_exists: IfExists) -> Result<bool> {
-        match (self.lock().contains_key(name), if_exists) {
-            (false, _) | (true, IfExists::Replace) => Ok(true),
-            (true, IfExists::Keep) => Ok(false),
-            (true, IfExists::Fail) => {
+    /// When there is one already and nothing was said about that, or it is of the other kind: a view does not take the
+    /// place of rows.
+    pub(super) fn may_create(&self, name: &str, view: bool, if_exists: IfExists) -> Result<bool> {
+        let named = self.lock();
+        match (named.get(name), if_exists) {
+            (None, _) => Ok(true),
+            (Some(_), IfExists::Keep) => Ok(false),
+            (Some(_), IfExists::Fail) => {
                 Err(Error::usage(format!("there is a view or table {name} already")).with_hint("CREATE OR REPLACE .."))
             }
+            (Some(found), IfExists::Replace) => found.check_kind(name, view).map(|()| true),
         }
     }
 
@@ -80,19 +83,15 @@ impl Registry {
 
     pub(super) fn drop_named(&self, names: &[String], views: bool, if_exists: bool) -> Result<()> {
         let mut named = self.lock();
+        // All or none.
         for name in names {
-            let (found, is_view) = match named.get(name) {
-                None if if_exists => continue,
+            match named.get(name) {
+                None if if_exists => {}
                 None => return Err(Error::usage(format!("there is no view or table {name}"))),
-                Some(Named::View(_)) => ("a view", true),
-                Some(Named::Table(_)) => ("a table", false),
-            };
-            if is_view != views {
-                let verb = if is_view { "DROP VIEW" } else { "DROP TABLE" };
-                return Err(Error::usage(format!("{name} is {found}")).with_hint(format!("{verb} {name}")));
+                Some(found) => found.check_kind(name, views)?,
             }
-            named.remove(name);
         }
+        named.retain(|name, _| !names.contains(name));
         Ok(())
     }
 
@@ -103,5 +102,18 @@ impl Registry {
             Named::Table(table) => (name.clone(), "temporary table", table.statistics().n_rows),
         };
         self.lock().iter().map(describe).collect()
+    }
+}
+
+impl Named {
+    fn check_kind(&self, name: &str, view: bool) -> Result<()> {
+        let (found, verb, is_view) = match self {
+            Named::View(_) => ("a view", "DROP VIEW", true),
+            Named::Table(_) => ("a table", "DROP TABLE", false),
+        };
+        match is_view == view {
+            true => Ok(()),
+            false => Err(Error::usage(format!("{name} is {found}")).with_hint(format!("{verb} {name}"))),
+        }
     }
 }

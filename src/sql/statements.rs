@@ -111,24 +111,22 @@ pub fn nothing_asked() -> Error {
 fn request(statement: Statement) -> Result<Request> {
     match statement {
         Statement::Query(query) => Ok(rows(checked(query)?, Target::Result)),
-        Statement::Explain { statement, analyze, describe_alias, .. } => match (request(*statement)?, describe_alias) {
-            (Request::Query { query, explain: None, .. }, DescribeAlias::Describe | DescribeAlias::Desc) => {
-                Ok(Request::Describe(query))
-            }
-            (Request::Query { query, explain: None, target }, DescribeAlias::Explain) => {
-                Ok(Request::Query { query, explain: Some(Explain { analyze }), target })
-            }
-            _ => Err(Error::usage("EXPLAIN of this statement is not supported")
-                .with_hint("EXPLAIN goes in front of a query, CREATE TEMP TABLE .. AS or COPY .. TO")),
-        },
+        explain @ Statement::Explain { .. } => explained(explain),
         Statement::ExplainTable { describe_alias: DescribeAlias::Explain, .. } => {
             Err(Error::usage("EXPLAIN of a table").with_hint("DESCRIBE shows its columns"))
         }
         Statement::ExplainTable { table_name, .. } => Ok(Request::Describe(all_of(&table_name)?)),
-        Statement::ShowTables { .. } | Statement::ShowViews { .. } => Ok(Request::ShowTables),
+        show @ (Statement::ShowTables { .. } | Statement::ShowViews { .. }) => match show.to_string().as_str() {
+            "SHOW TABLES" | "SHOW VIEWS" => Ok(Request::ShowTables),
+            _ => Err(Error::usage("SHOW TABLES shows all views and tables; nothing may follow it")),
+        },
         Statement::CreateView(create) => create_view(create),
         Statement::CreateTable(create) => create_table(create),
-        Statement::Drop { object_type, if_exists, names, .. } => {
+        Statement::Drop { object_type, if_exists, names, cascade, restrict, purge, temporary, table } => {
+            if cascade || restrict || purge || table.is_some() || temporary && object_type != ObjectType::Table {
+                return Err(Error::usage("this form of DROP is not supported")
+                    .with_hint("DROP VIEW or DROP TABLE, IF EXISTS, and names; views of what is gone fail when used"));
+            }
             let views = match object_type {
                 ObjectType::View => true,
                 ObjectType::Table => false,
@@ -152,6 +150,30 @@ fn request(statement: Statement) -> Result<Request> {
                  COPY .. TO, DESCRIBE and SHOW TABLES",
             ))
         }
+    }
+}
+
+/// EXPLAIN and DESCRIBE of a statement.
+fn explained(explain: Statement) -> Result<Request> {
+    let refused = |what: &str| Err(Error::usage(format!("{what} is not supported")));
+    let Statement::Explain { describe_alias, analyze, verbose, query_plan, estimate, statement, format, options } =
+        explain
+    else {
+        return refused("this form of EXPLAIN");
+    };
+    if verbose || query_plan || estimate || format.is_some() || options.is_some() {
+        return refused("this form of EXPLAIN").map_err(|error| error.with_hint("EXPLAIN .. or EXPLAIN ANALYZE .."));
+    }
+    match (request(*statement)?, describe_alias) {
+        (Request::Query { query, explain: None, .. }, DescribeAlias::Describe | DescribeAlias::Desc) => {
+            Ok(Request::Describe(query))
+        }
+        (Request::Query { query, explain: None, target }, DescribeAlias::Explain) => {
+            Ok(Request::Query { query, explain: Some(Explain { analyze }), target })
+        }
+        _ => refused("EXPLAIN of this statement").map_err(|error| {
+            error.with_hint("EXPLAIN goes in front of a query, CREATE TEMP TABLE .. AS or COPY .. TO")
+        }),
     }
 }
 

@@ -13,7 +13,7 @@ use arrow::compute::filter;
 
 use super::filter::KeyFilter;
 use super::plan::BUILD;
-use super::rows::{PartitionWriter, Stage};
+use super::rows::{PartitionWriter, Repeats, Stage};
 use super::{NAME, Shared, lock};
 use crate::error::Result;
 use crate::exec::{Batch, Flow, LocalSink, Sink, TaskContext};
@@ -65,12 +65,16 @@ impl Sink for JoinBuild {
         let shared = self.shared.clone();
         let side = &shared.plan.sides[BUILD];
         let least = 4 * cx.sizes().page_bytes;
-        let mixed_bytes = (shared.share() / MIXED_PART) as usize / cx.n_workers.max(1);
+        let mixed_bytes = ((shared.share() / MIXED_PART) as usize / cx.n_workers.max(1)).max(least);
+        let repeats = match shared.plan.needs_keys_alone() {
+            true => Repeats::Dropped { most_bytes: mixed_bytes as u64, n_rows: 0, n_new: 0 },
+            false => Repeats::Kept,
+        };
         Ok(Box::new(LocalBuild {
             stage: Stage::new(&side.layout, cx)?,
-            writer: PartitionWriter::new(&side.layout, &shared.owners[BUILD], 0, 0),
+            writer: PartitionWriter::new(&side.layout, &shared.owners[BUILD], 0, 0).with_repeats(repeats),
             is_partitioned: shared.partition_bits == 0,
-            mixed_bytes: mixed_bytes.max(least),
+            mixed_bytes,
             null_rows: None,
             shared,
         }))
@@ -140,10 +144,10 @@ impl LocalBuild {
         let shared = &self.shared;
         let layout = &shared.plan.sides[BUILD].layout;
         let writer = PartitionWriter::new(layout, &shared.owners[BUILD], 0, shared.partition_bits);
-        let writer = writer.with_filter(shared.filter());
+        let writer = writer.with_filter(shared.filter()).with_repeats(self.writer.repeats());
         let mixed = std::mem::replace(&mut self.writer, writer).finish()?;
         for pages in mixed {
-            split_pages(pages, layout, &mut self.writer)?;
+            split_pages(pages, layout, &mut self.writer, shared)?;
         }
         self.is_partitioned = true;
         Ok(())
@@ -167,9 +171,15 @@ fn append_all(
 }
 
 /// Moves all rows of `pages` to `writer`, a page at a time.
-pub(super) fn split_pages(pages: SealedPages, layout: &Layout, writer: &mut PartitionWriter) -> Result<()> {
+pub(super) fn split_pages(
+    pages: SealedPages,
+    layout: &Layout,
+    writer: &mut PartitionWriter,
+    shared: &Shared,
+) -> Result<()> {
     let (mut ptrs, mut hashes) = (RowPointers::default(), Vec::new());
     for page in pages.into_pages() {
+        shared.check()?;
         let page = RowPage::restored(page.pin()?, layout)?;
         let rows = page.rows(&mut ptrs);
         hash_rows(layout, rows, &mut hashes);
@@ -195,7 +205,8 @@ impl<'a> Residency<'a> {
         let Collected { mixed, partitions, null_rows } = collected;
         let has_null_rows = null_rows.n_rows() > 0;
         *lock(&shared.null_rows) = null_rows;
-        let mut waiting = vec![(None, mixed)];
+        // Without bits there is one partition, and nothing to split.
+        let mut waiting = vec![((shared.partition_bits == 0).then_some(0), mixed)];
         waiting.extend(partitions.into_iter().enumerate().map(|(idx, pages)| (Some(idx), pages)));
         waiting.retain(|(_, pages)| pages.n_rows() > 0);
         Residency {
@@ -212,16 +223,13 @@ impl<'a> Residency<'a> {
     fn decide(mut self, cx: &TaskContext) -> Result<()> {
         let total_bytes: usize = self.waiting.iter().map(|(_, pages)| pages.bytes()).sum();
         if total_bytes as u64 + JoinTable::entry_bytes(self.n_rows) > self.budget_bytes {
-            self.split_mixed()?;
-            // Every spilled partition needs a write page a worker for its probe rows.
-            let write_pages = (cx.n_workers << self.shared.partition_bits) * cx.sizes().page_bytes;
-            self.budget_bytes = self.budget_bytes.saturating_sub(write_pages as u64);
+            self.partition_all(cx)?;
         }
         let table = loop {
-            self.pin_what_fits()?;
-            match self.make_table()? {
-                Some(table) => break table,
-                None => self.waiting.retain(|(_, pages)| pages.n_rows() > 0),
+            self.pin_what_fits(cx)?;
+            self.check_places()?;
+            if let Some(table) = self.make_table(cx)? {
+                break table;
             }
         };
         self.enter_rows(&table)?;
@@ -243,7 +251,41 @@ impl<'a> Residency<'a> {
         Ok(())
     }
 
-    /// Partitions the rows that are not.
+    /// Probe rows of a spilled partition never see the table, so none of its build rows may be there.
+    fn check_places(&self) -> Result<()> {
+        let is_spilled = |idx: usize| self.spilled[idx].n_rows() > 0;
+        let any_spilled = (0..self.spilled.len()).any(is_spilled);
+        match self.resident.iter().any(|(partition, _)| partition.map_or(any_spilled, is_spilled)) {
+            true => Err(crate::Error::query("a join keeps rows of one partition in two places; this is a bug")),
+            false => Ok(()),
+        }
+    }
+
+    /// Before the first partition is spilled: unpins everything and partitions the rows that are not.
+    fn partition_all(&mut self, cx: &TaskContext) -> Result<()> {
+        for list in std::mem::take(&mut self.resident) {
+            self.unpin(list)?;
+        }
+        if self.shared.partition_bits > 0 {
+            self.split_mixed()?;
+        }
+        // Every spilled partition needs a write page a worker for its probe rows.
+        let write_pages = (cx.n_workers << self.shared.partition_bits) * cx.sizes().page_bytes;
+        self.budget_bytes = self.budget_bytes.saturating_sub(write_pages as u64);
+        Ok(())
+    }
+
+    /// Lets resident rows wait again.
+    fn unpin(&mut self, (partition, pages): (Option<usize>, Vec<RowPage>)) -> Result<()> {
+        let mut sealed = SealedPages::default();
+        for page in pages {
+            sealed.push(page, 0, partition.unwrap_or(0) as u32)?;
+        }
+        self.waiting.push((partition, sealed));
+        Ok(())
+    }
+
+    /// Partitions the rows that are not; each partition is one list then.
     fn split_mixed(&mut self) -> Result<()> {
         let shared = self.shared;
         let layout = &shared.plan.sides[BUILD].layout;
@@ -254,7 +296,7 @@ impl<'a> Residency<'a> {
         for (partition, pages) in std::mem::take(&mut self.waiting) {
             match partition {
                 Some(idx) => partitions[idx].append(pages),
-                None => split_pages(pages, layout, &mut writer)?,
+                None => split_pages(pages, layout, &mut writer, shared)?,
             }
         }
         partitions.iter_mut().zip(writer.finish()?).for_each(|(all, mixed)| all.append(mixed));
@@ -264,7 +306,7 @@ impl<'a> Residency<'a> {
     }
 
     /// Pins lists of pages, the smallest first, as long as they fit; the others stay.
-    fn pin_what_fits(&mut self) -> Result<()> {
+    fn pin_what_fits(&mut self, cx: &TaskContext) -> Result<()> {
         let resident = self.resident.iter().flat_map(|(_, pages)| pages);
         let (mut bytes, mut n_rows) =
             resident.fold((0, 0), |(bytes, n_rows), page| (bytes + page.len(), n_rows + page.n_rows()));
@@ -281,19 +323,28 @@ impl<'a> Residency<'a> {
                 Ok(pages) => self.resident.push((partition, pages)),
                 Err(pages) => {
                     self.waiting = std::iter::once((partition, pages)).chain(waiting).collect();
-                    return self.spill_waiting();
+                    return self.spill_waiting(cx);
                 }
             }
         }
         Ok(())
     }
 
-    /// Gives up on what is waiting. Rows that are not partitioned are, before they can be given up.
-    fn spill_waiting(&mut self) -> Result<()> {
-        let was_mixed = self.waiting.iter().any(|(partition, _)| partition.is_none());
-        if was_mixed && self.shared.partition_bits > 0 {
-            self.split_mixed()?;
-            return self.pin_what_fits();
+    /// Gives up on what is waiting, and on resident rows of the same partitions. As long as there are rows that are not
+    /// partitioned, waiting or resident, all are partitioned instead, and what fits is pinned anew.
+    fn spill_waiting(&mut self, cx: &TaskContext) -> Result<()> {
+        let waiting = self.waiting.iter().map(|(partition, _)| partition);
+        let mut all = waiting.chain(self.resident.iter().map(|(partition, _)| partition));
+        if all.any(Option::is_none) {
+            self.partition_all(cx)?;
+            return self.pin_what_fits(cx);
+        }
+        let gone: Vec<Option<usize>> = self.waiting.iter().map(|(partition, _)| *partition).collect();
+        let (stays, goes): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.resident).into_iter().partition(|(partition, _)| !gone.contains(partition));
+        self.resident = stays;
+        for list in goes {
+            self.unpin(list)?;
         }
         for (partition, pages) in std::mem::take(&mut self.waiting) {
             self.spilled[partition.unwrap_or(0)].append(pages);
@@ -302,7 +353,7 @@ impl<'a> Residency<'a> {
     }
 
     /// A table over the pinned pages; without one, the largest list of them has been unpinned and it is to be tried again.
-    fn make_table(&mut self) -> Result<Option<JoinTable>> {
+    fn make_table(&mut self, cx: &TaskContext) -> Result<Option<JoinTable>> {
         let shared = self.shared;
         let side = &shared.plan.sides[BUILD];
         let groups: Vec<(Option<usize>, usize)> =
@@ -316,20 +367,16 @@ impl<'a> Residency<'a> {
         let mut pages = pages.into_iter();
         self.resident =
             groups.into_iter().map(|(partition, n)| (partition, pages.by_ref().take(n).collect())).collect();
-        let Some((partition, pages)) = self.resident.pop() else { return Err(refused) };
-        let mut sealed = SealedPages::default();
-        for page in pages {
-            sealed.push(page, 0, partition.unwrap_or(0) as u32)?;
-        }
-        self.waiting.push((partition, sealed));
-        self.spill_waiting()?;
+        let Some(largest) = self.resident.pop() else { return Err(refused) };
+        self.unpin(largest)?;
+        self.spill_waiting(cx)?;
         Ok(None)
     }
 
     /// Enters all rows, on all workers.
     fn enter_rows(&self, table: &JoinTable) -> Result<()> {
         let enter = |scratch: &mut (RowPointers, Vec<Hash>), page_idx: usize| {
-            self.shared.cx.cancel.check()?;
+            self.shared.check()?;
             table.enter_page(page_idx, &mut scratch.0, &mut scratch.1);
             Ok(())
         };
@@ -341,3 +388,7 @@ impl<'a> Residency<'a> {
         (0..table.n_pages()).into_par_iter().try_for_each_init(Default::default, enter)
     }
 }
+
+#[cfg(test)]
+#[path = "tests/residency.rs"]
+mod tests;

@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array, new_null_array};
 use arrow::compute::take;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::SchemaRef;
 
 use super::Shared;
 use super::plan::{JoinPlan, Place, Roles};
 use crate::error::Result;
 use crate::memory::Sizes;
 use crate::operators::expression::{assemble, evaluate_predicate};
+use crate::operators::value_bytes::{add_value_bytes, has_long_values};
 use crate::row::{JoinTable, Matches, PairBounds, RowPointers, Rows, gather_fields};
 
 /// By how much more pairs of a probe row are looked at in each further round.
@@ -67,16 +68,20 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    pub(super) fn new(schema: &SchemaRef, sizes: Sizes) -> Self {
-        let widths = schema.fields().iter().map(|field| field.data_type().primitive_width().unwrap_or(16));
-        let row_bytes = widths.sum::<usize>().max(1);
+    /// For pairs whose output and residual columns are made one after the other.
+    pub(super) fn new(plan: &JoinPlan, sizes: Sizes) -> Self {
+        let width = |schema: &SchemaRef| -> usize {
+            schema.fields().iter().map(|field| field.data_type().primitive_width().unwrap_or(16)).sum()
+        };
+        let residual = plan.residual.as_ref().map_or(0, |(residual, _)| width(&residual.schema));
+        let row_bytes = width(&plan.schema).max(residual).max(1);
         Bounds { max_rows: (sizes.batch_bytes / row_bytes).clamp(1, sizes.batch_rows), max_bytes: sizes.batch_bytes }
     }
 }
 
 impl Matcher {
     pub(super) fn new(shared: Arc<Shared>, roles: Roles) -> Self {
-        let bounds = Bounds::new(&shared.plan.schema, shared.cx.memory.sizes());
+        let bounds = Bounds::new(&shared.plan, shared.cx.memory.sizes());
         Matcher {
             shared,
             roles,
@@ -131,6 +136,7 @@ impl Matcher {
     /// The next batch of the piece, or `None` at its end.
     pub(super) fn next(&mut self, table: &JoinTable) -> Result<Option<RecordBatch>> {
         loop {
+            self.shared.check()?;
             match self.stage {
                 Stage::Pairs => {
                     if !self.next_pairs(table)? {
@@ -225,6 +231,9 @@ impl Matcher {
         let shared = self.shared.clone();
         let Some((residual, places)) = &shared.plan.residual else { return Ok(()) };
         let n_pairs = self.matches.probe_idxs().len();
+        if n_pairs == 0 {
+            return Ok(());
+        }
         let columns = self.pair_columns(table, places)?;
         let batch = assemble(&residual.schema, columns, n_pairs)?;
         let mask = evaluate_predicate(residual.predicate.as_ref(), &batch)?;
@@ -333,26 +342,20 @@ fn fields_of(places: &[Place], side: usize) -> Vec<usize> {
     places.iter().filter_map(field).collect()
 }
 
-/// Bytes of the long values of each row in the columns that are part of the output.
+/// Bytes of the long values of each row in the columns that pairs copy: those of the output, if there are pairs in it, and
+/// those that the residual condition reads.
 fn probe_bytes(plan: &JoinPlan, side: usize, columns: &[Option<ArrayRef>], n_rows: usize) -> Vec<u32> {
+    let mut fields = if plan.join_type.gives_pairs() { fields_of(&plan.output, side) } else { Vec::new() };
+    if let Some((_, places)) = &plan.residual {
+        fields.extend(fields_of(places, side));
+    }
+    fields.sort_unstable();
+    fields.dedup();
     let mut bytes = Vec::new();
-    for field in fields_of(&plan.output, side) {
-        let Some(column) = &columns[field] else { continue };
-        let mut add = |len: &dyn Fn(usize) -> usize| {
+    for column in fields.into_iter().filter_map(|field| columns[field].as_ref()) {
+        if has_long_values(column.data_type()) {
             bytes.resize(n_rows, 0u32);
-            bytes.iter_mut().enumerate().for_each(|(row, bytes)| *bytes = bytes.saturating_add(len(row) as u32));
-        };
-        use arrow::array::AsArray;
-        match column.data_type() {
-            DataType::Utf8 => add(&|row| column.as_string::<i32>().value_length(row) as usize),
-            DataType::LargeUtf8 => add(&|row| column.as_string::<i64>().value_length(row) as usize),
-            DataType::Binary => add(&|row| column.as_binary::<i32>().value_length(row) as usize),
-            DataType::LargeBinary => add(&|row| column.as_binary::<i64>().value_length(row) as usize),
-            other if other.is_nested() => {
-                let average = column.get_array_memory_size() / n_rows.max(1);
-                add(&|_| average);
-            }
-            _ => {}
+            add_value_bytes(column, &mut bytes);
         }
     }
     bytes

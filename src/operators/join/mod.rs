@@ -8,6 +8,9 @@
 //!
 //! Memory: a table of at most the share that this operator may have, write pages for the partitions, and a few batches.
 //!
+//! Why there is no operator for joins without equal keys: they are joins with one empty key, all of whose rows are
+//! candidates, which the chunks bound in memory. Where it is enough to know that a key is there, it is kept once.
+//!
 //! The surprising parts. Rows are not partitioned before there are enough of them: a small build side stays in a few
 //! pages. Both sides' rows have the same form, so that a pair of partitions may be joined either way round. The marks of
 //! matched rows are kept in the rows, on either side, so that nothing grows with the input.
@@ -157,6 +160,12 @@ impl Shared {
         let obtainable = self.cx.memory.available_bytes() + self.cx.pages.evictable_bytes();
         let share = self.place.share_for_output(obtainable.min(self.cx.memory.limit_bytes()) / 4 * 3);
         share.min(self.options.most_bytes.unwrap_or(u64::MAX))
+    }
+
+    /// Whether to go on; asked for every page and every few pairs, since a join may work long without giving a row.
+    fn check(&self) -> Result<()> {
+        self.cx.cancel.check()?;
+        self.cx.memory.check_overrun()
     }
 
     /// The filter that every build row in a partition is added to.

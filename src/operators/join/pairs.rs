@@ -148,6 +148,10 @@ impl PairJoiner {
                 if self.n_workers > 1 && build.len() > 1 && !roles.join_type.gives_probe_rows() {
                     return Ok(self.divide(roles, build, probe));
                 }
+                if self.shared.plan.n_keys == 0 {
+                    // There is no other pair, so the other workers need nothing.
+                    self.share_bytes *= self.n_workers as u64;
+                }
                 self.join(roles, build.into(), Streamed::Own(probe.into()))?;
                 Ok(Vec::new())
             }
@@ -206,7 +210,7 @@ impl PairJoiner {
             self.shared.cx.cancel.check()?;
             let layout = &self.shared.plan.sides[side].layout;
             let mut writer = PartitionWriter::new(layout, &self.shared.owners[side], used_bits, SPLIT_BITS);
-            split_pages(pages, layout, &mut writer)?;
+            split_pages(pages, layout, &mut writer, &self.shared)?;
             split.push(writer.finish()?);
         }
         let (build, probe) = (split.pop().unwrap_or_default(), split.pop().unwrap_or_default());
@@ -221,7 +225,7 @@ impl PairJoiner {
     /// The next batch of the pair begun last, or `None` at its end.
     pub(super) fn next(&mut self) -> Result<Option<RecordBatch>> {
         while let Some(mut run) = self.run.take() {
-            self.shared.cx.cancel.check()?;
+            self.shared.check()?;
             if let Some(data) = self.next_of_chunk(&mut run)? {
                 self.run = Some(run);
                 return Ok(Some(data));
@@ -247,6 +251,7 @@ impl PairJoiner {
         let side = &self.shared.plan.sides[roles.build];
         let (mut pages, mut bytes, mut n_rows) = (Vec::new(), 0, 0);
         while let Some(page) = waiting.pop_front() {
+            self.shared.check()?;
             let need = (bytes + page.len()) as u64 + JoinTable::entry_bytes(n_rows + n_rows / pages.len().max(1));
             if !pages.is_empty() && need > self.share_bytes {
                 waiting.push_front(page);
@@ -268,6 +273,7 @@ impl PairJoiner {
         }
         let table = self.table_over(pages, roles, waiting)?;
         for page_idx in 0..table.n_pages() {
+            self.shared.check()?;
             table.enter_page(page_idx, &mut self.ptrs, &mut self.hashes);
         }
         let pass = match waiting.is_empty() {
@@ -310,6 +316,7 @@ impl PairJoiner {
         while run.chunk.next_page < run.chunk.table.n_pages() {
             let page_idx = run.chunk.next_page;
             run.chunk.next_page += 1;
+            self.shared.check()?;
             if let Some(data) = page_batch(&mut run.matcher, &run.chunk.table, page_idx, &mut self.ptrs)? {
                 return Ok(Some(data));
             }

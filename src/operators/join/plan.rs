@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::SchemaRef;
 
 use super::spec::{JoinColumn, JoinSpec, JoinType, Residual};
 use crate::error::{Error, Result};
-use crate::operators::equality::normalize;
+use crate::operators::equality::{holds_floats, normalize};
 use crate::row::{Layout, LayoutBuilder, StateOffset};
 
 /// The number of a side in [`JoinPlan::sides`].
@@ -111,6 +111,12 @@ impl JoinPlan {
         Roles { join_type: self.join_type, probe: PROBE, build: BUILD }
     }
 
+    /// Whether all that matters of a build row is that its key is there, so that one row of each key is enough.
+    pub(super) fn needs_keys_alone(&self) -> bool {
+        let gives_probe_rows_only = self.join_type.gives_probe_rows() && !self.join_type.gives_pairs();
+        gives_probe_rows_only && self.residual.is_none()
+    }
+
     /// Key columns of a batch of one side in the form in which equal keys are equal bytes, and where any is NULL if such
     /// rows match nothing.
     pub(super) fn keys(&self, side: usize, columns: &[ArrayRef]) -> Result<(Vec<ArrayRef>, Option<NullBuffer>)> {
@@ -158,7 +164,7 @@ impl SideBuilder {
 
     /// The field that holds input column `input`. A key's own field does, unless keys are kept in another form.
     fn field_of(&mut self, input: usize) -> usize {
-        let changed = is_normalized(self.schema.field(input).data_type());
+        let changed = holds_floats(self.schema.field(input).data_type());
         let from = if changed { self.n_keys } else { 0 };
         let known = (from..self.inputs.len()).find(|&field| self.inputs[field] == input);
         let field = known.unwrap_or_else(|| {
@@ -180,13 +186,5 @@ impl SideBuilder {
         }
         let layout = layout.states(size_of::<u64>()).build()?;
         Ok(Side { link: layout.state(0), layout, inputs: self.inputs, read: self.read })
-    }
-}
-
-/// Whether key values of this type are not kept as they are.
-fn is_normalized(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Dictionary(_, values) => values.is_floating(),
-        other => other.is_floating(),
     }
 }

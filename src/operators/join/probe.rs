@@ -182,7 +182,6 @@ impl LocalProbe {
 
     fn emit_piece(&mut self, emit: &mut Emit<'_>) -> Result<Flow> {
         while let Some(data) = self.matcher.next(&self.built.table)? {
-            self.shared.cx.cancel.check()?;
             if self.output.push(data, emit)? == Flow::Done {
                 return Ok(Flow::Done);
             }

@@ -172,6 +172,7 @@ impl LocalRemainder {
     /// Rows of the table that are given alone.
     fn next_of_table(&mut self) -> Result<Option<RecordBatch>> {
         while let Some(built) = &self.built {
+            self.shared.check()?;
             let page_idx = self.work.next_page.fetch_add(1, Ordering::Relaxed);
             if page_idx >= built.table.n_pages() {
                 lock(&self.work.built).take();

@@ -76,7 +76,22 @@ pub(super) struct PartitionWriter {
     table: RowTable,
     sealed: Vec<SealedPages>,
     filter: Option<Arc<KeyFilter>>,
+    repeats: Repeats,
 }
+
+/// What becomes of rows whose key has been written before.
+#[derive(Clone, Copy)]
+pub(super) enum Repeats {
+    /// They are written too.
+    Kept,
+    /// They are dropped as long as that pays: the keys of up to so many bytes of rows are remembered. Some may be kept.
+    Dropped { most_bytes: u64, n_rows: usize, n_new: usize },
+}
+
+/// Rows after which dropping repeats is judged.
+const JUDGED_AFTER_ROWS: usize = 1 << 16;
+/// From this share of new keys on, looking them up costs more than it saves.
+const MOSTLY_NEW: f64 = 0.7;
 
 impl PartitionWriter {
     /// Partitions by `partition_bits` bits of the hash after the top `skip_bits`.
@@ -86,12 +101,44 @@ impl PartitionWriter {
             table: RowTable::new(layout.clone(), owner, skip_bits, partition_bits, memory),
             sealed: (0..1usize << partition_bits).map(|_| SealedPages::default()).collect(),
             filter: None,
+            repeats: Repeats::Kept,
         }
+    }
+
+    /// Treats repeated keys in this way.
+    pub(super) fn with_repeats(self, repeats: Repeats) -> Self {
+        PartitionWriter { repeats, ..self }
+    }
+
+    /// How repeated keys are treated by now.
+    pub(super) fn repeats(&self) -> Repeats {
+        self.repeats
     }
 
     /// Adds the keys of all rows to `filter`.
     pub(super) fn with_filter(self, filter: Option<Arc<KeyFilter>>) -> Self {
         PartitionWriter { filter, ..self }
+    }
+
+    /// Writes rows, and drops those whose key has been written lately. Rows that are refused are the caller's again.
+    fn append_new(&mut self, rows: Rows<'_>, hashes: &[Hash]) -> Result<usize> {
+        let Repeats::Dropped { most_bytes, n_rows, n_new } = &mut self.repeats else { return Ok(0) };
+        let located = self.table.find_or_insert(rows, hashes);
+        *n_rows += located.n_rows;
+        *n_new += self.table.n_new();
+        let (is_refused, is_full) = (located.refused.is_some(), self.table.held_bytes() > *most_bytes);
+        let pays = *n_rows < JUDGED_AFTER_ROWS || (*n_new as f64) < *n_rows as f64 * MOSTLY_NEW;
+        if *n_rows >= JUDGED_AFTER_ROWS {
+            (*n_rows, *n_new) = (0, 0);
+        }
+        if is_refused || is_full || !pays {
+            self.table.seal(&mut self.sealed)?;
+        }
+        if is_refused && located.n_rows == 0 || !pays {
+            self.repeats = Repeats::Kept;
+            self.table.drop_entries();
+        }
+        Ok(located.n_rows)
     }
 
     /// Appends all rows, handing pages to the pool when memory is refused.
@@ -104,6 +151,10 @@ impl PartitionWriter {
         }
         let mut done = 0;
         while done < rows.len() {
+            if matches!(self.repeats, Repeats::Dropped { .. }) {
+                done += self.append_new(rows.slice(done, rows.len() - done), &hashes[done..])?;
+                continue;
+            }
             let located = self.table.append(rows.slice(done, rows.len() - done), &hashes[done..]);
             done += located.n_rows;
             match located.refused {

@@ -3,6 +3,7 @@
 mod chains;
 mod errors;
 mod joins;
+mod membership;
 mod plans;
 mod pressure;
 mod recursion;

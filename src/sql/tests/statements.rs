@@ -18,7 +18,10 @@ fn run(text: &str) -> String {
 
 fn run_beside(folder: &tempfile::TempDir, text: &str) -> Result<String, crate::Error> {
     let budget = Some(Budget::from_bytes(8 << 30));
-    let session = Session::new(SessionOptions { budget, threads: Some(2), ..Default::default() })?;
+    run_in(&Session::new(SessionOptions { budget, threads: Some(2), ..Default::default() })?, folder, text)
+}
+
+fn run_in(session: &Session, folder: &tempfile::TempDir, text: &str) -> Result<String, crate::Error> {
     let mut shown = String::new();
     let mut statements = session.statements(text)?;
     while let Some(statement) = statements.prepare_next()? {
@@ -96,7 +99,9 @@ fn views_are_planned_where_they_are_used() {
     );
     check(
         "CREATE VIEW v AS SELECT 1 AS a; CREATE OR REPLACE VIEW v AS SELECT a + 1 AS a FROM v; SELECT * FROM v",
-        expect!["Usage: views that are made of one another in a circle"],
+        expect![[r#"
+            Usage: the view v would read itself
+              hint: give it another name"#]],
     );
     check(
         "CREATE VIEW v AS SELECT x FROM 'DIR/a.csv'",
@@ -216,4 +221,79 @@ fn columns_are_described() {
         Usage: INSERT is not supported
           hint: there are queries (SELECT, WITH, VALUES), EXPLAIN, CREATE VIEW, CREATE TEMP TABLE .. AS, DROP, COPY .. TO, DESCRIBE and SHOW TABLES"#]],
     );
+}
+
+#[test]
+fn what_is_replaced_or_dropped_stays_after_an_error() {
+    let both =
+        "CREATE VIEW v AS SELECT 1 AS a; CREATE TEMP TABLE t AS SELECT 2 AS a; CREATE VIEW w AS SELECT * FROM v;";
+    for (text, expected) in [
+        ("DROP TABLE t, missing", expect!["Usage: there is no view or table missing"]),
+        (
+            "DROP VIEW v, t",
+            expect![[r#"
+            Usage: t is a table
+              hint: DROP TABLE t"#]],
+        ),
+        (
+            "CREATE OR REPLACE VIEW v AS SELECT * FROM v",
+            expect![[r#"
+            Usage: the view v would read itself
+              hint: give it another name"#]],
+        ),
+        (
+            "CREATE OR REPLACE VIEW v AS SELECT * FROM w",
+            expect![[r#"
+            Usage: the view v would read itself
+              hint: give it another name"#]],
+        ),
+        (
+            "CREATE OR REPLACE VIEW t AS SELECT 1 AS a",
+            expect![[r#"
+            Usage: t is a table
+              hint: DROP TABLE t"#]],
+        ),
+        (
+            "CREATE OR REPLACE TEMP TABLE v AS SELECT 1 AS a",
+            expect![[r#"
+            Usage: v is a view
+              hint: DROP VIEW v"#]],
+        ),
+        (
+            "DROP VIEW v CASCADE",
+            expect![[r#"
+            Usage: this form of DROP is not supported
+              hint: DROP VIEW or DROP TABLE, IF EXISTS, and names; views of what is gone fail when used"#]],
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let session = Session::new(SessionOptions { budget: Some(Budget::from_bytes(8 << 30)), ..Default::default() });
+        let session = session.unwrap();
+        run_in(&session, &folder, both).unwrap();
+        expected.assert_eq(&format!("{:?}", run_in(&session, &folder, text).unwrap_err()));
+        let rows = run_in(&session, &folder, "SELECT v.a, t.a AS b FROM v, t").unwrap();
+        assert_eq!(rows, "a,b\n1,2\n", "after {text}");
+    }
+}
+
+#[test]
+fn words_that_would_have_no_effect_are_refused() {
+    for (text, expected) in [
+        ("SHOW TABLES LIKE 'x'", expect!["Usage: SHOW TABLES shows all views and tables; nothing may follow it"]),
+        ("SHOW EXTENDED TABLES", expect!["Usage: SHOW TABLES shows all views and tables; nothing may follow it"]),
+        (
+            "EXPLAIN VERBOSE SELECT 1",
+            expect![[r#"
+            Usage: this form of EXPLAIN is not supported
+              hint: EXPLAIN .. or EXPLAIN ANALYZE .."#]],
+        ),
+        (
+            "EXPLAIN (FORMAT json) SELECT 1",
+            expect![[r#"
+            Usage: this form of EXPLAIN is not supported
+              hint: EXPLAIN .. or EXPLAIN ANALYZE .."#]],
+        ),
+    ] {
+        check(text, expected);
+    }
 }
