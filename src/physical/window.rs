@@ -99,6 +99,12 @@ impl Shared {
             }
         })
     }
+
+    /// Whether rows of equal rank are equal in the whole order, which may be longer than that of `rank()`.
+    fn ties_are_peers(&self) -> bool {
+        let ranks = self.calls.iter().filter(|call| matches!(call.function, WindowFunction::Rank));
+        ranks.map(|call| &self.frames[call.frame]).all(|frame| frame.n_order == self.order.len())
+    }
 }
 
 /// A call that is being lowered.
@@ -139,7 +145,7 @@ impl Lowering<'_> {
             inputs.computed.push(lit(true));
         }
         if let [only] = shared.as_mut_slice() {
-            only.limit = limit.filter(|_| only.looks_back_only());
+            only.limit = limit.filter(|limit| only.looks_back_only() && (!limit.with_ties || only.ties_are_peers()));
         }
         let stream = self.lower_plan(base, &Wishes::none(schema.fields().len()))?;
         let stream = self.project_inputs(stream, &inputs, base)?;

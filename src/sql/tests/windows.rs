@@ -244,3 +244,22 @@ fn the_first_rows_of_groups() {
         "#]],
     );
 }
+
+/// The rows of equal rank are told apart only by the key behind those of the rank.
+#[test]
+fn rows_of_equal_rank_are_kept_when_another_window_has_a_longer_order() {
+    for descending in ["", " DESC"] {
+        check_sorted(
+            &format!(
+                "SELECT a, b, r FROM (SELECT a, b, rank() OVER (PARTITION BY p ORDER BY a) AS r, \
+                 row_number() OVER (PARTITION BY p ORDER BY a, b{descending}) AS n \
+                 FROM (VALUES (1, 1, 1), (1, 1, 2), (1, 1, 3), (1, 2, 0)) AS t (p, a, b)) WHERE r <= 1"
+            ),
+            expect![[r#"
+                a, b, r
+                1, 1, 1
+                1, 2, 1
+                1, 3, 1"#]],
+        );
+    }
+}
