@@ -43,12 +43,13 @@ pub fn normalize(column: &ArrayRef) -> Result<ArrayRef> {
     })
 }
 
-/// Whether `data_type` is one of floats, or has them somewhere inside.
-fn holds_floats(data_type: &DataType) -> bool {
+/// Whether `data_type` is one of floats, or has them somewhere inside: [`normalize`] changes only such columns.
+pub fn holds_floats(data_type: &DataType) -> bool {
     use DataType::*;
     match data_type {
         List(field) | LargeList(field) | FixedSizeList(field, _) | Map(field, _) => holds_floats(field.data_type()),
         Struct(fields) => fields.iter().any(|field| holds_floats(field.data_type())),
+        Dictionary(_, values) => holds_floats(values),
         other => other.is_floating(),
     }
 }
