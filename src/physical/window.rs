@@ -9,7 +9,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion_common::{DFSchema, ScalarValue};
 use datafusion_expr::expr::{AggregateFunction as AggregateCall, NullTreatment, WindowFunction as Call};
-use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, Window, WindowFunctionDefinition, cast, lit, when};
+use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, Window, WindowFrame, WindowFrameBound, WindowFrameUnits};
+use datafusion_expr::{WindowFunctionDefinition, cast, lit, when};
 
 use super::aggregate::constant;
 use super::expression::plain_column;
@@ -311,7 +312,7 @@ fn is_same_set(a: &[usize], b: &[usize]) -> bool {
     a.iter().all(|column| b.contains(column)) && b.iter().all(|column| a.contains(column))
 }
 
-/// The columns of PARTITION BY and ORDER BY; constants tell nothing apart.
+/// The columns of PARTITION BY and ORDER BY. Constants tell nothing apart, but a frame may be so far from one.
 fn keys_of(call: &Call, inputs: &mut Inputs<'_>) -> (Vec<usize>, Vec<SortKey>) {
     let params = &call.params;
     let mut partition = Vec::new();
@@ -322,10 +323,16 @@ fn keys_of(call: &Call, inputs: &mut Inputs<'_>) -> (Vec<usize>, Vec<SortKey>) {
         }
     }
     let mut order = Vec::new();
-    for key in params.order_by.iter().filter(|key| constant(&key.expr).is_none()) {
+    for key in params.order_by.iter().filter(|key| has_edges(&params.window_frame) || constant(&key.expr).is_none()) {
         order.push(SortKey { column: inputs.add(&key.expr), descending: !key.asc, nulls_first: key.nulls_first });
     }
     (partition, order)
+}
+
+/// Whether the frame begins or ends at a value of the order key.
+fn has_edges(frame: &WindowFrame) -> bool {
+    let is_edge = |bound: &WindowFrameBound| !bound.is_unbounded() && *bound != WindowFrameBound::CurrentRow;
+    frame.units == WindowFrameUnits::Range && (is_edge(&frame.start_bound) || is_edge(&frame.end_bound))
 }
 
 /// The function and its argument columns.

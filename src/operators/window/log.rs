@@ -33,7 +33,7 @@ pub(super) struct Facts {
     pub(super) peer_start: Vec<Option<u64>>,
     /// For every order, the starts of groups of peers in this batch and all before.
     pub(super) n_peer_starts: Vec<u64>,
-    /// For every frame that ends at a value, that value for the last row.
+    /// For every frame that ends at a value, the last of those values.
     pub(super) last_bounds: Vec<ArrayRef>,
 }
 

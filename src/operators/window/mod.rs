@@ -33,7 +33,8 @@ use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::*;
 
 pub use spec::{
-    Bound, FoldFunction, Frame, FrameAccumulator, Unit, WindowAggregate, WindowCall, WindowFunction, WindowSpec,
+    Bound, EdgeKeys, FoldFunction, Frame, FrameAccumulator, FrameEdges, Unit, WindowAggregate, WindowCall,
+    WindowFunction, WindowSpec,
 };
 
 use self::fold::{Fold, Folding};

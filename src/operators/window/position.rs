@@ -49,8 +49,6 @@ struct Valid {
     counter: ValidCursor,
     /// Finds one by its number.
     finder: ValidCursor,
-    /// How many there are before the partition.
-    n_before_partition: u64,
     /// The last one seen.
     last: Option<u64>,
 }
@@ -59,7 +57,7 @@ struct ValidCursor {
     reader: Reader,
     nulls: Option<NullBuffer>,
     at: u64,
-    /// Rows before `at` that are not NULL.
+    /// Rows of the partition before `at` that are not NULL.
     n_before: u64,
 }
 
@@ -114,7 +112,6 @@ impl Positional {
         let nulls = ignore_nulls.then(|| Valid {
             counter: ValidCursor::new(column, cx),
             finder: ValidCursor::new(column, cx),
-            n_before_partition: 0,
             last: None,
         });
         let default = default.filter(|default| default.null_count() == 0);
@@ -220,7 +217,7 @@ impl Valid {
         let mut positions = Vec::with_capacity(piece.n_rows);
         for segment in &piece.segments {
             if piece.first + segment.from as u64 == segment.start {
-                self.start_partition(segment.start, log)?;
+                self.start_partition(segment.start);
             }
             for row in segment.from..segment.to {
                 let (start, end) = (frame.starts[row], frame.ends[row]);
@@ -241,13 +238,11 @@ impl Valid {
         Ok(positions)
     }
 
-    /// Nothing of the partitions before is needed any more.
-    fn start_partition(&mut self, start: u64, log: &mut Log) -> Result<()> {
-        self.counter.count_to(start, log, |_| {})?;
-        self.n_before_partition = self.counter.n_before;
-        (self.finder.at, self.finder.n_before) = (start, self.counter.n_before);
+    /// Nothing of the partitions before is needed any more; their rows may not be there any more.
+    fn start_partition(&mut self, start: u64) {
+        (self.counter.at, self.counter.n_before) = (start, 0);
+        (self.finder.at, self.finder.n_before) = (start, 0);
         self.last = None;
-        Ok(())
     }
 
     fn nth_from(&mut self, start: u64, n: u64, end: u64, log: &mut Log) -> Result<u64> {
@@ -269,7 +264,7 @@ impl Valid {
             _ => {
                 self.counter.count_to(current, log, |_| {})?;
                 let wanted = self.counter.n_before.checked_sub(by.unsigned_abs() - 1);
-                match wanted.filter(|&wanted| wanted > self.n_before_partition) {
+                match wanted.filter(|&wanted| wanted > 0) {
                     Some(wanted) => self.finder.find(wanted, current, log),
                     None => Ok(NONE),
                 }

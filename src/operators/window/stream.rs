@@ -10,10 +10,11 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
 
 use super::borders::changes;
-use super::frames::{FrameCursor, FrameRows, comes_after};
+use super::frames::{FrameCursor, FrameRows, comes_after, copy_row, last_of};
 use super::log::{Facts, Log, Reader};
 use super::piece::{Carried, Piece};
 use super::plan::{Need, WindowPlan};
+use super::spec::FrameEdges;
 use crate::error::Result;
 use crate::exec::{Batch, Emit, Flow, LocalTransform, QueryContext, Sequence};
 
@@ -128,10 +129,19 @@ impl LocalWindow {
         }
         facts.partition_start = facts.peer_start[0];
         facts.n_peer_starts = self.arrived.n_peer_starts.clone();
-        let last_row = data.slice(n_rows - 1, 1);
-        facts.last_bounds = self.plan.bounds.iter().map(|bound| bound.evaluate(&last_row)).collect::<Result<_>>()?;
+        facts.last_bounds =
+            self.plan.bounds.iter().map(|bound| self.last_bound(&**bound, data)).collect::<Result<_>>()?;
         self.arrived.last_keys = Some(keys.iter().map(|key| copy_row(key, n_rows - 1)).collect::<Result<_>>()?);
         self.log.push(columns, n_rows, facts)
+    }
+
+    /// The value at which the frames of all rows of a batch have ended.
+    fn last_bound(&self, bound: &dyn FrameEdges, data: &RecordBatch) -> Result<ArrayRef> {
+        let last = data.num_rows() - 1;
+        if bound.never_goes_back() {
+            return Ok(bound.evaluate(&data.slice(last, 1))?.keys);
+        }
+        last_of(&bound.evaluate(data)?.keys, self.plan.key_options())
     }
 
     /// Whether the results of all rows of the batch at `self.next` are known.
@@ -226,11 +236,6 @@ impl LocalWindow {
         self.arrived.last_keys = None;
         self.arrived.is_complete = false;
     }
-}
-
-/// A copy of one row, which does not hold on to its batch.
-fn copy_row(column: &ArrayRef, row: usize) -> Result<ArrayRef> {
-    Ok(arrow::compute::take(column, &arrow::array::UInt32Array::from(vec![row as u32]), None)?)
 }
 
 impl LocalTransform for LocalWindow {
