@@ -9,7 +9,7 @@ use datafusion_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
 
 use super::lower::{Lowering, Stream, Wishes};
 use crate::error::Result;
-use crate::exec::{Node, NodeIdx, Step};
+use crate::exec::{Node, Step};
 use crate::operators::stored::StoredRows;
 
 /// One use of a shared subplan.
@@ -24,7 +24,6 @@ pub struct SharedPlan {
 pub(super) struct SharedRows {
     rows: Arc<StoredRows>,
     ordered: bool,
-    node: NodeIdx,
 }
 
 impl SharedPlan {
@@ -85,13 +84,13 @@ impl Lowering<'_> {
             let inputs = vec![stream.top()];
             let node = self.add_node(Node { name: "Shared", detail, inputs, report: Some(rows.clone()) });
             self.close(stream, node, rows.sink());
-            self.shared.insert(shared.number, SharedRows { rows: rows.clone(), ordered, node });
+            self.shared.insert(shared.number, SharedRows { rows: rows.clone(), ordered });
             let source = rows.source((0..schema.fields().len()).collect(), vec![]);
             return Ok(Stream::new(Step { node, role: source }, schema, ordered));
         }
-        let SharedRows { rows, ordered, node: first } = &self.shared[&shared.number];
-        let (rows, ordered, first) = (rows.clone(), *ordered, *first);
-        let detail = format!("{}, as computed in node {first}", shared.number);
+        let SharedRows { rows, ordered } = &self.shared[&shared.number];
+        let (rows, ordered) = (rows.clone(), *ordered);
+        let detail = format!("{}, computed elsewhere in this plan", shared.number);
         let node = self.add_node(Node { name: "Shared", detail, inputs: vec![], report: None });
         let source = rows.source((0..schema.fields().len()).collect(), vec![]);
         Ok(Stream::new(Step { node, role: source }, schema, ordered))

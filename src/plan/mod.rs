@@ -6,6 +6,7 @@ mod decimals;
 mod explain;
 mod join_order;
 mod membership;
+mod only_value;
 mod optimize;
 mod reduce;
 mod set_operations;

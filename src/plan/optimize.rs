@@ -21,6 +21,7 @@ use datafusion_optimizer::{Analyzer, Optimizer, OptimizerConfig};
 
 use super::decimals::exact_decimals;
 use super::join_order::order_joins;
+use super::only_value::check_single_rows;
 use super::reduce::reduce_aggregates;
 use super::set_operations::rewrite_set_operations;
 use super::shared::share_common_subplans;
@@ -61,6 +62,7 @@ pub(crate) fn optimize_by_library(plan: LogicalPlan) -> Result<LogicalPlan, Data
 
 fn apply_library_rules(plan: LogicalPlan, settings: &Settings, effort: Effort) -> Result<LogicalPlan, DataFusionError> {
     let plan = super::membership::spell_out(rewrite_set_operations(plan)?)?;
+    let plan = check_single_rows(plan)?;
     let plan = Analyzer::new().execute_and_check(plan, &settings.options, |_, _| {})?;
     let plan = exact_decimals(plan)?;
     crate::physical::constants::check_constants(&plan)?;

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    BinaryOperator, Expr, GroupByExpr, GroupByWithModifier, Ident, LimitClause, OrderByKind, Query, Select,
-    SelectFlavor, SelectItem, SetExpr, TableFactor, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
-    WildcardAdditionalOptions,
+    BinaryOperator, Expr, GroupByExpr, GroupByWithModifier, Ident, Join, JoinConstraint, JoinOperator, LimitClause,
+    OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, TableFactor, TableWithJoins, UnaryOperator, Value,
+    ValueWithSpan, VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
 
@@ -75,6 +75,7 @@ impl VisitorMut for Clauses {
             (!select.sort_by.is_empty(), "SORT BY (write ORDER BY)"),
             (select.value_table_mode.is_some(), "SELECT AS VALUE or AS STRUCT"),
         ])?;
+        select.from.iter().try_for_each(check_joins)?;
         expand_group_by(&mut select.group_by)
     }
 
@@ -103,6 +104,7 @@ impl VisitorMut for Clauses {
                     (json_path.is_some(), "a path into a table"),
                 ])
             }
+            TableFactor::NestedJoin { table_with_joins, .. } => check_joins(table_with_joins),
             TableFactor::Derived { sample, .. } => refuse(&[(sample.is_some(), "TABLESAMPLE")]),
             _ => ControlFlow::Continue(()),
         }
@@ -179,6 +181,18 @@ fn written_number(expr: &Expr) -> Option<(i128, u32)> {
     }
 }
 
+/// The planner takes the common column from the left side, which is NULL for rows that only the right side has.
+fn check_joins(table: &TableWithJoins) -> ControlFlow<Error> {
+    let kept_from_right = |join: &Join| match &join.join_operator {
+        JoinOperator::Right(by) | JoinOperator::RightOuter(by) | JoinOperator::FullOuter(by) => {
+            matches!(by, JoinConstraint::Using(_) | JoinConstraint::Natural)
+        }
+        _ => false,
+    };
+    let found = table.joins.iter().any(kept_from_right);
+    refuse(&[(found, "RIGHT or FULL JOIN with USING or NATURAL (write ON, and coalesce for the common column)")])
+}
+
 /// The first clause that is there is an error.
 fn refuse(clauses: &[(bool, &str)]) -> ControlFlow<Error> {
     match clauses.iter().find(|(present, _)| *present) {
@@ -248,6 +262,10 @@ fn name_of(expr: &Expr) -> String {
 
 /// A name without what tells expressions apart but not their names.
 fn bare(name: &str) -> String {
+    // All subqueries have one name.
+    if name.contains("(select") {
+        return "<subquery>".to_string();
+    }
     name.chars().filter(|letter| !matches!(letter, '(' | ')' | ' ')).collect()
 }
 

@@ -45,11 +45,23 @@ fn translate(error: DataFusionError, span: Option<Span>, text: &str) -> Error {
         DataFusionError::SQL(error, _) => syntax(&error),
         DataFusionError::SchemaError(error, _) => schema(*error, span),
         DataFusionError::Plan(message) => located(plan(&message)),
-        DataFusionError::NotImplemented(message) => {
-            located(Error::usage(format!("not supported: {}", first_line(&message))))
-        }
+        DataFusionError::NotImplemented(message) => located(not_implemented(&message)),
         DataFusionError::ArrowError(error, _) => located(Error::usage(error.to_string())),
         other => located(unexpected(&other.strip_backtrace())),
+    }
+}
+
+fn not_implemented(message: &str) -> Error {
+    match message.split_once("does not support logical expression ").map(|(_, expr)| expr) {
+        Some(expr) if expr.starts_with("InSubquery") || expr.starts_with("Exists") => {
+            Error::usage("IN or EXISTS with a subquery is not supported outside of WHERE and HAVING")
+                .with_hint("write it as a LEFT JOIN, or as a count: (SELECT count(*) FROM .. WHERE ..) > 0")
+        }
+        Some(expr) if expr.starts_with("WindowFunction") => {
+            Error::usage("a window function (OVER) may only stand in SELECT, ORDER BY and QUALIFY")
+                .with_hint("compute it in a subquery and filter outside")
+        }
+        _ => Error::usage(format!("not supported: {}", first_line(message))),
     }
 }
 

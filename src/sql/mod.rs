@@ -8,6 +8,7 @@
 
 mod catalog;
 mod clauses;
+mod dialect;
 mod failure;
 mod functions;
 mod names;

@@ -8,10 +8,10 @@ use datafusion_sql::sqlparser::ast::{
     CopyOption, CopySource, CopyTarget, CreateTable, CreateView, DescribeAlias, Ident, ObjectName, ObjectNamePart,
     ObjectType, Query, Statement,
 };
-use datafusion_sql::sqlparser::dialect::GenericDialect;
 use datafusion_sql::sqlparser::parser::Parser;
 
 use super::clauses::{self, folded};
+use super::dialect::SqlDialect;
 use super::{Explain, Target, failure};
 use crate::error::{Error, Result};
 use crate::io::OutputFormat;
@@ -84,8 +84,7 @@ pub fn parse(text: &str) -> Result<Vec<ParsedStatement>> {
 
 fn parse_here(text: &str) -> Result<Vec<ParsedStatement>> {
     let fail = |error| failure::syntax(&error);
-    let statements =
-        Parser::new(&GenericDialect {}).try_with_sql(text).map_err(fail)?.parse_statements().map_err(fail)?;
+    let statements = Parser::new(&SqlDialect).try_with_sql(text).map_err(fail)?.parse_statements().map_err(fail)?;
     let statements =
         statements.into_iter().map(|statement| request(statement).map(|request| ParsedStatement { request }));
     statements.collect()
@@ -251,6 +250,6 @@ fn plain_name(name: &ObjectName) -> Result<String> {
 fn all_of(name: &ObjectName) -> Result<Box<Query>> {
     let text = format!("SELECT * FROM {name}");
     let fail = |error| failure::syntax(&error);
-    let query = Parser::new(&GenericDialect {}).try_with_sql(&text).map_err(fail)?.parse_query().map_err(fail)?;
+    let query = Parser::new(&SqlDialect).try_with_sql(&text).map_err(fail)?.parse_query().map_err(fail)?;
     checked(query)
 }

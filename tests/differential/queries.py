@@ -317,35 +317,35 @@ class Generator:
         columns = [name for name, _ in scope]
         wholes = [name for name, kind in scope if kind in WHOLE] or ["0"]
         items = self.items(scope, 1)
-        for _ in range(rng.randint(1, 2)):
-            partition = f"PARTITION BY {', '.join(rng.sample(columns, min(len(columns), rng.choice([1, 1, 2]))))}" \
-                if self.chance(0.6) else ""
-            # Every column is in the order, so that rows that tie are the same row.
-            order = [f"{name}{rng.choice(['', ' DESC', ' NULLS FIRST'])}" for name in rng.sample(columns, len(columns))]
-            total, key = "ORDER BY " + ", ".join(order), rng.choice(wholes)
-            frame = rng.choice(["", "ROWS BETWEEN 2 PRECEDING AND CURRENT ROW", "ROWS UNBOUNDED PRECEDING",
-                                "ROWS BETWEEN 1 PRECEDING AND 3 FOLLOWING",
-                                "ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING",
-                                "ROWS BETWEEN 1 FOLLOWING AND 2 FOLLOWING"])
-            value, kind = rng.choice(scope)
-            whole = rng.choice(wholes)
-            calls = [(f"row_number() OVER ({partition} {total})", "big"),
-                     (f"rank() OVER ({partition} ORDER BY {key})", "big"),
-                     (f"dense_rank() OVER ({partition} ORDER BY {key} DESC)", "big"),
-                     (f"ntile(3) OVER ({partition} {total})", "big"),
-                     (f"cume_dist() OVER ({partition} ORDER BY {key})", "float"),
-                     (f"lag({value}, {rng.randint(0, 3)}) OVER ({partition} {total})", kind),
-                     (f"lead({value}) OVER ({partition} {total})", kind),
-                     (f"first_value({value}) OVER ({partition} {total} {frame})", kind),
-                     (f"last_value({value}) OVER ({partition} {total} {frame})", kind),
-                     (f"count({value}) OVER ({partition} {total} {frame})", "big"),
-                     (f"min({value}) OVER ({partition} {total} {frame})", kind),
-                     (f"CAST(sum({whole}) OVER ({partition} {total} {frame}) AS DECIMAL(38,2))", "wide"),
-                     (f"count(*) OVER ({partition} ORDER BY {key} RANGE BETWEEN 2 PRECEDING AND 1 FOLLOWING)", "big"),
-                     (f"count(*) OVER ({partition} ORDER BY {key})", "big"),
-                     (f"max({value}) OVER ({partition})", kind)]
-            call, result = rng.choice(calls)
-            items.append((call, self.alias(), result))
+        # One call only: where rows tie, the values of two could be paired in two ways.
+        partition = f"PARTITION BY {', '.join(rng.sample(columns, min(len(columns), rng.choice([1, 1, 2]))))}" \
+            if self.chance(0.6) else ""
+        # Every column is in the order, so that rows that tie are the same row.
+        order = [f"{name}{rng.choice(['', ' DESC', ' NULLS FIRST'])}" for name in rng.sample(columns, len(columns))]
+        total, key = "ORDER BY " + ", ".join(order), rng.choice(wholes)
+        frame = rng.choice(["", "ROWS BETWEEN 2 PRECEDING AND CURRENT ROW", "ROWS UNBOUNDED PRECEDING",
+                            "ROWS BETWEEN 1 PRECEDING AND 3 FOLLOWING",
+                            "ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING",
+                            "ROWS BETWEEN 1 FOLLOWING AND 2 FOLLOWING"])
+        value, kind = rng.choice(scope)
+        whole = rng.choice(wholes)
+        calls = [(f"row_number() OVER ({partition} {total})", "big"),
+                 (f"rank() OVER ({partition} ORDER BY {key})", "big"),
+                 (f"dense_rank() OVER ({partition} ORDER BY {key} DESC)", "big"),
+                 (f"ntile(3) OVER ({partition} {total})", "big"),
+                 (f"cume_dist() OVER ({partition} ORDER BY {key})", "float"),
+                 (f"lag({value}, {rng.randint(0, 3)}) OVER ({partition} {total})", kind),
+                 (f"lead({value}) OVER ({partition} {total})", kind),
+                 (f"first_value({value}) OVER ({partition} {total} {frame})", kind),
+                 (f"last_value({value}) OVER ({partition} {total} {frame})", kind),
+                 (f"count({value}) OVER ({partition} {total} {frame})", "big"),
+                 (f"min({value}) OVER ({partition} {total} {frame})", kind),
+                 (f"CAST(sum({whole}) OVER ({partition} {total} {frame}) AS DECIMAL(38,2))", "wide"),
+                 (f"count(*) OVER ({partition} ORDER BY {key} RANGE BETWEEN 2 PRECEDING AND 1 FOLLOWING)", "big"),
+                 (f"count(*) OVER ({partition} ORDER BY {key})", "big"),
+                 (f"max({value}) OVER ({partition})", kind)]
+        call, result = rng.choice(calls)
+        items.append((call, self.alias(), result))
         return self.finished(Query(items, source, self.filters(scope)))
 
     def with_subquery(self, depth):

@@ -74,6 +74,11 @@ impl<'s> Runner<'s> {
         Err(Failure { place, sql: record.sql.clone(), expected, got, kind })
     }
 
+    /// Whether the session can run `probe`.
+    pub fn understands(&self, probe: &str) -> bool {
+        self.run_patiently(probe).is_ok()
+    }
+
     /// Tries again after a refusal, which may have hit a request that nothing can do without.
     fn run_patiently(&self, sql: &str) -> Result<String, Error> {
         let gave_up = |got: &Result<_, Error>| got.as_ref().is_err_and(|error| error.kind() == ErrorKind::Budget);
@@ -85,8 +90,15 @@ impl<'s> Runner<'s> {
     fn run(&self, sql: &str) -> Result<String, Error> {
         let path = self.folder.path().join("result.csv");
         let output = Output::File(path.clone(), OutputFormat::Csv);
-        self.session.sql(sql)?.into_run(&output, CancelToken::default())?.execute()?;
-        Ok(std::fs::read_to_string(path).expect("the result"))
+        let _ = std::fs::remove_file(&path);
+        match self.session.sql(sql) {
+            Ok(query) => query.into_run(&output, CancelToken::default())?.execute()?,
+            // CREATE VIEW and DROP have been carried out by then.
+            Err(error) if error.message() == "this statement gives no rows" => return Ok(String::new()),
+            Err(error) => return Err(error),
+        };
+        // CREATE TABLE leaves no file.
+        Ok(std::fs::read_to_string(path).unwrap_or_default())
     }
 }
 

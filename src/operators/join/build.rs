@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use arrow::array::{ArrayRef, BooleanArray};
 use arrow::compute::filter;
 
+use super::filter::KeyFilter;
 use super::plan::BUILD;
 use super::rows::{PartitionWriter, Stage};
 use super::{NAME, Shared, lock};
@@ -38,6 +39,8 @@ pub(super) struct Built {
     pub(super) is_spilled: Vec<bool>,
     /// Whether any are.
     pub(super) has_spilled: bool,
+    /// What keys spilled rows may have, where that is known.
+    pub(super) filter: Option<Arc<KeyFilter>>,
     /// Rows with a key that can match.
     pub(super) n_rows: usize,
     /// Whether there is any row at all.
@@ -137,6 +140,7 @@ impl LocalBuild {
         let shared = &self.shared;
         let layout = &shared.plan.sides[BUILD].layout;
         let writer = PartitionWriter::new(layout, &shared.owners[BUILD], 0, shared.partition_bits);
+        let writer = writer.with_filter(shared.filter());
         let mixed = std::mem::replace(&mut self.writer, writer).finish()?;
         for pages in mixed {
             split_pages(pages, layout, &mut self.writer)?;
@@ -224,9 +228,12 @@ impl<'a> Residency<'a> {
         let shared = self.shared;
         shared.entry_bytes.store(JoinTable::entry_bytes(table.n_rows()), Ordering::Relaxed);
         let is_spilled: Vec<bool> = self.spilled.iter().map(|pages| pages.n_rows() > 0).collect();
+        let has_spilled = is_spilled.contains(&true);
+        let filter = lock(&shared.filter).take().flatten();
         let built = Built {
             table,
-            has_spilled: is_spilled.contains(&true),
+            has_spilled,
+            filter: filter.filter(|filter| has_spilled && filter.is_useful()),
             is_spilled,
             n_rows: self.n_rows,
             is_empty: self.n_rows == 0 && !self.has_null_rows && !shared.seen.build_null.load(Ordering::Relaxed),
@@ -240,7 +247,8 @@ impl<'a> Residency<'a> {
     fn split_mixed(&mut self) -> Result<()> {
         let shared = self.shared;
         let layout = &shared.plan.sides[BUILD].layout;
-        let mut writer = PartitionWriter::new(layout, &shared.owners[BUILD], 0, shared.partition_bits);
+        let writer = PartitionWriter::new(layout, &shared.owners[BUILD], 0, shared.partition_bits);
+        let mut writer = writer.with_filter(shared.filter());
         let mut partitions: Vec<SealedPages> = Vec::new();
         partitions.resize_with(1 << shared.partition_bits, SealedPages::default);
         for (partition, pages) in std::mem::take(&mut self.waiting) {

@@ -13,6 +13,7 @@
 //! matched rows are kept in the rows, on either side, so that nothing grows with the input.
 
 mod build;
+mod filter;
 mod matcher;
 mod pairs;
 mod plan;
@@ -29,6 +30,7 @@ use std::sync::{Arc, Mutex};
 pub use spec::{JoinColumn, JoinSpec, JoinType, Residual};
 
 use self::build::Built;
+use self::filter::KeyFilter;
 use self::plan::{BUILD, JoinPlan, PROBE};
 use crate::error::{Error, Result};
 use crate::exec::{OperatorReport, QueryContext, Report, Sink, Transform};
@@ -62,6 +64,8 @@ struct Shared {
     partition_bits: u32,
     /// Build rows, until the build side is complete.
     collected: Mutex<build::Collected>,
+    /// Of the rows in partitions, from when there are any; empty when there was no memory for it.
+    filter: Mutex<Option<Option<Arc<KeyFilter>>>>,
     /// The table, from then until the probe side is complete.
     built: Mutex<Option<Arc<Built>>>,
     /// By partition, the spilled rows of either side.
@@ -100,6 +104,7 @@ impl HashJoin {
             options,
             partition_bits,
             collected: Mutex::default(),
+            filter: Mutex::default(),
             built: Mutex::default(),
             spilled: Mutex::default(),
             null_rows: Mutex::default(),
@@ -152,6 +157,11 @@ impl Shared {
         let obtainable = self.cx.memory.available_bytes() + self.cx.pages.evictable_bytes();
         let share = self.place.share_for_output(obtainable.min(self.cx.memory.limit_bytes()) / 4 * 3);
         share.min(self.options.most_bytes.unwrap_or(u64::MAX))
+    }
+
+    /// The filter that every build row in a partition is added to.
+    fn filter(&self) -> Option<Arc<KeyFilter>> {
+        lock(&self.filter).get_or_insert_with(|| KeyFilter::new(&self.cx.memory)).clone()
     }
 
     fn built(&self) -> Result<Arc<Built>> {

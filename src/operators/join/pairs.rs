@@ -3,8 +3,8 @@
 //! The smaller side becomes the table, whichever it is. A pair whose smaller side does not fit is split by the next four
 //! bits of the hash, up to eight times. When that does not help, because one key has most of the rows, the table is made
 //! over one side a chunk at a time, and all of the other side streams past each chunk. If rows of one side are given alone,
-//! that side is cut into chunks, so that its marks are complete when a chunk ends; only a full join has to keep marks of
-//! rows that stream past, and keeps them in those rows.
+//! that side is cut into chunks, so that its marks are complete when a chunk ends, and the workers share the chunks. Only a
+//! full join has to keep marks of rows that stream past, and keeps them in those rows.
 //!
 //! Memory: the table of one chunk up to the worker's share, and one page of the other side.
 
@@ -43,10 +43,25 @@ pub(super) struct Pair {
     pub(super) is_stuck: bool,
 }
 
+/// What a worker is handed.
+pub(super) enum Task {
+    Pair(Pair),
+    /// Part of a pair that is joined in chunks.
+    Part(Part),
+}
+
+/// Some pages of one side, to be joined with all of the other, which the workers share.
+pub(super) struct Part {
+    roles: Roles,
+    build: VecDeque<Page>,
+    probe: Arc<Vec<Page>>,
+}
+
 /// Joins pairs on behalf of one worker.
 pub(super) struct PairJoiner {
     shared: Arc<Shared>,
     share_bytes: u64,
+    n_workers: usize,
     /// Memory for the next page that streams past, by side.
     spare: [Option<PinnedPage>; 2],
     ptrs: RowPointers,
@@ -61,8 +76,15 @@ struct Run {
     /// Build pages that are not in a table yet.
     waiting: VecDeque<Page>,
     chunk: Chunk,
-    /// All pages of the other side, until the last chunk has used them.
-    probe: VecDeque<Page>,
+    probe: Streamed,
+}
+
+/// All pages of the other side.
+enum Streamed {
+    /// Of this worker alone, until the last chunk has used them.
+    Own(VecDeque<Page>),
+    /// Of several workers, and the next one to be read.
+    Shared { pages: Arc<Vec<Page>>, next: usize },
 }
 
 /// The table over some of the build rows, and how far it has come.
@@ -85,35 +107,68 @@ struct Streaming {
 
 /// What is to be done with a pair.
 enum Step {
+    /// With a table over all of one side.
     Join(Roles),
+    /// With a table over a chunk of one side at a time.
+    JoinInChunks(Roles),
     Split,
     Drop,
 }
 
 impl PairJoiner {
-    pub(super) fn new(shared: Arc<Shared>, share_bytes: u64) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, share_bytes: u64, n_workers: usize) -> Self {
         let spare = [PROBE, BUILD].map(|side| {
             let owner = &shared.owners[side];
             owner.allocate(owner.page_bytes()).ok()
         });
-        PairJoiner { shared, share_bytes, spare, ptrs: RowPointers::default(), hashes: Vec::new(), run: None }
+        let (ptrs, hashes) = (RowPointers::default(), Vec::new());
+        PairJoiner { shared, share_bytes, n_workers, spare, ptrs, hashes, run: None }
     }
 
-    /// Begins with a pair, or splits it; its parts are to be joined instead.
-    pub(super) fn start(&mut self, pair: Pair) -> Result<Vec<Pair>> {
+    /// Begins with a task, or divides it; its parts are to be done instead.
+    pub(super) fn start(&mut self, task: Task) -> Result<Vec<Task>> {
+        let pair = match task {
+            Task::Pair(pair) => pair,
+            Task::Part(Part { roles, build, probe }) => {
+                self.join(roles, build, Streamed::Shared { pages: probe, next: 0 })?;
+                return Ok(Vec::new());
+            }
+        };
         self.shared.deepest.fetch_max(pair.depth, Ordering::Relaxed);
         match self.step_for(&pair) {
             Step::Drop => Ok(Vec::new()),
-            Step::Split => self.split(pair),
+            Step::Split => Ok(self.split(pair)?.into_iter().map(Task::Pair).collect()),
             Step::Join(roles) => {
-                let matcher = Matcher::new(self.shared.clone(), roles);
-                let [probe, build] = pair.sides.map(|pages| VecDeque::from(pages.into_pages()));
-                let (mut waiting, probe) = if roles.build == BUILD { (build, probe) } else { (probe, build) };
-                let chunk = self.next_chunk(roles, &mut waiting, probe.len(), true)?;
-                self.run = Some(Run { roles, matcher, waiting, chunk, probe });
+                let (build, probe) = pair.into_pages(roles);
+                self.join(roles, build.into(), Streamed::Own(probe.into()))?;
+                Ok(Vec::new())
+            }
+            Step::JoinInChunks(roles) => {
+                let (build, probe) = pair.into_pages(roles);
+                if self.n_workers > 1 && build.len() > 1 && !roles.join_type.gives_probe_rows() {
+                    return Ok(self.divide(roles, build, probe));
+                }
+                self.join(roles, build.into(), Streamed::Own(probe.into()))?;
                 Ok(Vec::new())
             }
         }
+    }
+
+    fn join(&mut self, roles: Roles, mut waiting: VecDeque<Page>, mut probe: Streamed) -> Result<()> {
+        let matcher = Matcher::new(self.shared.clone(), roles);
+        let chunk = self.next_chunk(roles, &mut waiting, probe.rewind(), true)?;
+        self.run = Some(Run { roles, matcher, waiting, chunk, probe });
+        Ok(())
+    }
+
+    /// Gives each worker some pages of one side. No rows of the other are given alone, so nobody has to know whether they
+    /// match what others have.
+    fn divide(&self, roles: Roles, build: Vec<Page>, probe: Vec<Page>) -> Vec<Task> {
+        let n_parts = self.n_workers.min(build.len());
+        let mut parts: Vec<VecDeque<Page>> = (0..n_parts).map(|_| VecDeque::new()).collect();
+        build.into_iter().enumerate().for_each(|(idx, page)| parts[idx % n_parts].push_back(page));
+        let probe = Arc::new(probe);
+        parts.into_iter().map(|build| Task::Part(Part { roles, build, probe: probe.clone() })).collect()
     }
 
     fn step_for(&self, pair: &Pair) -> Step {
@@ -138,8 +193,8 @@ impl PairJoiner {
             return Step::Split;
         }
         match (smaller.join_type.gives_probe_rows(), smaller.swapped().join_type.gives_probe_rows()) {
-            (true, false) => Step::Join(smaller.swapped()),
-            _ => Step::Join(smaller),
+            (true, false) => Step::JoinInChunks(smaller.swapped()),
+            _ => Step::JoinInChunks(smaller),
         }
     }
 
@@ -172,9 +227,9 @@ impl PairJoiner {
                 return Ok(Some(data));
             }
             if !run.waiting.is_empty() {
-                let Run { roles, matcher, mut waiting, chunk, probe } = run;
+                let Run { roles, matcher, mut waiting, chunk, mut probe } = run;
                 drop(chunk);
-                let chunk = self.next_chunk(roles, &mut waiting, probe.len(), false)?;
+                let chunk = self.next_chunk(roles, &mut waiting, probe.rewind(), false)?;
                 self.run = Some(Run { roles, matcher, waiting, chunk, probe });
             }
         }
@@ -275,7 +330,7 @@ impl PairJoiner {
         if streaming.at < streaming.page.n_rows() {
             run.chunk.current = Some(streaming);
         } else if keeps_marks {
-            run.probe.push_back(streaming.page.unpin(0, 0)?);
+            run.probe.put_back(streaming.page.unpin(0, 0)?);
         } else if streaming.page.len() == self.shared.owners[run.roles.probe].page_bytes() {
             self.spare[run.roles.probe] = Some(streaming.page.into_memory());
         }
@@ -312,28 +367,64 @@ impl PairJoiner {
         Ok(true)
     }
 
-    /// The next page that streams past. Pages that later chunks need stay as they are, unless marks are written to them.
+    /// The next page that streams past. Pages that are needed again stay as they are, unless marks are written to them.
     fn bring_back(&mut self, run: &mut Run) -> Result<PinnedPage> {
-        let no_more = || crate::Error::query("a join has lost a page");
-        let page = run.probe.pop_front().ok_or_else(no_more)?;
-        let spare = self.spare[run.roles.probe].take();
-        if run.keeps_marks() || spare.is_none() && run.chunk.pass != Pass::Part {
-            self.spare[run.roles.probe] = spare;
-            return page.pin();
+        let is_last = run.chunk.pass != Pass::Part;
+        let keeps_marks = run.keeps_marks();
+        let side = run.roles.probe;
+        match &mut run.probe {
+            Streamed::Shared { pages, next } => {
+                *next += 1;
+                pages[*next - 1].copy_into(self.take_spare(side)?)
+            }
+            Streamed::Own(pages) => {
+                let page = pages.pop_front().ok_or_else(|| crate::Error::query("a join has lost a page"))?;
+                if !is_last && !keeps_marks {
+                    let copy = page.copy_into(self.take_spare(side)?)?;
+                    pages.push_back(page);
+                    return Ok(copy);
+                }
+                match self.spare[side].take_if(|_| !keeps_marks) {
+                    None => page.pin(),
+                    Some(spare) => {
+                        let (pinned, spare) = page.pin_into(spare)?;
+                        self.spare[side] = spare;
+                        Ok(pinned)
+                    }
+                }
+            }
         }
-        let owner = &self.shared.owners[run.roles.probe];
-        let spare = match spare {
-            Some(spare) => spare,
-            None => owner.allocate(owner.page_bytes()).or_else(|_| owner.allocate(owner.page_bytes()))?,
-        };
-        if run.chunk.pass == Pass::Part {
-            let copy = page.copy_into(spare)?;
-            run.probe.push_back(page);
-            return Ok(copy);
+    }
+
+    /// Memory for a page of `side`.
+    fn take_spare(&mut self, side: usize) -> Result<PinnedPage> {
+        let owner = &self.shared.owners[side];
+        match self.spare[side].take() {
+            Some(spare) => Ok(spare),
+            // A refusal may be due to what another worker holds for a moment.
+            None => Ok(owner.allocate(owner.page_bytes()).or_else(|_| owner.allocate(owner.page_bytes()))?),
         }
-        let (pinned, spare) = page.pin_into(spare)?;
-        self.spare[run.roles.probe] = spare;
-        Ok(pinned)
+    }
+}
+
+impl Streamed {
+    /// Begins anew; returns how many pages there are.
+    fn rewind(&mut self) -> usize {
+        match self {
+            Streamed::Own(pages) => pages.len(),
+            Streamed::Shared { pages, next } => {
+                *next = 0;
+                pages.len()
+            }
+        }
+    }
+
+    /// Takes a page back that must remember its marks.
+    fn put_back(&mut self, page: Page) {
+        match self {
+            Streamed::Own(pages) => pages.push_back(page),
+            Streamed::Shared { .. } => debug_assert!(false, "pages with marks are not shared"),
+        }
     }
 }
 
@@ -345,6 +436,12 @@ impl Run {
 }
 
 impl Pair {
+    /// The pages of the build side and of the probe side.
+    fn into_pages(self, roles: Roles) -> (Vec<Page>, Vec<Page>) {
+        let [probe, build] = self.sides.map(SealedPages::into_pages);
+        if roles.build == BUILD { (build, probe) } else { (probe, build) }
+    }
+
     fn is_empty(&self) -> bool {
         self.sides.iter().all(|pages| pages.n_rows() == 0)
     }

@@ -220,8 +220,12 @@ impl LocalProbe {
         gone.clear();
         hashes.clear();
         for (idx, &hash) in (0u32..).zip(self.stage.hashes()) {
-            let is_null = nulls.is_some_and(|nulls| nulls.is_null(start + idx as usize));
-            if self.built.is_spilled[partition_of(hash, self.shared.partition_bits)] && !is_null {
+            let is_spilled = self.built.is_spilled[partition_of(hash, self.shared.partition_bits)];
+            let may_match = || {
+                !nulls.is_some_and(|nulls| nulls.is_null(start + idx as usize))
+                    && self.built.filter.as_ref().is_none_or(|filter| filter.may_have(hash))
+            };
+            if is_spilled && may_match() {
                 gone.push(idx);
                 hashes.push(hash);
             } else {

@@ -10,7 +10,7 @@ use arrow::array::RecordBatch;
 
 use super::build::Built;
 use super::matcher::Matcher;
-use super::pairs::{Pair, PairJoiner};
+use super::pairs::{Pair, PairJoiner, Task};
 use super::plan::BUILD;
 use super::spec::JoinType;
 use super::{Shared, lock};
@@ -29,8 +29,8 @@ struct Work {
     /// The table whose rows are given alone, if they are; each worker lets go of it at the end of its pages.
     built: Mutex<Option<Arc<Built>>>,
     next_page: AtomicUsize,
-    /// Pairs of partitions, the next one last.
-    pairs: Mutex<Vec<Pair>>,
+    /// Pairs of partitions and parts of them, the next one last.
+    tasks: Mutex<Vec<Task>>,
     /// What all workers together may hold for them.
     pairs_bytes: u64,
     next_morsel: AtomicU64,
@@ -62,7 +62,7 @@ impl Remainder {
         let work = Work {
             built: built.into(),
             next_page: AtomicUsize::new(0),
-            pairs: pairs.into(),
+            tasks: Mutex::new(pairs.into_iter().map(Task::Pair).collect()),
             pairs_bytes: shared.share() + table_bytes / 2,
             next_morsel: AtomicU64::new(0),
         };
@@ -94,6 +94,7 @@ impl Source for Remainder {
             built: lock(&self.work.built).clone(),
             matcher: Matcher::new(self.shared.clone(), self.shared.plan.roles()),
             pairs_bytes: self.work.pairs_bytes / cx.n_workers.max(1) as u64,
+            n_workers: cx.n_workers,
             joiner: None,
             shared: self.shared.clone(),
             work: self.work.clone(),
@@ -111,6 +112,7 @@ struct LocalRemainder {
     matcher: Matcher,
     /// What this worker may hold for a pair of partitions.
     pairs_bytes: u64,
+    n_workers: usize,
     joiner: Option<PairJoiner>,
     sequence: Sequence,
     is_in_morsel: bool,
@@ -160,10 +162,10 @@ impl LocalRemainder {
             if let Some(data) = self.joiner.as_mut().map_or(Ok(None), PairJoiner::next)? {
                 return Ok(Some(data));
             }
-            let Some(pair) = lock(&self.work.pairs).pop() else { return Ok(None) };
-            let new = || PairJoiner::new(self.shared.clone(), self.pairs_bytes);
-            let parts = self.joiner.get_or_insert_with(new).start(pair)?;
-            lock(&self.work.pairs).extend(parts.into_iter().rev());
+            let Some(task) = lock(&self.work.tasks).pop() else { return Ok(None) };
+            let new = || PairJoiner::new(self.shared.clone(), self.pairs_bytes, self.n_workers);
+            let parts = self.joiner.get_or_insert_with(new).start(task)?;
+            lock(&self.work.tasks).extend(parts.into_iter().rev());
         }
     }
 

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::NAME;
+use super::filter::KeyFilter;
 use crate::error::Result;
 use crate::exec::TaskContext;
 use crate::memory::{PageOwner, Reservation};
@@ -74,6 +75,7 @@ impl Stage {
 pub(super) struct PartitionWriter {
     table: RowTable,
     sealed: Vec<SealedPages>,
+    filter: Option<Arc<KeyFilter>>,
 }
 
 impl PartitionWriter {
@@ -83,7 +85,13 @@ impl PartitionWriter {
         PartitionWriter {
             table: RowTable::new(layout.clone(), owner, skip_bits, partition_bits, memory),
             sealed: (0..1usize << partition_bits).map(|_| SealedPages::default()).collect(),
+            filter: None,
         }
+    }
+
+    /// Adds the keys of all rows to `filter`.
+    pub(super) fn with_filter(self, filter: Option<Arc<KeyFilter>>) -> Self {
+        PartitionWriter { filter, ..self }
     }
 
     /// Appends all rows, handing pages to the pool when memory is refused.
@@ -91,6 +99,9 @@ impl PartitionWriter {
     /// # Errors
     /// When there is no memory for a single page.
     pub(super) fn append(&mut self, rows: Rows<'_>, hashes: &[Hash]) -> Result<()> {
+        if let Some(filter) = &self.filter {
+            filter.add(hashes);
+        }
         let mut done = 0;
         while done < rows.len() {
             let located = self.table.append(rows.slice(done, rows.len() - done), &hashes[done..]);

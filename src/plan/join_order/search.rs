@@ -6,6 +6,8 @@
 //!
 //! Memory: one entry a subset of ten relations.
 
+use std::collections::HashMap;
+
 use super::graph::{Graph, Mask, Role, bits};
 
 /// Sets of at most this many relations are searched exhaustively: 3^10 pairs of subsets take a few milliseconds.
@@ -64,19 +66,21 @@ fn search_exhaustively(graph: &Graph) -> Option<Plan> {
             best[set as usize] = Some(leaf(graph, set.trailing_zeros() as usize));
             continue;
         }
-        let rows = graph.rows_of(set);
-        let mut cheapest: Option<Plan> = None;
+        let mut cheapest: Option<(f64, Mask)> = None;
         let mut one = (set - 1) & set;
         while one > 0 {
             if let (Some(left), Some(right)) = (&best[one as usize], &best[(set & !one) as usize])
-                && let Some(joined) = join(graph, left, right, rows, false)
-                && cheapest.as_ref().is_none_or(|known| joined.cost < known.cost)
+                && let Some(cost) = join_cost(graph, left, right, false)
+                && cheapest.is_none_or(|(known, _)| left.cost + right.cost + cost < known)
             {
-                cheapest = Some(joined);
+                cheapest = Some((left.cost + right.cost + cost, one));
             }
             one = (one - 1) & set;
         }
-        best[set as usize] = cheapest;
+        best[set as usize] = cheapest.and_then(|(cost, one)| {
+            let (left, right) = (best[one as usize].as_ref()?, best[(set & !one) as usize].as_ref()?);
+            Some(joined(graph, left, right, cost, graph.rows_of(set)))
+        });
     }
     best.pop().flatten()
 }
@@ -84,66 +88,69 @@ fn search_exhaustively(graph: &Graph) -> Option<Plan> {
 /// Joins the pair that costs least, those tied by a condition first, until one tree is left.
 fn join_greedily(graph: &Graph) -> Plan {
     let mut parts: Vec<Plan> = (0..graph.relations.len()).map(|idx| leaf(graph, idx)).collect();
+    let mut rows = HashMap::new();
     while parts.len() > 1 {
-        let Some((one, other, joined)) =
-            cheapest_pair(graph, &parts, false).or_else(|| cheapest_pair(graph, &parts, true))
-        else {
-            break;
-        };
+        let pair = cheapest_pair(graph, &parts, false, &mut rows);
+        let Some((one, other, cost)) = pair.or_else(|| cheapest_pair(graph, &parts, true, &mut rows)) else { break };
+        let (left, right) = (&parts[one], &parts[other]);
+        let plan = joined(graph, left, right, left.cost + right.cost + cost, graph.rows_of(left.set | right.set));
         parts.swap_remove(one.max(other));
         parts.swap_remove(one.min(other));
-        parts.push(joined);
+        parts.push(plan);
     }
     parts.swap_remove(0)
 }
 
-fn cheapest_pair(graph: &Graph, parts: &[Plan], cross: bool) -> Option<(usize, usize, Plan)> {
-    let mut cheapest: Option<(usize, usize, Plan)> = None;
+/// The pair whose join costs least, with the rows that come out, and its cost without those rows.
+fn cheapest_pair(
+    graph: &Graph,
+    parts: &[Plan],
+    cross: bool,
+    rows: &mut HashMap<Mask, f64>,
+) -> Option<(usize, usize, f64)> {
+    let mut cheapest: Option<(usize, usize, f64, f64)> = None;
     for (left_idx, left) in parts.iter().enumerate() {
         for (right_idx, right) in parts.iter().enumerate().filter(|(idx, _)| *idx != left_idx) {
-            let rows = graph.rows_of(left.set | right.set);
-            let Some(joined) = join(graph, left, right, rows, cross) else { continue };
-            let cost = |plan: &Plan, left: &Plan, right: &Plan| plan.cost - left.cost - right.cost;
-            let cheaper = cheapest
-                .as_ref()
-                .is_none_or(|(l, r, known)| cost(&joined, left, right) < cost(known, &parts[*l], &parts[*r]));
-            if cheaper {
-                cheapest = Some((left_idx, right_idx, joined));
+            let Some(cost) = join_cost(graph, left, right, cross) else { continue };
+            let set = left.set | right.set;
+            let with_rows = cost + *rows.entry(set).or_insert_with(|| graph.rows_of(set));
+            if cheapest.is_none_or(|(.., known)| with_rows < known) {
+                cheapest = Some((left_idx, right_idx, cost, with_rows));
             }
         }
     }
-    cheapest
+    cheapest.map(|(left, right, cost, _)| (left, right, cost))
 }
 
-/// `left` joined with `right` into `rows`, unless that is not allowed. `cross` allows it without a condition.
-fn join(graph: &Graph, left: &Plan, right: &Plan, rows: f64, cross: bool) -> Option<Plan> {
-    let set = left.set | right.set;
-    if is_lone_reducer(graph, left.set) {
+/// What joining `left` with `right` costs beside what comes out, unless it is not allowed. `cross` allows it without a
+/// condition.
+fn join_cost(graph: &Graph, left: &Plan, right: &Plan, cross: bool) -> Option<f64> {
+    if reducer(graph, left.set).is_some() {
         return None;
     }
-    let (cost, swap) = match reducer(graph, right.set) {
-        Some(needs) if needs & !left.set != 0 => return None,
-        Some(_) => (hash_cost(left.rows, right.rows), false),
+    match reducer(graph, right.set) {
+        Some(needs) => (needs & !left.set == 0).then(|| hash_cost(left.rows, right.rows)),
+        None if graph.are_equated(left.set, right.set) => Some(hash_cost(left.rows, right.rows)),
         None => {
             let one_row = left.rows <= 1.0 || right.rows <= 1.0;
-            if !cross && !one_row && !graph.are_connected(left.set, right.set) {
-                return None;
-            }
-            let swap = right.rows * right.row_bytes > left.rows * left.row_bytes;
-            match graph.are_equated(left.set, right.set) {
-                true => (hash_cost(left.rows, right.rows), swap),
-                false => (left.rows * right.rows + left.rows + right.rows, swap),
-            }
+            let allowed = cross || one_row || graph.are_connected(left.set, right.set);
+            allowed.then(|| left.rows * right.rows + left.rows + right.rows)
         }
-    };
-    let (probe, build) = if swap { (right, left) } else { (left, right) };
-    let row_bytes = if is_lone_reducer(graph, right.set) { left.row_bytes } else { left.row_bytes + right.row_bytes };
-    let tree = Tree::Join(Box::new(probe.tree.clone()), Box::new(build.tree.clone()));
-    Some(Plan { set, cost: left.cost + right.cost + cost + rows, rows, row_bytes, tree })
+    }
 }
 
 fn hash_cost(one: f64, other: f64) -> f64 {
     one.max(other) + BUILD_WEIGHT * one.min(other)
+}
+
+/// `left` joined with `right`, the smaller one on the right.
+fn joined(graph: &Graph, left: &Plan, right: &Plan, cost: f64, rows: f64) -> Plan {
+    let reduces = reducer(graph, right.set).is_some();
+    let swap = !reduces && right.rows * right.row_bytes > left.rows * left.row_bytes;
+    let (probe, build) = if swap { (right, left) } else { (left, right) };
+    let row_bytes = if reduces { left.row_bytes } else { left.row_bytes + right.row_bytes };
+    let tree = Tree::Join(Box::new(probe.tree.clone()), Box::new(build.tree.clone()));
+    Plan { set: left.set | right.set, cost: cost + rows, rows, row_bytes, tree }
 }
 
 /// The relations that the semi join which `set` stands for needs.
@@ -153,8 +160,4 @@ fn reducer(graph: &Graph, set: Mask) -> Option<Mask> {
         Role::Reduces { needs, .. } => Some(*needs),
         Role::Joined => None,
     }
-}
-
-fn is_lone_reducer(graph: &Graph, set: Mask) -> bool {
-    reducer(graph, set).is_some()
 }

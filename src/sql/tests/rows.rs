@@ -264,6 +264,23 @@ fn other_spellings_are_understood() {
 }
 
 #[test]
+fn is_distinct_from_binds_tighter_than_and() {
+    check(
+        "SELECT x FROM 'many.csv' WHERE x IS NOT DISTINCT FROM 10 OR x IS DISTINCT FROM 1 AND x < 2 AND x IS DISTINCT FROM x + 1",
+        expect![[r#"
+        x
+        0
+        10"#]],
+    );
+    check(
+        "SELECT NOT a IS DISTINCT FROM b AND c AS d, a IS NOT DISTINCT FROM b OR c AS e FROM (VALUES (true, true, false)) AS t (a, b, c)",
+        expect![[r#"
+        d, e
+        false, true"#]],
+    );
+}
+
+#[test]
 fn names_of_results_are_short() {
     check(
         "SELECT sum(s.qty + 1), max(s.note) FROM 'sales.csv' s",
@@ -322,7 +339,7 @@ fn aggregates_of_ordered_rows() {
             median(x), mode(x), array_agg(x), string_agg('a','b'), count(DISTINCT x), nth_value(x,1) ORDER BY [x ASC NULLS LAST], count(*)
             _, _, _, _, 0, _, 0"#]],
     );
-    check("SELECT x, median(x) FROM 'empty.csv' GROUP BY x", expect!["\n"]);
+    assert_eq!(rows_of("SELECT x, median(x) FROM 'empty.csv' GROUP BY x").unwrap().1, Vec::<String>::new());
     check(
         "SELECT id, count(DISTINCT qty), median(\"Price\"), grouping(id) FROM 'sales.csv' GROUP BY ROLLUP (id) ORDER BY 4, 1",
         expect![[r#"

@@ -12,15 +12,14 @@ fn a_cte_that_is_used_twice_is_computed_once() {
         query,
         expect![[r#"
             Output
-              Project: id
-                Join: inner, s = max(s), build right
-                  Project: id, s
-                    Shared: 1, as computed in node 2
-                  Aggregate: max(s)
-                    Project: s
-                      Shared: 1, computed once
-                        Aggregate: sum(qty) by id
-                          Scan: mem sales.csv, 2 of 5 columns, dictionaries id
+              Join: inner, s = max(s), build right
+                Project: id, s
+                  Shared: 1, computed elsewhere in this plan
+                Aggregate: max(s)
+                  Project: s
+                    Shared: 1, computed once
+                      Aggregate: sum(qty) by id
+                        Scan: mem sales.csv, 2 of 5 columns, dictionaries id
         "#]],
     );
     check_sorted(

@@ -121,10 +121,10 @@ fn functions_of_the_library_and_filters() {
 #[test]
 fn windows_over_nothing() {
     check_sorted(
-        "SELECT row_number() OVER () AS n, sum(x) OVER (ORDER BY x) AS s FROM 'empty.csv'",
+        "SELECT count(n), sum(s) FROM (SELECT row_number() OVER () AS n, sum(x) OVER (ORDER BY x) AS s FROM 'empty.csv')",
         expect![[r#"
-
-        "#]],
+            count(n), sum(s)
+            0, _"#]],
     );
     check_sorted(
         "SELECT row_number() OVER () AS n FROM 'many.csv'",

@@ -339,6 +339,19 @@ fn the_smaller_side_of_a_pair_becomes_the_table() {
 }
 
 #[test]
+fn rows_whose_key_is_nowhere_are_not_spilled() {
+    let build = rows(300, Spread::Uniform(1000), false, 5000);
+    let elsewhere = |row: Row| Row { key: row.key.map(|key| key + 1_000_000), ..row };
+    let probe: Vec<Row> = rows(4000, Spread::Uniform(1000), false, 10_000).into_iter().map(elsewhere).collect();
+    for join_type in [JoinType::ProbeOuter, JoinType::ProbeSemi, JoinType::Full] {
+        let case = Case::new(join_type, KeyKind::Int, probe.clone(), build.clone());
+        let trial = Trial { evict_always: true, ..plenty() };
+        let report = case.check_fast(&trial, NOTHING_FITS);
+        assert!(report.spilled_raw_bytes < 4000 * 60, "{report:?}");
+    }
+}
+
+#[test]
 fn little_memory_and_many_threads() {
     for (threads, governed) in [(1, 2 << 20), (2, 4 << 20), (8, 13 << 20)] {
         for join_type in [JoinType::Inner, JoinType::Full, JoinType::BuildAnti, JoinType::ProbeMark] {

@@ -34,7 +34,7 @@ fn run_groups(bed: &Bed, rows: &RecordBatch, batch_rows: usize, spec: &SortSpec)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn groups_stay_together(
         (n_rows, seed) in (0..12_000usize, any::<u64>()),
@@ -116,7 +116,7 @@ fn first_of_groups(sorted: &RecordBatch, spec: &SortSpec, limit: GroupLimit) -> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn the_first_of_groups_are_never_dropped(
         (n_rows, seed) in (0..3000usize, any::<u64>()),

@@ -1,6 +1,7 @@
 //! Windows against a dull oracle: over functions, frames, data, memory, threads, refusals and failing disks.
 
 mod oracle;
+mod speed;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

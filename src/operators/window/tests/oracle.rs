@@ -161,7 +161,7 @@ impl Partition<'_> {
             WindowFunction::DenseRank => Cell::Int(self.group(idx, n_order) + 1),
             WindowFunction::PercentRank if n_rows == 1 => Cell::Real(0.0),
             WindowFunction::PercentRank => Cell::Real((rank() - 1) as f64 / (n_rows - 1) as f64),
-            WindowFunction::CumeDist => Cell::Real((peers().last().unwrap() + 1) as f64 / n_rows as f64),
+            WindowFunction::CumeDist => Cell::Real((peers().next_back().unwrap() + 1) as f64 / n_rows as f64),
             WindowFunction::Ntile(n) => {
                 let n = *n as usize;
                 let sizes = (0..n).map(|part| n_rows / n + usize::from(part < n_rows % n));
