@@ -29,6 +29,14 @@ pub(super) struct FrameRows {
     pub(super) ends: Vec<u64>,
 }
 
+impl FrameRows {
+    /// Those of `len` rows from row `at` on, if frames are known.
+    pub(super) fn part(&self, at: usize, len: usize) -> FrameRows {
+        let part = |positions: &[u64]| positions.get(at..at + len).unwrap_or_default().to_vec();
+        FrameRows { starts: part(&self.starts), ends: part(&self.ends) }
+    }
+}
+
 /// Computes the frames of one kind.
 pub(super) struct FrameCursor {
     start: Edge,

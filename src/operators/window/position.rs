@@ -5,7 +5,7 @@
 //!
 //! Memory: two positions a row of the batch at hand, and the readers' columns.
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Scalar, UInt32Array, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Scalar, UInt32Array, new_null_array};
 use arrow::buffer::NullBuffer;
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::{concat, take};
@@ -14,6 +14,7 @@ use arrow::datatypes::DataType;
 use super::frames::FrameRows;
 use super::log::{Log, Reader};
 use super::piece::Piece;
+use super::results::ResultMemory;
 use crate::error::Result;
 use crate::exec::QueryContext;
 
@@ -41,6 +42,7 @@ pub(super) struct Positional {
     data_type: DataType,
     /// The lowest position that later rows may ask for.
     low: u64,
+    results: ResultMemory,
 }
 
 /// Finds rows that are not NULL.
@@ -115,7 +117,15 @@ impl Positional {
             last: None,
         });
         let default = default.filter(|default| default.null_count() == 0);
-        Positional { target, nulls, default, values: Reader::new(vec![column], cx), data_type, low: 0 }
+        Positional {
+            target,
+            nulls,
+            default,
+            values: Reader::new(vec![column], cx),
+            data_type,
+            low: 0,
+            results: ResultMemory::new(cx),
+        }
     }
 
     pub(super) fn evaluate(&mut self, piece: &Piece, frame: &FrameRows, log: &mut Log) -> Result<ArrayRef> {
@@ -157,6 +167,7 @@ impl Positional {
     /// The values at `positions`, which do not go back.
     fn take_values(&mut self, positions: &[u64], log: &mut Log) -> Result<ArrayRef> {
         let mut parts: Vec<ArrayRef> = Vec::new();
+        self.results.start();
         let mut rows: Vec<Option<u32>> = Vec::with_capacity(positions.len());
         for &position in positions {
             if position != NONE && !self.values.has(position) {
@@ -166,24 +177,42 @@ impl Positional {
             rows.push((position != NONE).then(|| (position - self.values.first) as u32));
         }
         self.take_part(&mut rows, &mut parts)?;
-        match parts.as_slice() {
-            [] => Ok(new_null_array(&self.data_type, positions.len())),
-            [only] => Ok(only.clone()),
-            many => Ok(concat(&many.iter().map(|part| part.as_ref()).collect::<Vec<_>>())?),
-        }
+        let values = match parts.as_slice() {
+            [] => new_null_array(&self.data_type, positions.len()),
+            [only] => only.clone(),
+            many => concat(&many.iter().map(|part| part.as_ref()).collect::<Vec<_>>())?,
+        };
+        drop(parts);
+        self.results.finish();
+        Ok(values)
     }
 
-    fn take_part(&self, rows: &mut Vec<Option<u32>>, parts: &mut Vec<ArrayRef>) -> Result<()> {
+    fn take_part(&mut self, rows: &mut Vec<Option<u32>>, parts: &mut Vec<ArrayRef>) -> Result<()> {
         if rows.is_empty() {
             return Ok(());
         }
         let none = rows.iter().all(Option::is_none);
+        if let Some(column) = self.values.columns.first().filter(|_| !none) {
+            self.results.add(bytes_at(column, rows))?;
+        }
         let rows = UInt32Array::from(std::mem::take(rows));
         parts.push(match self.values.columns.first().filter(|_| !none) {
             Some(column) => take(column, &rows, None)?,
             None => new_null_array(&self.data_type, rows.len()),
         });
         Ok(())
+    }
+}
+
+/// Bytes of some rows of a column beside those of its width; of nested values about so many.
+fn bytes_at(column: &ArrayRef, rows: &[Option<u32>]) -> usize {
+    let rows = || rows.iter().flatten().map(|&row| row as usize);
+    let of = |offsets: &[i32]| rows().map(|row| (offsets[row + 1] - offsets[row]) as usize).sum();
+    match column.data_type() {
+        DataType::Utf8 => of(column.as_string::<i32>().value_offsets()),
+        DataType::Binary => of(column.as_binary::<i32>().value_offsets()),
+        fixed if fixed.is_primitive() || matches!(fixed, DataType::Boolean | DataType::Null) => 0,
+        _ => rows().count() * column.get_array_memory_size() / column.len().max(1),
     }
 }
 

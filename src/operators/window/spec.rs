@@ -212,15 +212,15 @@ pub trait FrameAccumulator: Send {
     /// Removes the first rows of the frame.
     fn remove(&mut self, args: &[ArrayRef], n_rows: usize) -> Result<()>;
 
-    /// Appends the result for the rows in the frame to the results.
-    fn push_result(&mut self) -> Result<()>;
+    /// Appends the result for the rows in the frame to the results; gives the bytes it takes.
+    fn push_result(&mut self) -> Result<usize>;
 
-    /// Appends the last result once more.
-    fn repeat_result(&mut self) -> Result<()>;
+    /// Appends the last result once more; gives the bytes it takes in an array.
+    fn repeat_result(&mut self) -> Result<usize>;
 
     /// Takes the results out.
     fn take_results(&mut self) -> Result<ArrayRef>;
 
-    /// Bytes held now.
+    /// Bytes held now, without the results.
     fn bytes(&self) -> usize;
 }
