@@ -1,6 +1,6 @@
 //! Values of one group that are still needed, first in first out, read by their place.
 //!
-//! Memory: up to four pages of values in arrays, reserved; without room for them they are written at once. Pages while they
+//! Memory: up to two pages of values in arrays, reserved; without room for them they are written at once. Pages while they
 //! are written; all others can be evicted.
 
 use std::collections::VecDeque;
@@ -17,7 +17,7 @@ use crate::memory::{Memory, OwnerCounters, Page, PageOwner, Reservation};
 use crate::row::{Columns, Layout, LayoutBuilder, PagesWriter, RowPage, RowPageFormat, RowPointers, gather};
 
 /// Pages' worth of values that are written at once: enough that the last page, which is not full, matters little.
-const PAGES_AT_ONCE: usize = 4;
+const PAGES_AT_ONCE: usize = 2;
 
 /// Where the values of one call wait, for all workers.
 #[derive(Clone)]
