@@ -73,7 +73,8 @@ impl Trial {
         Ok(found.into_iter().map(|batch| batch.data).collect())
     }
 
-    fn task(&self, cx: &QueryContext, worker_idx: usize) -> TaskContext {
+    /// What the roles of a worker are made with.
+    pub fn task(&self, cx: &QueryContext, worker_idx: usize) -> TaskContext {
         TaskContext {
             memory: cx.memory.clone(),
             pages: cx.pages.clone(),

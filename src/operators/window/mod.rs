@@ -165,7 +165,7 @@ fn make_value_call(call: &WindowCall, plan: &WindowPlan, cx: &QueryContext) -> R
         }
         _ => return Err(Error::query("a ranking function is no function of values")),
     };
-    let positional = Positional::new(target, ignore_nulls, default, (column, data_type()), cx);
+    let positional = Positional::new(target, (ignore_nulls, grows_only), default, (column, data_type()), cx);
     Ok(Call::Framed(call.frame, Box::new(positional)))
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Positional {
     /// With IGNORE NULLS.
     nulls: Option<Valid>,
     default: Option<ArrayRef>,
+    /// Whether frames start where their partition does.
+    grows_only: bool,
     values: Reader,
     data_type: DataType,
     /// The lowest position that later rows may ask for.
@@ -106,7 +108,7 @@ impl ValidCursor {
 impl Positional {
     pub(super) fn new(
         target: Target,
-        ignore_nulls: bool,
+        (ignore_nulls, grows_only): (bool, bool),
         default: Option<ArrayRef>,
         (column, data_type): (usize, DataType),
         cx: &QueryContext,
@@ -121,6 +123,7 @@ impl Positional {
             target,
             nulls,
             default,
+            grows_only,
             values: Reader::new(vec![column], cx),
             data_type,
             low: 0,
@@ -133,30 +136,40 @@ impl Positional {
             None => plain_positions(&self.target, piece, frame),
             Some(valid) => valid.positions(&self.target, piece, frame, log)?,
         };
-        self.low = self.lowest(piece, frame);
         let values = self.take_values(&positions, log)?;
+        self.low = self.lowest(piece, frame, positions.last().copied().unwrap_or(NONE));
         let Some(default) = &self.default else { return Ok(values) };
         let has_row: BooleanArray = positions.iter().map(|&position| Some(position != NONE)).collect();
         Ok(zip(&has_row, &values, &Scalar::new(default.clone()))?)
     }
 
-    /// The lowest position that rows after `piece` may ask for.
-    fn lowest(&self, piece: &Piece, frame: &FrameRows) -> u64 {
+    /// The lowest position that rows after `piece` may ask for; `found` is the last one that was.
+    fn lowest(&self, piece: &Piece, frame: &FrameRows, found: u64) -> u64 {
         let after = piece.first + piece.n_rows as u64;
         let of_frame = frame.starts.last().copied().unwrap_or(after);
+        // A row that all later frames of the partition ask for again stays with the reader.
+        let is_kept = self.grows_only && self.values.has(found);
         let first = match self.target {
             Target::Shift(by) => {
                 let start = piece.segments.last().map_or(after, |segment| segment.start);
                 after.saturating_add_signed(by.min(0)).max(start)
             }
-            Target::First | Target::Nth(_) => of_frame,
+            Target::First | Target::Nth(_) if is_kept && self.nulls.is_none() => u64::MAX,
+            Target::First => of_frame,
+            Target::Nth(n) => of_frame.saturating_add(n - 1),
             // The last row of a frame, or the row before an empty one, which is not read.
             Target::Last => frame.ends.last().map_or(after, |end| end.saturating_sub(1)),
         };
-        match &self.nulls {
-            None => first,
-            // Rows found by their number may lie far behind.
-            Some(valid) => first.min(valid.counter.at).min(valid.finder.at).min(valid.last.unwrap_or(u64::MAX)),
+        let Some(valid) = &self.nulls else { return first };
+        // Rows found by their number may lie far behind.
+        match self.target {
+            Target::First | Target::Nth(_) if is_kept && valid.finder.reader.has(found) => u64::MAX,
+            Target::First | Target::Nth(_) if self.grows_only => valid.finder.at,
+            Target::Last => {
+                let last = valid.last.filter(|&last| !self.values.has(last));
+                valid.counter.at.min(last.unwrap_or(u64::MAX))
+            }
+            _ => of_frame.min(first).min(valid.counter.at).min(valid.finder.at),
         }
     }
 

@@ -437,3 +437,61 @@ fn values_that_are_not_null_in_many_morsels_of_one_worker() {
         }
     }
 }
+
+/// Functions of text over frames that grow from the start of the partition.
+fn growing() -> WindowSpec {
+    use WindowFunction::*;
+    let frame = Frame { unit: Unit::Rows, start: Bound::Unbounded, end: Bound::Offset(0), n_order: 1 };
+    let first = [true, false].map(|ignore_nulls| First { ignore_nulls });
+    let nth = [true, false].map(|ignore_nulls| Nth { n: 3, ignore_nulls });
+    let last = [Last { ignore_nulls: true }, Fold(FoldFunction::Max)];
+    let calls = first.into_iter().chain(nth).chain(last).map(|function| call(function, &[TEXT], DataType::Utf8, 0));
+    WindowSpec { frames: vec![frame], calls: calls.collect(), partition: vec![], ..far_reaching() }
+}
+
+#[test]
+fn frames_that_grow_do_not_keep_their_rows() {
+    for nulls in [4, 1_000_000] {
+        let rows = rows(11, 30_000, 1, 5000, nulls);
+        let (_, report) = run(&Trial::new(64 << 20, 1), &rows, &growing(), whole(1000), 300_000).unwrap();
+        assert!(report.peak_bytes < 1 << 20, "{report:?}");
+        check(&Trial::new(64 << 20, 1), &rows.slice(0, 300), &growing(), whole(20), 0).unwrap();
+    }
+}
+
+#[test]
+fn long_strings_in_all_rows_go_on_in_parts() {
+    let trial = Trial::new(24 << 20, 1);
+    let cx = trial.context();
+    let mut rows = rows(5, 1000, 1, 50, 1_000_000);
+    let mut columns = rows.columns().to_vec();
+    columns[TEXT] = Arc::new(StringArray::from_iter_values((0..1000).map(|row| match row {
+        2 => "z".repeat(40_000),
+        _ => "a".to_string(),
+    })));
+    rows = RecordBatch::try_new(rows.schema(), columns).unwrap();
+    let window = Window::new(growing(), &cx).unwrap();
+    let mut local = window.local(&trial.task(&cx, 0)).unwrap();
+    let (mut n_rows, mut most) = (0, 0);
+    let batch = Batch { data: rows, sequence: Sequence { morsel: 0, batch: 0 }, last_of_morsel: true };
+    local
+        .push(batch, &mut |batch| {
+            n_rows += batch.n_rows();
+            most = most.max(batch.data.columns()[ID + 1..].iter().map(|c| c.get_array_memory_size()).sum());
+            Ok(Flow::More)
+        })
+        .unwrap();
+    // Of all rows together it would be far more than all memory.
+    assert!(n_rows == 1000 && most < 12 << 20, "{n_rows} rows, {most} bytes at once");
+
+    let refused = Trial { refuse_every: 0, ..Trial::new(3 << 20, 1) };
+    let cx = refused.context();
+    let window = Window::new(growing(), &cx).unwrap();
+    let mut local = window.local(&refused.task(&cx, 0)).unwrap();
+    let mut columns = self::rows(5, 100, 1, 50, 1_000_000).columns().to_vec();
+    columns[TEXT] = Arc::new(StringArray::from_iter_values((0..100).map(|_| "z".repeat(100_000))));
+    let data = RecordBatch::try_new(schema(), columns).unwrap();
+    let batch = Batch { data, sequence: Sequence { morsel: 0, batch: 0 }, last_of_morsel: true };
+    let error = local.push(batch, &mut |_| Ok(Flow::More)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Budget, "{error}");
+}
