@@ -86,7 +86,7 @@ impl From<OverBudget> for Error {
 }
 
 impl Memory {
-    /// Governs a process: `budget - resident at start - code still to be touched - safety`, where safety is 6 % of the budget, at least 12 MiB.
+    /// Governs a process: `budget - resident at start - code still to be touched - safety`; see [`Budget::safety_bytes`].
     ///
     /// # Errors
     /// [`crate::ErrorKind::Budget`] when what is left cannot run any query.

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch};
-use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type, Schema, SchemaRef, UInt8Type};
+use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type, Schema, SchemaRef, UInt16Type};
 
 use super::holistic::{OrderKey, Placed, Slots, Wanted};
 use super::lower::{Lowering, Stream};
@@ -143,7 +143,7 @@ impl Lowering<'_> {
         let mut columns: Vec<Column> = (0..fields.len()).map(Column::Input).collect();
         for copy in 0..n_copies {
             fields.push(Arc::new(Field::new(format!("of set {copy}"), DataType::Boolean, false)));
-            columns.push(Column::Computed(Arc::new(TagIs { tag, copy: copy as u8 })));
+            columns.push(Column::Computed(Arc::new(TagIs { tag, copy: copy as u16 })));
         }
         self.project(stream, columns, Arc::new(Schema::new(fields)), "the set each value is of".to_string())
     }
@@ -175,7 +175,7 @@ fn arguments_of(call: &Wanted) -> Vec<OrderKey> {
 }
 
 fn type_of(source: &ArrangedColumn, input: &SchemaRef) -> DataType {
-    source.input().map_or(DataType::UInt8, |column| input.field(column).data_type().clone())
+    source.input().map_or(DataType::UInt16, |column| input.field(column).data_type().clone())
 }
 
 fn collect_calls(
@@ -261,7 +261,7 @@ fn collect_calls(
 fn arranged_schema(input: &SchemaRef, keys: &[usize], slots: &Slots, places: &Places) -> SchemaRef {
     let mut fields: Vec<FieldRef> = keys.iter().map(|&key| input.fields()[key].clone()).collect();
     if places.tag.is_some() {
-        fields.push(Arc::new(Field::new("set", DataType::UInt8, false)));
+        fields.push(Arc::new(Field::new("set", DataType::UInt16, false)));
     }
     fields.extend(slots.fields());
     Arc::new(Schema::new(fields))
@@ -302,12 +302,12 @@ fn final_column(last: &Final) -> Column {
 /// Whether the tag of a row is a number.
 struct TagIs {
     tag: usize,
-    copy: u8,
+    copy: u16,
 }
 
 impl Expression for TagIs {
     fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef> {
-        let tags = batch.column(self.tag).as_primitive::<UInt8Type>();
+        let tags = batch.column(self.tag).as_primitive::<UInt16Type>();
         Ok(Arc::new(BooleanArray::from_unary(tags, |tag| tag == self.copy)))
     }
 }

@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::exec::{Node, Report, Step};
 use crate::io::ColumnStatistics;
 use crate::operators::aggregate::NarrowKeys;
+use crate::operators::equality::holds_floats;
 use crate::operators::expand::Set;
 use crate::operators::ordered_aggregate::{
     Arrange, ArrangedColumn, OrderedAggregate, OrderedCall, OrderedFunction, OrderedSpec, has_middle,
@@ -130,6 +131,11 @@ impl Lowering<'_> {
         for (idx, expr) in inputs.exprs.iter().enumerate() {
             known[place(idx)] = statistics::of_expression(expr, inputs.plan)
                 .map(|statistics| ColumnStatistics { n_nulls: None, ..statistics });
+        }
+        // Each order or set of DISTINCT arguments has a number, which rows are tagged with.
+        if calls.len() > usize::from(u16::MAX) {
+            return Err(Error::usage(format!("{} aggregates are too many for one query", calls.len()))
+                .with_hint("compute some of them in a query of their own"));
         }
         let detail = describe(aggregate, keys, &self.namer);
         let by = sort_text(&by, &orders);
@@ -409,7 +415,7 @@ impl Slots {
     /// The columns of each copy: `group`, the tag if there is one, and what is in the slots.
     pub(super) fn copies(&self, group: &[ArrangedColumn], has_tag: bool) -> Vec<Vec<ArrangedColumn>> {
         let copies = self.used.iter().enumerate().map(|(copy, used)| {
-            let tag = has_tag.then_some(ArrangedColumn::Constant(copy as u8));
+            let tag = has_tag.then_some(ArrangedColumn::Constant(copy as u16));
             let in_slot = |slot: usize| {
                 used.iter().find(|(_, at)| *at == slot).map_or(ArrangedColumn::Null, |(source, _)| *source)
             };
@@ -429,11 +435,11 @@ impl Arrangement {
     fn new(stream: &Stream, keys: &[usize], narrow: NarrowKeys, calls: Vec<Wanted>, output: SchemaRef) -> Self {
         let input = stream.schema.clone();
         let source = |column: usize, compares: bool| match input.field(column).data_type() {
-            data_type if compares && data_type.is_floating() => ArrangedColumn::Comparable(column),
+            data_type if compares && holds_floats(data_type) => ArrangedColumn::Comparable(column),
             _ => ArrangedColumn::Input(column),
         };
         let type_of = |source: &ArrangedColumn| {
-            source.input().map_or(DataType::UInt8, |column| input.field(column).data_type().clone())
+            source.input().map_or(DataType::UInt16, |column| input.field(column).data_type().clone())
         };
         let order_of = |call: &Wanted| -> Option<Vec<OrderKey>> {
             let key = |key: &SortKey| OrderKey {
@@ -469,7 +475,7 @@ impl Arrangement {
                 args: call.args.iter().map(|&arg| place(arg, call.compares)).collect(),
                 filter: call.filter.map(|filter| place(filter, false)),
                 is_distinct: call.is_distinct,
-                tag: copy as u8,
+                tag: copy as u16,
                 output: call.output.clone(),
             });
         }
@@ -482,10 +488,10 @@ impl Arrangement {
             .collect();
         if is_ungrouped {
             group.push(ArrangedColumn::Constant(0));
-            fields.push(Arc::new(Field::new("group", DataType::UInt8, false)));
+            fields.push(Arc::new(Field::new("group", DataType::UInt16, false)));
         }
         if tag.is_some() {
-            fields.push(Arc::new(Field::new("order", DataType::UInt8, false)));
+            fields.push(Arc::new(Field::new("order", DataType::UInt16, false)));
         }
         fields.extend(slots.fields());
         let copies = slots.copies(&group, tag.is_some());

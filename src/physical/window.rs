@@ -9,7 +9,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion_common::{DFSchema, ScalarValue};
 use datafusion_expr::expr::{AggregateFunction as AggregateCall, NullTreatment, WindowFunction as Call};
-use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, Window, WindowFunctionDefinition, cast, lit, when};
+use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, Window, WindowFrame, WindowFrameBound, WindowFrameUnits};
+use datafusion_expr::{WindowFunctionDefinition, cast, lit, when};
 
 use super::aggregate::constant;
 use super::expression::plain_column;
@@ -99,6 +100,12 @@ impl Shared {
             }
         })
     }
+
+    /// Whether rows of equal rank are equal in the whole order, which may be longer than that of `rank()`.
+    fn ties_are_peers(&self) -> bool {
+        let ranks = self.calls.iter().filter(|call| matches!(call.function, WindowFunction::Rank));
+        ranks.map(|call| &self.frames[call.frame]).all(|frame| frame.n_order == self.order.len())
+    }
 }
 
 /// A call that is being lowered.
@@ -139,7 +146,7 @@ impl Lowering<'_> {
             inputs.computed.push(lit(true));
         }
         if let [only] = shared.as_mut_slice() {
-            only.limit = limit.filter(|_| only.looks_back_only());
+            only.limit = limit.filter(|limit| only.looks_back_only() && (!limit.with_ties || only.ties_are_peers()));
         }
         let stream = self.lower_plan(base, &Wishes::none(schema.fields().len()))?;
         let stream = self.project_inputs(stream, &inputs, base)?;
@@ -305,7 +312,7 @@ fn is_same_set(a: &[usize], b: &[usize]) -> bool {
     a.iter().all(|column| b.contains(column)) && b.iter().all(|column| a.contains(column))
 }
 
-/// The columns of PARTITION BY and ORDER BY; constants tell nothing apart.
+/// The columns of PARTITION BY and ORDER BY. Constants tell nothing apart, but a frame may be so far from one.
 fn keys_of(call: &Call, inputs: &mut Inputs<'_>) -> (Vec<usize>, Vec<SortKey>) {
     let params = &call.params;
     let mut partition = Vec::new();
@@ -316,10 +323,16 @@ fn keys_of(call: &Call, inputs: &mut Inputs<'_>) -> (Vec<usize>, Vec<SortKey>) {
         }
     }
     let mut order = Vec::new();
-    for key in params.order_by.iter().filter(|key| constant(&key.expr).is_none()) {
+    for key in params.order_by.iter().filter(|key| has_edges(&params.window_frame) || constant(&key.expr).is_none()) {
         order.push(SortKey { column: inputs.add(&key.expr), descending: !key.asc, nulls_first: key.nulls_first });
     }
     (partition, order)
+}
+
+/// Whether the frame begins or ends at a value of the order key.
+fn has_edges(frame: &WindowFrame) -> bool {
+    let is_edge = |bound: &WindowFrameBound| !bound.is_unbounded() && *bound != WindowFrameBound::CurrentRow;
+    frame.units == WindowFrameUnits::Range && (is_edge(&frame.start_bound) || is_edge(&frame.end_bound))
 }
 
 /// The function and its argument columns.

@@ -1,11 +1,12 @@
 //! Lowering of the frames of windows.
 //!
-//! An offset of RANGE becomes an expression for the key at which the frame ends. Numbers are kept inside their type: a
-//! frame that would end beyond the largest number ends with it.
+//! An offset of RANGE becomes an expression for the key at which the frame ends. Numbers are kept inside their type; of
+//! those that would be outside it is known that they are.
 
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, RecordBatch};
+use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::*;
 use datafusion_common::{DFSchema, ScalarValue};
 use datafusion_expr::execution_props::ExecutionProps;
@@ -17,7 +18,7 @@ use super::failure::query_failure;
 use crate::error::{Error, Result};
 use crate::operators::expression::Expression;
 use crate::operators::sort::SortKey;
-use crate::operators::window::{Bound, Frame, Unit};
+use crate::operators::window::{Bound, EdgeKeys, Frame, FrameEdges, Unit};
 
 /// What frames are lowered over.
 pub(super) struct FrameLowering<'a> {
@@ -33,7 +34,7 @@ enum Direction {
 }
 
 impl FrameLowering<'_> {
-    /// The frame of a call with `order_by`, which is `order` without constants.
+    /// The frame of a call with `order_by`, of which `order` may leave out constants where the frame has no edges at values.
     pub(super) fn lower(&self, frame: &WindowFrame, order_by: &[Sort], order: &[SortKey]) -> Result<Frame> {
         let unit = match frame.units {
             WindowFrameUnits::Rows => Unit::Rows,
@@ -64,7 +65,7 @@ impl FrameLowering<'_> {
     }
 
     /// The key so far from that of each row.
-    fn value(&self, direction: Direction, by: &ScalarValue, key: &Sort) -> Result<Arc<dyn Expression>> {
+    fn value(&self, direction: Direction, by: &ScalarValue, key: &Sort) -> Result<Arc<dyn FrameEdges>> {
         let data_type = key.expr.get_type(self.schema).map_err(query_failure)?;
         let is_lower = (direction == Direction::Preceding) == key.asc;
         let subtract = is_lower;
@@ -76,7 +77,7 @@ impl FrameLowering<'_> {
         if data_type.is_numeric() {
             let key = Evaluator::compile(&key.expr, self.schema, self.props)?;
             let by = by.cast_to(&data_type).and_then(|by| by.to_array()).map_err(query_failure)?;
-            return Ok(Arc::new(ShiftedNumber { key, by, subtract }));
+            return Ok(Arc::new(ShiftedNumber { key, by, subtract, direction }));
         }
         if !data_type.is_temporal() {
             return Err(Error::usage(format!(
@@ -88,7 +89,7 @@ impl FrameLowering<'_> {
             true => shifted,
             false => cast(shifted, data_type),
         };
-        Ok(Arc::new(Evaluator::compile(&shifted, self.schema, self.props)?))
+        Ok(Arc::new(ShiftedTime(Evaluator::compile(&shifted, self.schema, self.props)?)))
     }
 }
 
@@ -99,30 +100,46 @@ fn is_negative(by: &ScalarValue) -> bool {
     }
 }
 
+/// A time plus or minus a constant.
+struct ShiftedTime(Evaluator);
+
+impl FrameEdges for ShiftedTime {
+    fn evaluate(&self, batch: &RecordBatch) -> Result<EdgeKeys> {
+        Ok(EdgeKeys { keys: self.0.evaluate(batch)?, before_all: None, after_all: None })
+    }
+
+    fn never_goes_back(&self) -> bool {
+        false
+    }
+}
+
 /// A number plus or minus a constant, kept inside its type.
 struct ShiftedNumber {
     key: Evaluator,
     /// One value.
     by: ArrayRef,
     subtract: bool,
+    direction: Direction,
 }
 
-impl Expression for ShiftedNumber {
-    fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef> {
+impl FrameEdges for ShiftedNumber {
+    fn evaluate(&self, batch: &RecordBatch) -> Result<EdgeKeys> {
         let keys = self.key.evaluate(batch)?;
         macro_rules! whole {
             ($arrow:ty) => {
-                self.shift::<$arrow>(
-                    &keys,
-                    |key, by, subtract| {
-                        if subtract { key.saturating_sub(by) } else { key.saturating_add(by) }
-                    },
-                )
+                match self.subtract {
+                    true => {
+                        self.shift::<$arrow>(&keys, |key, by| (key.saturating_sub(by), key.checked_sub(by).is_none()))
+                    }
+                    false => {
+                        self.shift::<$arrow>(&keys, |key, by| (key.saturating_add(by), key.checked_add(by).is_none()))
+                    }
+                }
             };
         }
         macro_rules! real {
             ($arrow:ty) => {
-                self.shift::<$arrow>(&keys, |key, by, subtract| if subtract { key - by } else { key + by })
+                self.shift::<$arrow>(&keys, |key, by| (if self.subtract { key - by } else { key + by }, false))
             };
         }
         match keys.data_type() {
@@ -140,19 +157,31 @@ impl Expression for ShiftedNumber {
             other => Err(Error::usage(format!("RANGE with an offset over {other} is not supported yet"))),
         }
     }
+
+    fn never_goes_back(&self) -> bool {
+        true
+    }
 }
 
 impl ShiftedNumber {
+    /// `shifted` gives a number inside its type, and whether it would be outside.
     fn shift<T: ArrowPrimitiveType>(
         &self,
         keys: &ArrayRef,
-        shifted: impl Fn(T::Native, T::Native, bool) -> T::Native,
-    ) -> Result<ArrayRef> {
+        shifted: impl Fn(T::Native, T::Native) -> (T::Native, bool),
+    ) -> Result<EdgeKeys> {
         let (Some(keys), Some(by)) = (keys.as_primitive_opt::<T>(), self.by.as_primitive_opt::<T>()) else {
             return Err(Error::query(format!("a key of type {} arrived where another was planned", keys.data_type())));
         };
-        let (by, subtract) = (by.value(0), self.subtract);
-        let values: PrimitiveArray<T> = keys.unary(|key| shifted(key, by, subtract));
-        Ok(Arc::new(values.with_data_type(keys.data_type().clone())))
+        let by = by.value(0);
+        let values: PrimitiveArray<T> = keys.unary(|key| shifted(key, by).0);
+        let is_outside = |row: usize| keys.is_valid(row) && shifted(keys.values()[row], by).1;
+        let outside = BooleanBuffer::collect_bool(keys.len(), is_outside);
+        let outside = Some(outside).filter(|rows| rows.count_set_bits() > 0);
+        let (before_all, after_all) = match self.direction {
+            Direction::Preceding => (outside, None),
+            Direction::Following => (None, outside),
+        };
+        Ok(EdgeKeys { keys: Arc::new(values.with_data_type(keys.data_type().clone())), before_all, after_all })
     }
 }

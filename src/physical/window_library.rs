@@ -57,14 +57,16 @@ impl FrameAccumulator for SlidingAccumulator {
         self.accumulator.retract_batch(&values).map_err(query_failure)
     }
 
-    fn push_result(&mut self) -> Result<()> {
-        self.results.push(self.accumulator.evaluate().map_err(query_failure)?);
-        Ok(())
+    fn push_result(&mut self) -> Result<usize> {
+        let result = self.accumulator.evaluate().map_err(query_failure)?;
+        let bytes = result.size();
+        self.results.push(result);
+        Ok(bytes)
     }
 
-    fn repeat_result(&mut self) -> Result<()> {
+    fn repeat_result(&mut self) -> Result<usize> {
         self.results.extend(self.results.last().cloned());
-        Ok(())
+        Ok(self.results.last().map_or(0, ScalarValue::size))
     }
 
     fn take_results(&mut self) -> Result<ArrayRef> {
@@ -72,6 +74,6 @@ impl FrameAccumulator for SlidingAccumulator {
     }
 
     fn bytes(&self) -> usize {
-        self.accumulator.size() + self.results.iter().map(ScalarValue::size).sum::<usize>()
+        self.accumulator.size()
     }
 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, UInt8Array, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, UInt16Array, new_null_array};
 use arrow::compute::nullif;
 use arrow::datatypes::{FieldRef, SchemaRef};
 
@@ -24,7 +24,7 @@ pub enum ArrangedColumn {
     /// An input column with equal values as equal bytes.
     Comparable(usize),
     /// The same number in every row.
-    Constant(u8),
+    Constant(u16),
     /// An input column, NULL where a Boolean column is not true.
     Where {
         /// The values.
@@ -116,7 +116,7 @@ fn column_of(column: ArrangedColumn, batch: &Batch, declared: &arrow::datatypes:
             let is_out = (0..mask.len()).map(|row| !(mask.is_valid(row) && mask.value(row)));
             nullif(batch.data.column(column), &is_out.collect::<Vec<_>>().into())?
         }
-        ArrangedColumn::Constant(number) => Arc::new(UInt8Array::from_value(number, batch.n_rows())),
+        ArrangedColumn::Constant(number) => Arc::new(UInt16Array::from_value(number, batch.n_rows())),
         ArrangedColumn::Null => new_null_array(declared, batch.n_rows()),
     })
 }

@@ -5,7 +5,7 @@
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array, make_comparator, new_empty_array};
 use arrow::array::{AsArray, BooleanArray};
 use arrow::compute::{SortOptions, concat, partition, take};
-use arrow::datatypes::UInt8Type;
+use arrow::datatypes::UInt16Type;
 
 use super::spec::OrderedSpec;
 use crate::error::Result;
@@ -16,7 +16,7 @@ pub(super) struct Segment {
     /// The group's number in the batch.
     pub(super) group: usize,
     /// The order its rows are for.
-    pub(super) tag: u8,
+    pub(super) tag: u16,
     pub(super) start: usize,
     pub(super) len: usize,
 }
@@ -99,7 +99,7 @@ impl GroupFinder {
             match tags {
                 None => segments.push(Segment { group, tag: 0, start: rows.start, len: rows.len() }),
                 Some(tags) => {
-                    let tags = tags.as_primitive::<UInt8Type>().values();
+                    let tags = tags.as_primitive::<UInt16Type>().values();
                     for run in tags[rows.clone()].chunk_by(|a, b| a == b) {
                         let start = segments.last().map_or(0, |last: &Segment| last.start + last.len);
                         segments.push(Segment { group, tag: run[0], start, len: run.len() });

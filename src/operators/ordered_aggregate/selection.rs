@@ -25,7 +25,7 @@ pub(super) struct Selected {
 pub(super) struct Selection {
     columns: Vec<usize>,
     /// The order whose rows are read, when there is more than one.
-    tag: Option<u8>,
+    tag: Option<u16>,
     filter: Option<usize>,
     skips_nulls: bool,
     is_distinct: bool,
@@ -35,7 +35,7 @@ pub(super) struct Selection {
 
 impl Selection {
     /// All rows of an order.
-    pub(super) fn all(spec: &OrderedSpec, columns: Vec<usize>, tag: u8) -> Self {
+    pub(super) fn all(spec: &OrderedSpec, columns: Vec<usize>, tag: u16) -> Self {
         let tag = spec.tag.map(|_| tag);
         Selection { columns, tag, filter: None, skips_nulls: false, is_distinct: false, last: None }
     }

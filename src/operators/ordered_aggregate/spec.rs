@@ -15,7 +15,7 @@ pub struct OrderedSpec {
     pub keys: Vec<usize>,
     /// Whether the key is a constant that is not part of the output, and there is a row even without input.
     pub is_ungrouped: bool,
-    /// The UInt8 column that says which order a row is for; `None` when there is one order.
+    /// The UInt16 column that says which order a row is for; `None` when there is one order.
     pub tag: Option<usize>,
     /// The aggregates.
     pub calls: Vec<OrderedCall>,
@@ -35,7 +35,7 @@ pub struct OrderedCall {
     /// Whether of rows with equal arguments only the first counts; such rows come one after the other.
     pub is_distinct: bool,
     /// Which rows it reads.
-    pub tag: u8,
+    pub tag: u16,
     /// Name and type of the result.
     pub output: FieldRef,
 }

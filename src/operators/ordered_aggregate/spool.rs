@@ -1,6 +1,7 @@
 //! Values of one group that are still needed, first in first out, read by their place.
 //!
-//! Memory: up to four pages of values in arrays, and pages while they are written; all others can be evicted.
+//! Memory: up to two pages of values in arrays, reserved; without room for them they are written at once. Pages while they
+//! are written; all others can be evicted.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,17 +13,18 @@ use arrow::datatypes::DataType;
 use super::groups::copy_row;
 use crate::error::{Error, Result};
 use crate::exec::QueryContext;
-use crate::memory::{OwnerCounters, Page, PageOwner};
+use crate::memory::{Memory, OwnerCounters, Page, PageOwner, Reservation};
 use crate::row::{Columns, Layout, LayoutBuilder, PagesWriter, RowPage, RowPageFormat, RowPointers, gather};
 
 /// Pages' worth of values that are written at once: enough that the last page, which is not full, matters little.
-const PAGES_AT_ONCE: usize = 4;
+const PAGES_AT_ONCE: usize = 2;
 
 /// Where the values of one call wait, for all workers.
 #[derive(Clone)]
 pub(super) struct Shelf {
     layout: Arc<Layout>,
     owner: Arc<PageOwner>,
+    memory: Memory,
 }
 
 impl Shelf {
@@ -30,7 +32,7 @@ impl Shelf {
     pub(super) fn new(data_type: &DataType, cx: &QueryContext) -> Result<Self> {
         let layout = LayoutBuilder::default().payload(data_type.clone()).build()?;
         let owner = cx.pages.owner("OrderedAggregate", RowPageFormat::new(&layout));
-        Ok(Shelf { layout, owner })
+        Ok(Shelf { layout, owner, memory: cx.memory.clone() })
     }
 
     /// What its pages have cost.
@@ -44,32 +46,35 @@ pub(super) struct Spool {
     shelf: Shelf,
     /// Place of the first value on `pages`.
     first: u64,
+    /// Values so far, forgotten ones too.
+    len: u64,
     /// Pages and how many values each has.
     pages: VecDeque<(Page, usize)>,
     /// Values not written to pages yet.
     recent: Vec<ArrayRef>,
     recent_bytes: usize,
+    /// For those.
+    memory: Reservation,
 }
 
 impl Spool {
     /// An empty spool.
     pub(super) fn new(shelf: Shelf) -> Self {
-        Spool { shelf, first: 0, pages: VecDeque::new(), recent: Vec::new(), recent_bytes: 0 }
+        let memory = shelf.memory.reserve("OrderedAggregate");
+        Spool { shelf, first: 0, len: 0, pages: VecDeque::new(), recent: Vec::new(), recent_bytes: 0, memory }
     }
 
     /// Forgets all values.
     pub(super) fn clear(&mut self) {
-        self.first = 0;
+        (self.first, self.len) = (0, 0);
         self.pages.clear();
         self.recent.clear();
-        self.recent_bytes = 0;
+        self.let_go_of_recent();
     }
 
     /// Values so far, forgotten ones too.
     pub(super) fn len(&self) -> u64 {
-        let on_pages: usize = self.pages.iter().map(|(_, n_values)| n_values).sum();
-        let recent: usize = self.recent.iter().map(|values| values.len()).sum();
-        self.first + (on_pages + recent) as u64
+        self.len
     }
 
     /// Adds values behind the others.
@@ -77,8 +82,18 @@ impl Spool {
         // A copy, because a slice would keep its whole batch.
         let values = concat(&[values.as_ref()])?;
         self.recent_bytes += values.get_array_memory_size();
+        self.len += values.len() as u64;
         self.recent.push(values);
-        if self.recent_bytes >= PAGES_AT_ONCE * self.shelf.owner.page_bytes() { self.write_recent() } else { Ok(()) }
+        let is_enough = self.recent_bytes >= PAGES_AT_ONCE * self.shelf.owner.page_bytes();
+        match is_enough || self.memory.try_resize(self.recent_bytes as u64).is_err() {
+            true => self.write_recent(),
+            false => Ok(()),
+        }
+    }
+
+    fn let_go_of_recent(&mut self) {
+        self.recent_bytes = 0;
+        self.memory.shrink(self.memory.bytes());
     }
 
     /// Forgets values before `place`, as far as whole pages hold them.
@@ -123,9 +138,10 @@ impl Spool {
     }
 
     fn write_recent(&mut self) -> Result<()> {
-        self.recent_bytes = 0;
         let mut writer = PagesWriter::new(self.shelf.layout.clone(), self.shelf.owner.clone());
         for values in std::mem::take(&mut self.recent) {
+            // Their pages take the place of the values.
+            self.memory.shrink(self.memory.bytes().min(values.get_array_memory_size() as u64));
             let columns = Columns::new(&self.shelf.layout, &[values])?;
             let mut done = 0;
             while done < columns.n_rows() {
@@ -141,6 +157,7 @@ impl Spool {
                 }
             }
         }
+        self.let_go_of_recent();
         self.take_pages(&mut writer)
     }
 

@@ -62,8 +62,8 @@ fn copies(is_ungrouped: bool) -> Vec<Vec<ArrangedColumn>> {
 fn spec(is_ungrouped: bool) -> OrderedSpec {
     let field = |name: &str, data_type| Field::new(name, data_type, true);
     let input = Schema::new(vec![
-        field("key", if is_ungrouped { DataType::UInt8 } else { DataType::Int32 }),
-        field("tag", DataType::UInt8),
+        field("key", if is_ungrouped { DataType::UInt16 } else { DataType::Int32 }),
+        field("tag", DataType::UInt16),
         field("number", DataType::Float64),
         field("text", DataType::Utf8),
         field("flag", DataType::Boolean),

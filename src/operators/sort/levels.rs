@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use super::buffer::{Unsorted, keep_first};
 use super::slices::{SlicedMerge, Sources, choose_borders, slice_rows};
-use super::source::BATCH_ROWS;
+use super::source::{BATCH_ROWS, batch_bounds};
 use super::{Phase, RowsOf, SortState};
 use crate::error::{Error, Result};
 use crate::memory::PinnedPage;
@@ -17,7 +17,8 @@ use crate::row::{
     SharedRun, Slice, SortedRows,
 };
 
-/// Pages beside those of its runs that a merge needs: those whose rows are being handed on, and the one being written.
+/// Pages beside those of its runs that a merge into a run needs: those whose rows are being handed on, and the one being
+/// written.
 const PAGES_BESIDE: usize = 4;
 /// A merge of fewer runs than this is not worth having another thread.
 const MIN_FAN_IN: usize = 6;
@@ -145,14 +146,18 @@ impl SortState {
         // Half of the share, because whoever takes the rows collects them too: into row groups, or a table.
         let affordable = self.output_share() as usize / 2 / (page_bytes + per_run);
         let wanted = self.pages_to_merge(of, n_runs, n_workers);
+        let least = 2 + self.pages_beside();
         let mut memory = self.cx.memory.reserve(self.name);
-        let mut n_pages = wanted.min(affordable).max(2 + PAGES_BESIDE);
-        while memory.try_resize((n_pages * per_run) as u64).is_err() && n_pages > 2 + PAGES_BESIDE {
-            n_pages = (n_pages / 2).max(2 + PAGES_BESIDE);
+        let mut n_pages = wanted.min(affordable).max(least);
+        while let Err(refused) = memory.try_resize((n_pages * per_run) as u64) {
+            if n_pages == least {
+                return Err(refused.into());
+            }
+            n_pages = (n_pages / 2).max(least);
         }
         let bank = PageBank::fill(of.owner.clone(), n_pages, spares);
-        if bank.n_pages() < 2 + PAGES_BESIDE {
-            let missing = (2 + PAGES_BESIDE - bank.n_pages()) * page_bytes;
+        if bank.n_pages() < least {
+            let missing = (least - bank.n_pages()) * page_bytes;
             return Err(self.cx.memory.refuse(self.name, missing as u64).into());
         }
         Ok((bank, memory))
@@ -168,7 +173,13 @@ impl SortState {
             0 => n_runs + n_workers * slice_rows / rows_per_page,
             _ => usize::MAX,
         };
-        shared.min((2 * n_workers - 1) * n_runs) + n_workers * PAGES_BESIDE
+        shared.min((2 * n_workers - 1) * n_runs) + n_workers * self.pages_beside()
+    }
+
+    /// Pages beside those of its runs that a merge into batches needs, at least as many as one into a run.
+    fn pages_beside(&self) -> usize {
+        // A page more than a batch has may be used up while the last of its rows is taken.
+        PAGES_BESIDE.max(batch_bounds(self.cx.memory.sizes()).max_pages + 1)
     }
 
     /// Rows of a usual batch of the output.

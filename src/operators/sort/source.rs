@@ -7,11 +7,18 @@ use std::sync::Arc;
 use super::{Phase, SortState};
 use crate::error::{Error, Result};
 use crate::exec::{Batch, LocalSource, Sequence, Source, TaskContext};
+use crate::memory::Sizes;
 use crate::row::{PieceBounds, RowMerge};
 
 /// Rows of a batch: so many that a usual row's columns can be read one after the other while the rows stay in the
 /// second-level cache.
 pub(super) const BATCH_ROWS: usize = 8192;
+
+/// How much is merged at once.
+pub(super) fn batch_bounds(sizes: Sizes) -> PieceBounds {
+    let max_pages = (sizes.batch_bytes / sizes.page_bytes).max(2);
+    PieceBounds { max_rows: sizes.batch_rows.min(BATCH_ROWS), max_bytes: sizes.batch_bytes, max_pages }
+}
 
 pub(super) struct SortSource {
     pub(super) state: Arc<SortState>,
@@ -30,10 +37,7 @@ struct LocalRows {
 
 impl Source for SortSource {
     fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalSource>> {
-        let sizes = cx.sizes();
-        let max_pages = (sizes.batch_bytes / sizes.page_bytes).max(2);
-        let max_rows = sizes.batch_rows.min(BATCH_ROWS);
-        let bounds = PieceBounds { max_rows, max_bytes: sizes.batch_bytes, max_pages };
+        let bounds = batch_bounds(cx.sizes());
         let left = self.state.spec.limit.unwrap_or(u64::MAX);
         let state = self.state.clone();
         Ok(Box::new(LocalRows { state, merge: None, has_place: false, sequence: Sequence::default(), bounds, left }))

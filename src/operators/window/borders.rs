@@ -2,12 +2,13 @@
 //!
 //! Equal is what the sort takes for equal: NULL and NULL, -0.0 and 0.0, NaN and NaN. Memory: a bit a row.
 
-use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::{SortOptions, concat};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Float32Type, Float64Type};
 
 use crate::error::Result;
+use crate::operators::equality::normalize;
 
 /// A set bit for every row that differs from the one before it in any of `columns`. `before` is the row before the first,
 /// one value a column; without it the first row differs.
@@ -32,23 +33,7 @@ pub(super) fn changes(columns: &[ArrayRef], before: Option<&[ArrayRef]>, n_rows:
     })
 }
 
-/// The same values with one zero and one NaN, so that they compare like the sort orders them.
-pub(super) fn canonical(array: &ArrayRef) -> ArrayRef {
-    match array.data_type() {
-        DataType::Float64 => {
-            let values: Float64Array = array.as_primitive::<Float64Type>().unary(canonical_f64);
-            std::sync::Arc::new(values)
-        }
-        DataType::Float32 => {
-            let canonical = |value: f32| if value.is_nan() { f32::NAN } else { value + 0.0 };
-            let values: Float32Array = array.as_primitive::<Float32Type>().unary(canonical);
-            std::sync::Arc::new(values)
-        }
-        _ => array.clone(),
-    }
-}
-
-pub(super) fn canonical_f64(value: f64) -> f64 {
+fn canonical_f64(value: f64) -> f64 {
     if value.is_nan() { f64::NAN } else { value + 0.0 }
 }
 
@@ -117,6 +102,7 @@ fn bits_of<V: PartialEq>(n_rows: usize, nulls: Option<&NullBuffer>, value: impl 
 }
 
 fn by_comparing(array: &ArrayRef) -> Result<BooleanBuffer> {
-    let compare = arrow::array::make_comparator(array, array, SortOptions::default())?;
+    let array = normalize(array)?;
+    let compare = arrow::array::make_comparator(&array, &array, SortOptions::default())?;
     Ok(BooleanBuffer::collect_bool(array.len(), |row| row > 0 && compare(row, row - 1).is_ne()))
 }

@@ -14,6 +14,7 @@ use arrow::array::ArrayRef;
 use super::frames::FrameRows;
 use super::log::{Log, Reader};
 use super::piece::Piece;
+use super::results::ResultMemory;
 use crate::error::Result;
 use crate::exec::QueryContext;
 use crate::memory::Reservation;
@@ -37,6 +38,10 @@ pub(super) trait Fold: Send + 'static {
     fn heap_bytes(&self, _state: &Self::State) -> usize {
         0
     }
+    /// Bytes of a result beside those of its width.
+    fn result_bytes(&self, _result: &Self::Output) -> usize {
+        0
+    }
 }
 
 /// One of them over the frames of a partition after the other.
@@ -58,6 +63,7 @@ pub(super) struct Folding<F: Fold> {
     front_rows: Typed<F>,
     back_rows: Typed<F>,
     memory: Reservation,
+    results: ResultMemory,
 }
 
 struct Typed<F: Fold> {
@@ -91,6 +97,7 @@ impl<F: Fold> Folding<F> {
             front_rows: typed(),
             back_rows: typed(),
             memory: cx.memory.reserve("Window"),
+            results: ResultMemory::new(cx),
         }
     }
 
@@ -208,6 +215,7 @@ impl<F: Fold> Folding<F> {
 
     pub(super) fn evaluate(&mut self, piece: &Piece, frame: &FrameRows, log: &mut Log) -> Result<ArrayRef> {
         let mut results = Vec::with_capacity(piece.n_rows);
+        self.results.start();
         for (&start, &end) in frame.starts.iter().zip(&frame.ends) {
             if start >= self.end {
                 self.reset(start);
@@ -216,9 +224,16 @@ impl<F: Fold> Folding<F> {
             if start > self.start {
                 self.shrink(start, log)?;
             }
-            results.push(self.result()?);
+            let result = self.result()?;
+            let bytes = result.as_ref().map_or(0, |result| self.fold.result_bytes(result));
+            if bytes > 0 {
+                self.results.add(bytes)?;
+            }
+            results.push(result);
         }
-        self.fold.array(results)
+        let results = self.fold.array(results)?;
+        self.results.finish();
+        Ok(results)
     }
 
     pub(super) fn needs_from(&self) -> u64 {

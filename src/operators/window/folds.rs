@@ -358,21 +358,25 @@ impl Fold for ExtremeBytes {
     }
 
     fn array(&self, results: Vec<Option<Arc<[u8]>>>) -> Result<ArrayRef> {
-        let text = |value: &Option<Arc<[u8]>>| match value {
-            None => Ok(None),
-            Some(bytes) => match str::from_utf8(bytes) {
-                Ok(text) => Ok(Some(text.to_string())),
-                Err(_) => Err(Error::query("a string is not UTF-8")),
-            },
+        let text = |value: &Option<Arc<[u8]>>| match value.as_deref().map(str::from_utf8) {
+            Some(Err(_)) => Err(Error::query("a string is not UTF-8")),
+            _ => Ok(()),
         };
+        let is_text = self.data_type.is_string();
+        results.iter().filter(|_| is_text).try_for_each(text)?;
         let bytes = || results.iter().map(|value| value.as_deref());
+        let texts = || bytes().map(|value| value.and_then(|bytes| str::from_utf8(bytes).ok()));
         Ok(match &self.data_type {
-            DataType::Utf8 => Arc::new(results.iter().map(text).collect::<Result<StringArray>>()?),
-            DataType::LargeUtf8 => Arc::new(results.iter().map(text).collect::<Result<LargeStringArray>>()?),
-            DataType::Utf8View => Arc::new(results.iter().map(text).collect::<Result<StringViewArray>>()?),
+            DataType::Utf8 => Arc::new(texts().collect::<StringArray>()),
+            DataType::LargeUtf8 => Arc::new(texts().collect::<LargeStringArray>()),
+            DataType::Utf8View => Arc::new(texts().collect::<StringViewArray>()),
             DataType::Binary => Arc::new(bytes().collect::<BinaryArray>()),
             other => cast(&(Arc::new(bytes().collect::<LargeBinaryArray>()) as ArrayRef), other)?,
         })
+    }
+
+    fn result_bytes(&self, result: &Arc<[u8]>) -> usize {
+        result.len()
     }
 
     fn heap_bytes(&self, state: &Self::State) -> usize {

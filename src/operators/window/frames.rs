@@ -2,19 +2,24 @@
 //!
 //! All frames move forward only: the offsets are constants. So each end of a frame is a cursor that never goes back, and
 //! reading the keys or starts of peers it passes costs one pass over the rows. A frame is a range of positions; an empty
-//! one begins where it ends.
+//! one begins where it ends. Times are the exception: a month after January 30th, 8:00, comes after a month after the
+//! 31st, 7:00, and clocks are put back. The edge of a frame that would go back stays where that of the row before it is.
 //!
 //! Memory: two positions a row of the batch at hand, and the readers' columns.
 
-use arrow::array::{Array, ArrayRef, AsArray, DynComparator, RecordBatch, make_comparator};
-use arrow::compute::SortOptions;
+use std::sync::Arc;
 
-use super::borders::canonical;
+use arrow::array::{Array, ArrayRef, AsArray, DynComparator, RecordBatch, UInt32Array, make_comparator};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::{SortOptions, take};
+use arrow::datatypes::SchemaRef;
+
 use super::log::{Log, Reader};
 use super::piece::{Peers, Piece, Segment};
-use super::spec::{Bound, Frame, Unit, WindowSpec};
+use super::spec::{Bound, Frame, FrameEdges, Unit, WindowSpec};
 use crate::error::Result;
 use crate::exec::QueryContext;
+use crate::operators::equality::normalize;
 
 /// Frames of the rows of a piece.
 #[derive(Default)]
@@ -22,6 +27,14 @@ pub(super) struct FrameRows {
     /// For every row, the position of the first row of its frame, and after the last.
     pub(super) starts: Vec<u64>,
     pub(super) ends: Vec<u64>,
+}
+
+impl FrameRows {
+    /// Those of `len` rows from row `at` on, if frames are known.
+    pub(super) fn part(&self, at: usize, len: usize) -> FrameRows {
+        let part = |positions: &[u64]| positions.get(at..at + len).unwrap_or_default().to_vec();
+        FrameRows { starts: part(&self.starts), ends: part(&self.ends) }
+    }
 }
 
 /// Computes the frames of one kind.
@@ -63,12 +76,12 @@ impl FrameCursor {
                 let by = by.saturating_add(i64::from(side == Side::End));
                 Edge::Group(GroupCursor::new(by, order, Reader::new(vec![peers_column], cx)))
             }
-            (Bound::Value(expr), _) => {
+            (Bound::Value(edges), _) => {
                 let key = spec.order[0];
                 let reader = Reader::new(vec![key.column], cx);
                 let options = SortOptions { descending: key.descending, nulls_first: key.nulls_first };
                 let state = ValueState { reader, options, compare: None, at: 0 };
-                Edge::Value(ValueCursor { expr: expr.clone(), schema: spec.input.clone(), state })
+                Edge::Value(ValueCursor { edges: edges.clone(), schema: spec.input.clone(), state })
             }
         };
         FrameCursor { start: edge(&frame.start, Side::Start), end: edge(&frame.end, Side::End), order }
@@ -194,8 +207,8 @@ impl GroupCursor {
 
 /// Finds the first row whose key is not before a value.
 struct ValueCursor {
-    expr: std::sync::Arc<dyn crate::operators::expression::Expression>,
-    schema: arrow::datatypes::SchemaRef,
+    edges: Arc<dyn FrameEdges>,
+    schema: SchemaRef,
     state: ValueState,
 }
 
@@ -210,12 +223,20 @@ struct ValueState {
 impl ValueCursor {
     fn positions(&mut self, side: Side, piece: &Piece, log: &mut Log, positions: &mut Vec<u64>) -> Result<()> {
         let batch = RecordBatch::try_new(self.schema.clone(), piece.columns.clone())?;
-        let values = canonical(&self.expr.evaluate(&batch)?);
+        let edges = self.edges.evaluate(&batch)?;
+        let values = normalize(&edges.keys)?;
+        let is_in = |rows: &Option<BooleanBuffer>, row| rows.as_ref().is_some_and(|rows| rows.value(row));
         self.state.compare = None;
         for segment in &piece.segments {
             let limit = segment.end.min(log.end);
             self.state.at = self.state.at.max(segment.start);
             for row in segment.from..segment.to {
+                // The first key of all is not before an edge that comes before it, and the last is no edge beyond it.
+                let side = match () {
+                    () if is_in(&edges.before_all, row) => Side::Start,
+                    () if is_in(&edges.after_all, row) => Side::End,
+                    () => side,
+                };
                 positions.push(self.state.find(side, &values, row, limit, log)?);
             }
         }
@@ -227,7 +248,7 @@ impl ValueState {
     fn find(&mut self, side: Side, values: &ArrayRef, row: usize, limit: u64, log: &mut Log) -> Result<u64> {
         while self.at < limit {
             if self.reader.seek(log, self.at)? || self.compare.is_none() {
-                let keys = canonical(&self.reader.columns[0]);
+                let keys = normalize(&self.reader.columns[0])?;
                 self.compare = Some(make_comparator(&keys, values, self.options)?);
             }
             let Some(compare) = &self.compare else { break };
@@ -247,5 +268,18 @@ impl ValueState {
 /// Whether `key` comes after `value` in the order of `options`; both are one value.
 pub(super) fn comes_after(key: &ArrayRef, value: &ArrayRef, options: SortOptions) -> Result<bool> {
     debug_assert!(key.len() == 1 && value.len() == 1);
-    Ok(make_comparator(&canonical(key), &canonical(value), options)?(0, 0).is_gt())
+    Ok(make_comparator(&normalize(key)?, &normalize(value)?, options)?(0, 0).is_gt())
+}
+
+/// The last of some values in the order of `options`.
+pub(super) fn last_of(values: &ArrayRef, options: SortOptions) -> Result<ArrayRef> {
+    let values = normalize(values)?;
+    let compare = make_comparator(&values, &values, options)?;
+    let last = (0..values.len()).max_by(|&a, &b| compare(a, b)).unwrap_or(0);
+    copy_row(&values, last)
+}
+
+/// A copy of one row, which does not hold on to its batch.
+pub(super) fn copy_row(column: &ArrayRef, row: usize) -> Result<ArrayRef> {
+    Ok(take(column, &UInt32Array::from(vec![row as u32]), None)?)
 }

@@ -3,8 +3,8 @@
 //! Rows that a frame loses are removed where the accumulator can do that; else the frame is added anew, which costs its
 //! whole length for every row.
 //!
-//! Memory: what the accumulator says it holds, reserved after every batch and every new frame. A state that grows with
-//! its frame (array_agg, median) has to fit: over budget it is an error that says so.
+//! Memory: what the accumulator says it holds, reserved after every batch, and the results, reserved one by one. A state
+//! that grows with its frame (array_agg, median) has to fit: over budget it is an error that says so.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use arrow::compute::filter;
 use super::frames::FrameRows;
 use super::log::{Log, Reader};
 use super::piece::Piece;
+use super::results::ResultMemory;
 use super::spec::{FrameAccumulator, WindowAggregate};
 use crate::error::Result;
 use crate::exec::QueryContext;
@@ -31,6 +32,7 @@ pub(super) struct LibraryFrames {
     /// Rows that go.
     leaving: Reader,
     memory: Reservation,
+    results: ResultMemory,
 }
 
 /// What is done with rows.
@@ -61,15 +63,18 @@ impl LibraryFrames {
             entering: Reader::new(columns.clone(), cx),
             leaving: Reader::new(columns, cx),
             memory: cx.memory.reserve("Window"),
+            results: ResultMemory::new(cx),
         })
     }
 
     pub(super) fn evaluate(&mut self, piece: &Piece, frame: &FrameRows, log: &mut Log) -> Result<ArrayRef> {
         debug_assert_eq!(piece.n_rows, frame.starts.len());
         let mut before = None;
+        self.results.start();
         for (&start, &end) in frame.starts.iter().zip(&frame.ends) {
             if before == Some((start, end)) {
-                self.accumulator.repeat_result()?;
+                let bytes = self.accumulator.repeat_result()?;
+                self.results.add(bytes)?;
                 continue;
             }
             if start >= self.end {
@@ -82,11 +87,14 @@ impl LibraryFrames {
             }
             self.pass(Act::Add, self.end, end, log)?;
             self.end = end;
-            self.accumulator.push_result()?;
+            let bytes = self.accumulator.push_result()?;
+            self.results.add(bytes)?;
             before = Some((start, end));
         }
         self.memory.try_resize(self.accumulator.bytes() as u64)?;
-        self.accumulator.take_results()
+        let results = self.accumulator.take_results()?;
+        self.results.finish();
+        Ok(results)
     }
 
     fn reset(&mut self, at: u64) -> Result<()> {

@@ -21,6 +21,9 @@ use crate::row::{Columns, Layout, PagesWriter, RowPage, SealedPages, gather_page
 /// What a batch costs beside its rows: what is known about it, and the handles of its pages.
 const CHUNK_BYTES: u64 = 1024;
 
+/// The most bytes of a value of any size in a column, beside those that it has on pages.
+const VALUE_BYTES: usize = 16;
+
 /// A page that may be refused for the moment is asked for so many times.
 const ATTEMPTS: usize = 4;
 
@@ -33,7 +36,7 @@ pub(super) struct Facts {
     pub(super) peer_start: Vec<Option<u64>>,
     /// For every order, the starts of groups of peers in this batch and all before.
     pub(super) n_peer_starts: Vec<u64>,
-    /// For every frame that ends at a value, that value for the last row.
+    /// For every frame that ends at a value, the last of those values.
     pub(super) last_bounds: Vec<ArrayRef>,
 }
 
@@ -82,7 +85,10 @@ impl Log {
     /// Appends a batch. The batch before it goes to pages when there is no room for its columns.
     pub(super) fn push(&mut self, columns: Vec<ArrayRef>, n_rows: usize, facts: Facts) -> Result<()> {
         self.settle_last()?;
-        let _ = self.facts_memory.try_grow(CHUNK_BYTES);
+        if self.facts_memory.try_grow(CHUNK_BYTES).is_err() {
+            self.give_up_columns()?;
+            self.facts_memory.try_grow(CHUNK_BYTES)?;
+        }
         self.chunks.push_back(Chunk { first: self.end, n_rows, rows: ChunkRows::Columns(columns, 0), facts });
         self.end += n_rows as u64;
         Ok(())
@@ -106,13 +112,24 @@ impl Log {
         Ok(())
     }
 
+    /// Writes all columns that are under the reservation to pages, which can be evicted.
+    fn give_up_columns(&mut self) -> Result<()> {
+        for chunk in &mut self.chunks {
+            let ChunkRows::Columns(columns, reserved @ 1..) = &chunk.rows else { continue };
+            let pages = write_pages(&self.layout, &self.owner, columns, self.stream)?;
+            self.memory.shrink(*reserved);
+            chunk.rows = ChunkRows::Pages(pages);
+        }
+        Ok(())
+    }
+
     /// Forgets all batches that end at or before `position`.
     pub(super) fn forget_before(&mut self, position: u64) {
         while let Some(chunk) = self.chunks.pop_front_if(|chunk| chunk.first + chunk.n_rows as u64 <= position) {
             if let ChunkRows::Columns(_, reserved) = chunk.rows {
                 self.memory.shrink(reserved);
             }
-            self.facts_memory.shrink(CHUNK_BYTES.min(self.facts_memory.bytes()));
+            self.facts_memory.shrink(CHUNK_BYTES);
         }
     }
 
@@ -142,26 +159,45 @@ impl Log {
         Ok(self.chunks.iter().skip(idx + 1).find_map(|chunk| start(&chunk.facts)))
     }
 
-    /// Some columns of the batch at `idx`, and the bytes that they take beside the log.
-    fn columns(&mut self, idx: usize, wanted: &[usize]) -> Result<(Vec<ArrayRef>, u64)> {
-        let (layout, stream) = (&self.layout, self.stream);
-        let chunk = &mut self.chunks[idx];
-        let pages = match &mut chunk.rows {
+    /// Some columns of the batch at `idx`; what they take beside the log is reserved before they are made.
+    fn columns(&mut self, idx: usize, wanted: &[usize], memory: &mut Reservation) -> Result<Vec<ArrayRef>> {
+        let (layout, stream) = (self.layout.clone(), self.stream);
+        let chunk = &self.chunks[idx];
+        let (first, n_rows) = (chunk.first, chunk.n_rows);
+        let n_pages = match &chunk.rows {
             ChunkRows::Columns(columns, _) => {
-                return Ok((wanted.iter().map(|&column| columns[column].clone()).collect(), 0));
+                memory.try_resize(0)?;
+                return Ok(wanted.iter().map(|&column| columns[column].clone()).collect());
             }
-            ChunkRows::Pages(pages) => std::mem::take(pages),
+            ChunkRows::Pages(pages) => pages.len(),
         };
+        // Heap values lie on the pages as they will in the columns; beside them a view and a bit each.
+        let width = |&column: &usize| layout.field_type(column).primitive_width();
+        let on_pages = if wanted.iter().all(|column| width(column).is_some()) { 0 } else { n_pages };
+        let widths: usize = wanted.iter().map(|column| width(column).unwrap_or(VALUE_BYTES) + 1).sum();
+        let estimate = (on_pages * self.owner.page_bytes() + n_rows * widths) as u64;
+        self.resize(memory, estimate)?;
+        let ChunkRows::Pages(pages) = &mut self.chunks[idx].rows else { return Ok(Vec::new()) };
+        let pages = std::mem::take(pages);
         let mut pinned = Vec::with_capacity(pages.len());
         for page in pages {
-            pinned.push(RowPage::restored(page.pin()?, layout)?);
+            pinned.push(RowPage::restored(page.pin()?, &layout)?);
         }
-        let columns = gather_pages(layout, wanted, &pinned)?;
-        let priority = priority_of(chunk.first);
+        let columns = gather_pages(&layout, wanted, &pinned)?;
+        let priority = priority_of(first);
         let pages = pinned.into_iter().map(|page| page.unpin(priority, stream)).collect::<Result<_>>()?;
-        chunk.rows = ChunkRows::Pages(pages);
-        let bytes = bytes_of(&columns);
-        Ok((columns, bytes))
+        self.chunks[idx].rows = ChunkRows::Pages(pages);
+        self.resize(memory, bytes_of(&columns))?;
+        Ok(columns)
+    }
+
+    /// Resizes what a reader holds. When there is no room the log gives up its columns first.
+    fn resize(&mut self, memory: &mut Reservation, bytes: u64) -> Result<()> {
+        if memory.try_resize(bytes).is_err() {
+            self.give_up_columns()?;
+            memory.try_resize(bytes)?;
+        }
+        Ok(())
     }
 }
 
@@ -226,9 +262,7 @@ impl Reader {
         }
         self.columns.clear();
         let idx = log.find(position)?;
-        let (columns, bytes) = log.columns(idx, &self.wanted)?;
-        self.memory.try_resize(bytes)?;
-        self.columns = columns;
+        self.columns = log.columns(idx, &self.wanted, &mut self.memory)?;
         (self.first, self.end) = (log.chunks[idx].first, log.chunks[idx].first + log.chunks[idx].n_rows as u64);
         Ok(true)
     }

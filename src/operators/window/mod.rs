@@ -5,8 +5,9 @@
 //! pages that may be evicted, so neither a partition nor a frame has to fit.
 //!
 //! Memory, for each worker: a share of columns in the log ([`COLUMNS_PART`]); a few columns of one batch for every reader;
-//! for aggregates what [`fold`] says. Not bounded by anything but the data are only aggregates of the library whose state
-//! grows with the frame ([`library`]), which are refused when they do not fit, and the strings that min and max have found.
+//! for aggregates what [`fold`] says. Where results are strings or lists a batch goes on in parts ([`stream`]). Not bounded
+//! by anything but the data are only aggregates of the library whose state grows with the frame ([`library`]), which are
+//! refused when they do not fit, and the strings that min and max have found.
 //! The surprising part: no frame ever goes back, so one pass of each cursor over the log computes all of them, and sliding
 //! aggregates never subtract.
 
@@ -20,6 +21,7 @@ mod piece;
 mod plan;
 mod position;
 mod ranking;
+mod results;
 mod spec;
 mod stream;
 #[cfg(test)]
@@ -33,7 +35,8 @@ use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::*;
 
 pub use spec::{
-    Bound, FoldFunction, Frame, FrameAccumulator, Unit, WindowAggregate, WindowCall, WindowFunction, WindowSpec,
+    Bound, EdgeKeys, FoldFunction, Frame, FrameAccumulator, FrameEdges, Unit, WindowAggregate, WindowCall,
+    WindowFunction, WindowSpec,
 };
 
 use self::fold::{Fold, Folding};
@@ -162,7 +165,7 @@ fn make_value_call(call: &WindowCall, plan: &WindowPlan, cx: &QueryContext) -> R
         }
         _ => return Err(Error::query("a ranking function is no function of values")),
     };
-    let positional = Positional::new(target, ignore_nulls, default, (column, data_type()), cx);
+    let positional = Positional::new(target, (ignore_nulls, grows_only), default, (column, data_type()), cx);
     Ok(Call::Framed(call.frame, Box::new(positional)))
 }
 

@@ -44,6 +44,26 @@ pub(super) struct Peers {
     pub(super) ends: Vec<u64>,
 }
 
+impl Piece {
+    /// `len` rows from row `at` on, with the partitions and groups of peers that those are in.
+    pub(super) fn part(&self, at: usize, len: usize) -> Piece {
+        let here = |row: usize| row.clamp(at, at + len) - at;
+        let segments = self.segments.iter().filter(|segment| segment.from < at + len && segment.to > at);
+        let peers = |peers: &Peers| Peers {
+            is_start: peers.is_start.slice(at, len),
+            starts: peers.starts[at..at + len].to_vec(),
+            ends: peers.ends[at..at + len].to_vec(),
+        };
+        Piece {
+            first: self.first + at as u64,
+            n_rows: len,
+            columns: self.columns.iter().map(|column| column.slice(at, len)).collect(),
+            segments: segments.map(|one| Segment { from: here(one.from), to: here(one.to), ..*one }).collect(),
+            peers: self.peers.iter().map(peers).collect(),
+        }
+    }
+}
+
 /// What is carried from batch to batch.
 #[derive(Default)]
 pub(super) struct Carried {

@@ -11,9 +11,8 @@ use std::sync::Arc;
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 
-use super::spec::{Bound, Frame, Unit, WindowFunction, WindowSpec};
+use super::spec::{Bound, Frame, FrameEdges, Unit, WindowFunction, WindowSpec};
 use crate::error::Result;
-use crate::operators::expression::Expression;
 use crate::row::{Layout, LayoutBuilder};
 
 /// See the module.
@@ -24,7 +23,7 @@ pub(super) struct WindowPlan {
     /// How many keys each order in use has; ascending, the first has none.
     pub(super) orders: Vec<usize>,
     /// Values that frames end at.
-    pub(super) bounds: Vec<Arc<dyn Expression>>,
+    pub(super) bounds: Vec<Arc<dyn FrameEdges>>,
     /// What the last row of a batch waits for.
     pub(super) needs: Vec<Need>,
 }
@@ -120,8 +119,8 @@ impl WindowPlan {
                     needs.push(Need::Groups(order, by.unsigned_abs() + u64::from(is_end)));
                 }
                 (Bound::Offset(_), _) => {}
-                (Bound::Value(expr), _) => {
-                    self.bounds.push(expr.clone());
+                (Bound::Value(edges), _) => {
+                    self.bounds.push(edges.clone());
                     needs.push(Need::Value(self.bounds.len() - 1));
                 }
             }

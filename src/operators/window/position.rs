@@ -5,7 +5,7 @@
 //!
 //! Memory: two positions a row of the batch at hand, and the readers' columns.
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Scalar, UInt32Array, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Scalar, UInt32Array, new_null_array};
 use arrow::buffer::NullBuffer;
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::{concat, take};
@@ -14,6 +14,7 @@ use arrow::datatypes::DataType;
 use super::frames::FrameRows;
 use super::log::{Log, Reader};
 use super::piece::Piece;
+use super::results::ResultMemory;
 use crate::error::Result;
 use crate::exec::QueryContext;
 
@@ -37,10 +38,13 @@ pub(super) struct Positional {
     /// With IGNORE NULLS.
     nulls: Option<Valid>,
     default: Option<ArrayRef>,
+    /// Whether frames start where their partition does.
+    grows_only: bool,
     values: Reader,
     data_type: DataType,
     /// The lowest position that later rows may ask for.
     low: u64,
+    results: ResultMemory,
 }
 
 /// Finds rows that are not NULL.
@@ -49,8 +53,6 @@ struct Valid {
     counter: ValidCursor,
     /// Finds one by its number.
     finder: ValidCursor,
-    /// How many there are before the partition.
-    n_before_partition: u64,
     /// The last one seen.
     last: Option<u64>,
 }
@@ -59,7 +61,7 @@ struct ValidCursor {
     reader: Reader,
     nulls: Option<NullBuffer>,
     at: u64,
-    /// Rows before `at` that are not NULL.
+    /// Rows of the partition before `at` that are not NULL.
     n_before: u64,
 }
 
@@ -106,7 +108,7 @@ impl ValidCursor {
 impl Positional {
     pub(super) fn new(
         target: Target,
-        ignore_nulls: bool,
+        (ignore_nulls, grows_only): (bool, bool),
         default: Option<ArrayRef>,
         (column, data_type): (usize, DataType),
         cx: &QueryContext,
@@ -114,11 +116,19 @@ impl Positional {
         let nulls = ignore_nulls.then(|| Valid {
             counter: ValidCursor::new(column, cx),
             finder: ValidCursor::new(column, cx),
-            n_before_partition: 0,
             last: None,
         });
         let default = default.filter(|default| default.null_count() == 0);
-        Positional { target, nulls, default, values: Reader::new(vec![column], cx), data_type, low: 0 }
+        Positional {
+            target,
+            nulls,
+            default,
+            grows_only,
+            values: Reader::new(vec![column], cx),
+            data_type,
+            low: 0,
+            results: ResultMemory::new(cx),
+        }
     }
 
     pub(super) fn evaluate(&mut self, piece: &Piece, frame: &FrameRows, log: &mut Log) -> Result<ArrayRef> {
@@ -126,30 +136,40 @@ impl Positional {
             None => plain_positions(&self.target, piece, frame),
             Some(valid) => valid.positions(&self.target, piece, frame, log)?,
         };
-        self.low = self.lowest(piece, frame);
         let values = self.take_values(&positions, log)?;
+        self.low = self.lowest(piece, frame, positions.last().copied().unwrap_or(NONE));
         let Some(default) = &self.default else { return Ok(values) };
         let has_row: BooleanArray = positions.iter().map(|&position| Some(position != NONE)).collect();
         Ok(zip(&has_row, &values, &Scalar::new(default.clone()))?)
     }
 
-    /// The lowest position that rows after `piece` may ask for.
-    fn lowest(&self, piece: &Piece, frame: &FrameRows) -> u64 {
+    /// The lowest position that rows after `piece` may ask for; `found` is the last one that was.
+    fn lowest(&self, piece: &Piece, frame: &FrameRows, found: u64) -> u64 {
         let after = piece.first + piece.n_rows as u64;
         let of_frame = frame.starts.last().copied().unwrap_or(after);
+        // A row that all later frames of the partition ask for again stays with the reader.
+        let is_kept = self.grows_only && self.values.has(found);
         let first = match self.target {
             Target::Shift(by) => {
                 let start = piece.segments.last().map_or(after, |segment| segment.start);
                 after.saturating_add_signed(by.min(0)).max(start)
             }
-            Target::First | Target::Nth(_) => of_frame,
+            Target::First | Target::Nth(_) if is_kept && self.nulls.is_none() => u64::MAX,
+            Target::First => of_frame,
+            Target::Nth(n) => of_frame.saturating_add(n - 1),
             // The last row of a frame, or the row before an empty one, which is not read.
             Target::Last => frame.ends.last().map_or(after, |end| end.saturating_sub(1)),
         };
-        match &self.nulls {
-            None => first,
-            // Rows found by their number may lie far behind.
-            Some(valid) => first.min(valid.counter.at).min(valid.finder.at).min(valid.last.unwrap_or(u64::MAX)),
+        let Some(valid) = &self.nulls else { return first };
+        // Rows found by their number may lie far behind.
+        match self.target {
+            Target::First | Target::Nth(_) if is_kept && valid.finder.reader.has(found) => u64::MAX,
+            Target::First | Target::Nth(_) if self.grows_only => valid.finder.at,
+            Target::Last => {
+                let last = valid.last.filter(|&last| !self.values.has(last));
+                valid.counter.at.min(last.unwrap_or(u64::MAX))
+            }
+            _ => of_frame.min(first).min(valid.counter.at).min(valid.finder.at),
         }
     }
 
@@ -160,6 +180,7 @@ impl Positional {
     /// The values at `positions`, which do not go back.
     fn take_values(&mut self, positions: &[u64], log: &mut Log) -> Result<ArrayRef> {
         let mut parts: Vec<ArrayRef> = Vec::new();
+        self.results.start();
         let mut rows: Vec<Option<u32>> = Vec::with_capacity(positions.len());
         for &position in positions {
             if position != NONE && !self.values.has(position) {
@@ -169,24 +190,42 @@ impl Positional {
             rows.push((position != NONE).then(|| (position - self.values.first) as u32));
         }
         self.take_part(&mut rows, &mut parts)?;
-        match parts.as_slice() {
-            [] => Ok(new_null_array(&self.data_type, positions.len())),
-            [only] => Ok(only.clone()),
-            many => Ok(concat(&many.iter().map(|part| part.as_ref()).collect::<Vec<_>>())?),
-        }
+        let values = match parts.as_slice() {
+            [] => new_null_array(&self.data_type, positions.len()),
+            [only] => only.clone(),
+            many => concat(&many.iter().map(|part| part.as_ref()).collect::<Vec<_>>())?,
+        };
+        drop(parts);
+        self.results.finish();
+        Ok(values)
     }
 
-    fn take_part(&self, rows: &mut Vec<Option<u32>>, parts: &mut Vec<ArrayRef>) -> Result<()> {
+    fn take_part(&mut self, rows: &mut Vec<Option<u32>>, parts: &mut Vec<ArrayRef>) -> Result<()> {
         if rows.is_empty() {
             return Ok(());
         }
         let none = rows.iter().all(Option::is_none);
+        if let Some(column) = self.values.columns.first().filter(|_| !none) {
+            self.results.add(bytes_at(column, rows))?;
+        }
         let rows = UInt32Array::from(std::mem::take(rows));
         parts.push(match self.values.columns.first().filter(|_| !none) {
             Some(column) => take(column, &rows, None)?,
             None => new_null_array(&self.data_type, rows.len()),
         });
         Ok(())
+    }
+}
+
+/// Bytes of some rows of a column beside those of its width; of nested values about so many.
+fn bytes_at(column: &ArrayRef, rows: &[Option<u32>]) -> usize {
+    let rows = || rows.iter().flatten().map(|&row| row as usize);
+    let of = |offsets: &[i32]| rows().map(|row| (offsets[row + 1] - offsets[row]) as usize).sum();
+    match column.data_type() {
+        DataType::Utf8 => of(column.as_string::<i32>().value_offsets()),
+        DataType::Binary => of(column.as_binary::<i32>().value_offsets()),
+        fixed if fixed.is_primitive() || matches!(fixed, DataType::Boolean | DataType::Null) => 0,
+        _ => rows().count() * column.get_array_memory_size() / column.len().max(1),
     }
 }
 
@@ -220,7 +259,7 @@ impl Valid {
         let mut positions = Vec::with_capacity(piece.n_rows);
         for segment in &piece.segments {
             if piece.first + segment.from as u64 == segment.start {
-                self.start_partition(segment.start, log)?;
+                self.start_partition(segment.start);
             }
             for row in segment.from..segment.to {
                 let (start, end) = (frame.starts[row], frame.ends[row]);
@@ -241,13 +280,11 @@ impl Valid {
         Ok(positions)
     }
 
-    /// Nothing of the partitions before is needed any more.
-    fn start_partition(&mut self, start: u64, log: &mut Log) -> Result<()> {
-        self.counter.count_to(start, log, |_| {})?;
-        self.n_before_partition = self.counter.n_before;
-        (self.finder.at, self.finder.n_before) = (start, self.counter.n_before);
+    /// Nothing of the partitions before is needed any more; their rows may not be there any more.
+    fn start_partition(&mut self, start: u64) {
+        (self.counter.at, self.counter.n_before) = (start, 0);
+        (self.finder.at, self.finder.n_before) = (start, 0);
         self.last = None;
-        Ok(())
     }
 
     fn nth_from(&mut self, start: u64, n: u64, end: u64, log: &mut Log) -> Result<u64> {
@@ -269,7 +306,7 @@ impl Valid {
             _ => {
                 self.counter.count_to(current, log, |_| {})?;
                 let wanted = self.counter.n_before.checked_sub(by.unsigned_abs() - 1);
-                match wanted.filter(|&wanted| wanted > self.n_before_partition) {
+                match wanted.filter(|&wanted| wanted > 0) {
                     Some(wanted) => self.finder.find(wanted, current, log),
                     None => Ok(NONE),
                 }

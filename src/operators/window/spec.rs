@@ -3,11 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{FieldRef, SchemaRef};
 
 use crate::error::Result;
-use crate::operators::expression::Expression;
 use crate::operators::sort::SortKey;
 
 /// All window functions of one PARTITION BY and one ORDER BY. Rows come sorted by both, a partition in one morsel. Output
@@ -89,7 +89,27 @@ pub enum Bound {
     /// So many rows or groups after the current one; negative before it. With [`Unit::Range`] only 0, the peers.
     Offset(i64),
     /// The value of the order key at which the frame ends, for every row ([`Unit::Range`]).
-    Value(Arc<dyn Expression>),
+    Value(Arc<dyn FrameEdges>),
+}
+
+/// The values of the order key at which frames begin or end.
+pub trait FrameEdges: Send + Sync {
+    /// One for every row of `batch`.
+    fn evaluate(&self, batch: &RecordBatch) -> Result<EdgeKeys>;
+
+    /// Whether that of a row never comes before that of an earlier one. Where it does, the earlier one holds for both.
+    fn never_goes_back(&self) -> bool;
+}
+
+/// What [`FrameEdges`] gives.
+#[derive(Debug, Clone)]
+pub struct EdgeKeys {
+    /// NULL where the row's key is NULL.
+    pub keys: ArrayRef,
+    /// Rows whose edge comes before everything that a key can be; their `keys` are the first such value.
+    pub before_all: Option<BooleanBuffer>,
+    /// Rows whose edge comes after everything that a key can be; their `keys` are the last such value.
+    pub after_all: Option<BooleanBuffer>,
 }
 
 impl fmt::Debug for Bound {
@@ -192,15 +212,15 @@ pub trait FrameAccumulator: Send {
     /// Removes the first rows of the frame.
     fn remove(&mut self, args: &[ArrayRef], n_rows: usize) -> Result<()>;
 
-    /// Appends the result for the rows in the frame to the results.
-    fn push_result(&mut self) -> Result<()>;
+    /// Appends the result for the rows in the frame to the results; gives the bytes it takes.
+    fn push_result(&mut self) -> Result<usize>;
 
-    /// Appends the last result once more.
-    fn repeat_result(&mut self) -> Result<()>;
+    /// Appends the last result once more; gives the bytes it takes in an array.
+    fn repeat_result(&mut self) -> Result<usize>;
 
     /// Takes the results out.
     fn take_results(&mut self) -> Result<ArrayRef>;
 
-    /// Bytes held now.
+    /// Bytes held now, without the results.
     fn bytes(&self) -> usize;
 }

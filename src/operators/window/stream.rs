@@ -3,6 +3,8 @@
 //! A batch goes on as a whole, when the frame of its last row is complete: at once for row_number, with the next batch
 //! for a default frame, at the end of the partition for a total. Many partitions in a batch are handled together.
 //!
+//! Where results are strings or lists it goes on in parts, of as many rows as the last ones let expect to fill a batch.
+//!
 //! Memory: the log, a few columns of a batch for every call, and the results of one batch.
 
 use std::sync::Arc;
@@ -10,10 +12,11 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
 
 use super::borders::changes;
-use super::frames::{FrameCursor, FrameRows, comes_after};
+use super::frames::{FrameCursor, FrameRows, comes_after, copy_row, last_of};
 use super::log::{Facts, Log, Reader};
 use super::piece::{Carried, Piece};
 use super::plan::{Need, WindowPlan};
+use super::spec::FrameEdges;
 use crate::error::Result;
 use crate::exec::{Batch, Emit, Flow, LocalTransform, QueryContext, Sequence};
 
@@ -62,7 +65,12 @@ pub(super) struct LocalWindow {
     rows: Reader,
     carried: Carried,
     sequence: Sequence,
+    /// Rows that go on together.
+    part_rows: usize,
 }
+
+/// With results of any size, so many rows go on together at first.
+const FIRST_ROWS: usize = 64;
 
 /// What is known about the rows that have arrived.
 #[derive(Default)]
@@ -85,6 +93,8 @@ impl LocalWindow {
         };
         let frames = plan.spec.frames.iter().enumerate().map(cursor).collect();
         let n_orders = plan.orders.len();
+        let has_width = |call: &super::spec::WindowCall| call.output.data_type().is_primitive();
+        let part_rows = if plan.spec.calls.iter().all(has_width) { usize::MAX } else { FIRST_ROWS };
         let all = (0..plan.spec.input.fields().len() + n_orders).collect();
         LocalWindow {
             frames,
@@ -97,6 +107,7 @@ impl LocalWindow {
             rows: Reader::new(all, &cx),
             carried: Carried::new(n_orders),
             sequence: Sequence::default(),
+            part_rows,
             plan,
             cx,
             calls,
@@ -128,10 +139,19 @@ impl LocalWindow {
         }
         facts.partition_start = facts.peer_start[0];
         facts.n_peer_starts = self.arrived.n_peer_starts.clone();
-        let last_row = data.slice(n_rows - 1, 1);
-        facts.last_bounds = self.plan.bounds.iter().map(|bound| bound.evaluate(&last_row)).collect::<Result<_>>()?;
+        facts.last_bounds =
+            self.plan.bounds.iter().map(|bound| self.last_bound(&**bound, data)).collect::<Result<_>>()?;
         self.arrived.last_keys = Some(keys.iter().map(|key| copy_row(key, n_rows - 1)).collect::<Result<_>>()?);
         self.log.push(columns, n_rows, facts)
+    }
+
+    /// The value at which the frames of all rows of a batch have ended.
+    fn last_bound(&self, bound: &dyn FrameEdges, data: &RecordBatch) -> Result<ArrayRef> {
+        let last = data.num_rows() - 1;
+        if bound.never_goes_back() {
+            return Ok(bound.evaluate(&data.slice(last, 1))?.keys);
+        }
+        last_of(&bound.evaluate(data)?.keys, self.plan.key_options())
     }
 
     /// Whether the results of all rows of the batch at `self.next` are known.
@@ -189,8 +209,8 @@ impl LocalWindow {
         Ok(Piece { first, n_rows, columns, segments, peers })
     }
 
-    /// Computes the results of the batch at `self.next` and lets go of what nobody needs any more.
-    fn compute(&mut self) -> Result<RecordBatch> {
+    /// Sends the batch at `self.next` on with its results, and lets go of what nobody needs any more.
+    fn compute(&mut self, is_last: bool, emit: &mut Emit<'_>) -> Result<Flow> {
         let piece = self.take_piece()?;
         let mut frames = Vec::with_capacity(self.frames.len());
         for cursor in &mut self.frames {
@@ -199,17 +219,45 @@ impl LocalWindow {
                 None => FrameRows::default(),
             });
         }
-        let mut columns = piece.columns.clone();
-        for call in &mut self.calls {
-            columns.push(match call {
-                Call::Plain(call) => call.evaluate(&piece, &mut self.log)?,
-                Call::Framed(frame, call) => call.evaluate(&piece, &frames[*frame], &mut self.log)?,
-            });
+        let mut done = 0;
+        while done < piece.n_rows {
+            self.cx.cancel.check()?;
+            let len = self.part_rows.min(piece.n_rows - done);
+            let data = if len == piece.n_rows {
+                self.results(&piece, &frames)?
+            } else {
+                let frames: Vec<FrameRows> = frames.iter().map(|frame| frame.part(done, len)).collect();
+                self.results(&piece.part(done, len), &frames)?
+            };
+            done += len;
+            if self.emit(data, is_last && done == piece.n_rows, emit)? == Flow::Done {
+                return Ok(Flow::Done);
+            }
         }
         self.next += piece.n_rows as u64;
         let of_frames = self.frames.iter().flatten().map(FrameCursor::needs_from);
         let needed = self.calls.iter().map(Call::needs_from).chain(of_frames).min().unwrap_or(u64::MAX);
         self.log.forget_before(needed.min(self.next));
+        Ok(Flow::More)
+    }
+
+    /// The rows of `piece` with their results.
+    fn results(&mut self, piece: &Piece, frames: &[FrameRows]) -> Result<RecordBatch> {
+        let mut columns = piece.columns.clone();
+        let mut bytes = 0;
+        for call in &mut self.calls {
+            let results = match call {
+                Call::Plain(call) => call.evaluate(piece, &mut self.log)?,
+                Call::Framed(frame, call) => call.evaluate(piece, &frames[*frame], &mut self.log)?,
+            };
+            bytes += results.get_array_memory_size();
+            columns.push(results);
+        }
+        if self.part_rows < usize::MAX {
+            let per_row = (bytes / piece.n_rows.max(1)).max(1);
+            let most = (2 * self.part_rows).min(self.cx.memory.sizes().batch_rows);
+            self.part_rows = (self.cx.memory.sizes().batch_bytes / per_row).clamp(1, most);
+        }
         let options = RecordBatchOptions::new().with_row_count(Some(piece.n_rows));
         Ok(RecordBatch::try_new_with_options(self.plan.output.clone(), columns, &options)?)
     }
@@ -228,11 +276,6 @@ impl LocalWindow {
     }
 }
 
-/// A copy of one row, which does not hold on to its batch.
-fn copy_row(column: &ArrayRef, row: usize) -> Result<ArrayRef> {
-    Ok(arrow::compute::take(column, &arrow::array::UInt32Array::from(vec![row as u32]), None)?)
-}
-
 impl LocalTransform for LocalWindow {
     fn push(&mut self, batch: Batch, emit: &mut Emit<'_>) -> Result<Flow> {
         if batch.sequence.morsel != self.sequence.morsel {
@@ -244,10 +287,9 @@ impl LocalTransform for LocalWindow {
         self.arrived.is_complete = batch.last_of_morsel;
         let mut has_ended = false;
         while self.next < self.log.end && self.is_ready()? {
-            self.cx.cancel.check()?;
-            let data = self.compute()?;
-            has_ended = batch.last_of_morsel && self.next == self.log.end;
-            if self.emit(data, has_ended, emit)? == Flow::Done {
+            let (first, n_rows) = self.log.extent(self.next)?;
+            has_ended = batch.last_of_morsel && first + n_rows as u64 == self.log.end;
+            if self.compute(has_ended, emit)? == Flow::Done {
                 return Ok(Flow::Done);
             }
         }

@@ -177,3 +177,11 @@ fn joins_are_the_same_under_pressure() {
         check_everywhere(query);
     }
 }
+
+/// The lists of all rows together would be larger than memory.
+#[test]
+fn lists_over_frames_that_grow_go_on_in_parts() {
+    let text = "SELECT sum(array_length(l)) FROM \
+        (SELECT array_agg(x) OVER (ORDER BY x) AS l FROM (SELECT unnest(range(0, 2500)) AS x))";
+    assert_eq!(rows_under(&Trial::new(16 << 20, 1), text).unwrap(), ["3126250"]);
+}

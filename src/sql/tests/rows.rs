@@ -375,3 +375,18 @@ fn arithmetic_over_written_numbers_is_exact() {
             true, 0.05, -0.03, 3, 0.0, 0.75"#]],
     );
 }
+
+/// More of them than a byte can number.
+#[test]
+fn hundreds_of_orders_and_distinct_arguments() {
+    let values = [0, 1, 2, 10, 11, 12, 20, 21, 22, 30, 31, 32];
+    let calls = |call: &dyn Fn(i64) -> String| (0..300).map(call).collect::<Vec<_>>().join(", ");
+    let n_different = |k: i64| values.iter().map(|x| x % k).collect::<std::collections::HashSet<_>>().len().to_string();
+    let nearest = |k: i64| values.iter().min_by_key(|&x| (x - k).abs()).unwrap().to_string();
+    for (calls, expected) in [
+        (calls(&|k| format!("count(DISTINCT x % {})", k + 1)), calls(&|k| n_different(k + 1))),
+        (calls(&|k| format!("first_value(x ORDER BY abs(x - {k}), x)")), calls(&|k| nearest(k))),
+    ] {
+        assert_eq!(super::rows_of(&format!("SELECT {calls} FROM 'many.csv'")).unwrap().1, [expected]);
+    }
+}

@@ -244,3 +244,121 @@ fn the_first_rows_of_groups() {
         "#]],
     );
 }
+
+/// The rows of equal rank are told apart only by the key behind those of the rank.
+#[test]
+fn rows_of_equal_rank_are_kept_when_another_window_has_a_longer_order() {
+    for descending in ["", " DESC"] {
+        check_sorted(
+            &format!(
+                "SELECT a, b, r FROM (SELECT a, b, rank() OVER (PARTITION BY p ORDER BY a) AS r, \
+                 row_number() OVER (PARTITION BY p ORDER BY a, b{descending}) AS n \
+                 FROM (VALUES (1, 1, 1), (1, 1, 2), (1, 1, 3), (1, 2, 0)) AS t (p, a, b)) WHERE r <= 1"
+            ),
+            expect![[r#"
+                a, b, r
+                1, 1, 1
+                1, 2, 1
+                1, 3, 1"#]],
+        );
+    }
+}
+
+#[test]
+fn frames_beyond_the_smallest_and_largest_number() {
+    let before = "RANGE BETWEEN 10 PRECEDING AND 5 PRECEDING";
+    let after = "RANGE BETWEEN 5 FOLLOWING AND 10 FOLLOWING";
+    check_sorted(
+        &format!(
+            "SELECT u, count(*) OVER (ORDER BY u {before}) AS b, count(*) OVER (ORDER BY u DESC {after}) AS a, \
+             count(*) OVER (ORDER BY u RANGE 10 PRECEDING) AS r \
+             FROM (SELECT CAST(x AS BIGINT UNSIGNED) AS u FROM 'many.csv' WHERE x < 12 UNION ALL SELECT NULL)"
+        ),
+        expect![[r#"
+            u, b, a, r
+            0, 0, 0, 1
+            1, 0, 0, 2
+            10, 3, 3, 4
+            11, 2, 2, 4
+            2, 0, 0, 3
+            _, 1, 1, 1"#]],
+    );
+    check_sorted(
+        &format!(
+            "SELECT t, count(*) OVER (ORDER BY t {after}) AS a, count(*) OVER (ORDER BY t DESC {before}) AS b \
+             FROM (SELECT CAST(x + 107 AS TINYINT) AS t FROM 'many.csv' WHERE x < 21)"
+        ),
+        expect![[r#"
+            t, a, b
+            107, 1, 1
+            108, 2, 2
+            109, 3, 3
+            117, 1, 1
+            118, 1, 1
+            119, 1, 1
+            127, 0, 0"#]],
+    );
+}
+
+#[test]
+fn frames_around_a_constant() {
+    check_sorted(
+        "SELECT x, sum(x) OVER (ORDER BY 5 RANGE BETWEEN 1 PRECEDING AND 1 FOLLOWING) AS s, \
+         sum(x) OVER (ORDER BY 5 RANGE BETWEEN 2 PRECEDING AND 1 PRECEDING) AS e, \
+         sum(x) OVER (ORDER BY x RANGE BETWEEN 1 PRECEDING AND 1 FOLLOWING) AS o, \
+         sum(x) OVER (ORDER BY 5) AS a FROM 'many.csv' WHERE x < 12",
+        expect![[r#"
+            x, s, e, o, a
+            0, 24, _, 1, 24
+            1, 24, _, 3, 24
+            10, 24, _, 21, 24
+            11, 24, _, 21, 24
+            2, 24, _, 3, 24"#]],
+    );
+}
+
+/// There is one zero and one NaN, also inside of lists.
+#[test]
+fn floats_that_are_equal_are_peers_and_groups() {
+    let rows =
+        "(SELECT x, CASE x WHEN 0 THEN -0.0 WHEN 1 THEN 0.0 ELSE 1.0 END::DOUBLE AS f FROM 'many.csv' WHERE x < 11)";
+    for f in ["f", "arrow_cast(f, 'Float16')", "[f]"] {
+        check_sorted(
+            &format!(
+                "SELECT x, count(*) OVER (PARTITION BY {f}) AS p, rank() OVER (ORDER BY {f}) AS r, \
+                 count(*) OVER (ORDER BY {f}) AS c FROM {rows}"
+            ),
+            expect![[r#"
+                x, p, r, c
+                0, 2, 1, 2
+                1, 2, 1, 2
+                10, 2, 3, 4
+                2, 2, 3, 4"#]],
+        );
+        check_sorted(
+            &format!(
+                "SELECT n, s, m FROM (SELECT {f} AS k, count(*) AS n, array_agg(x ORDER BY x) AS s, median(x) AS m FROM {rows} GROUP BY {f})"
+            ),
+            expect![[r#"
+                n, s, m
+                2, [0, 1], 0.5
+                2, [2, 10], 6.0"#]],
+        );
+    }
+}
+
+/// A month after January 30th, 8:00, comes after a month after the 31st, 7:00.
+#[test]
+fn months_that_do_not_go_on() {
+    check_sorted(
+        "SELECT day, count(*) OVER (ORDER BY day RANGE BETWEEN CURRENT ROW AND INTERVAL '1 month' FOLLOWING) AS n \
+         FROM (SELECT CAST(text AS TIMESTAMP) AS day FROM (VALUES ('2026-01-30T08:00:00'), ('2026-01-31T07:00:00'), \
+         ('2026-02-28T07:30:00'), ('2026-02-28T09:00:00')) AS t (text))",
+        expect![[r#"
+            day, n
+            2026-01-30T08:00:00, 3
+            2026-01-31T07:00:00, 2
+            2026-02-28T07:30:00, 2
+            2026-02-28T09:00:00, 1"#]],
+    );
+}

@@ -7,9 +7,8 @@ use arrow::array::*;
 use arrow::datatypes::*;
 
 use super::{KEY, Moved, PARTITION, REAL, TEXT};
-use crate::operators::expression::Expression;
 use crate::operators::sort::SortKey;
-use crate::operators::window::{Bound, FoldFunction, Frame, Unit, WindowCall, WindowFunction, WindowSpec};
+use crate::operators::window::{Bound, FoldFunction, Frame, FrameEdges, Unit, WindowCall, WindowFunction, WindowSpec};
 
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,8 +128,8 @@ impl Partition<'_> {
             (Bound::Offset(by), _) => {
                 Some(self.group(other, frame.n_order).cmp(&(self.group(idx, frame.n_order) + by)))
             }
-            (Bound::Value(expr), _) => {
-                let bounds = expr.evaluate(self.rows).unwrap();
+            (Bound::Value(edges), _) => {
+                let bounds = edges.evaluate(self.rows).unwrap().keys;
                 let bound = cell(&bounds, self.partition[idx]);
                 debug_assert!(Moved(0).evaluate(self.rows).is_ok());
                 Some(compare_keys(&self.cells[KEY][self.partition[other]], &bound, &self.order[0]))
