@@ -35,13 +35,16 @@ const CONSTANT_BYTES: u64 = 1 << 20;
 const COPIES: u64 = 4;
 
 /// How a function's result grows, by its name.
-const FUNCTIONS: [(&str, Growth); 10] = [
+const FUNCTIONS: [(&str, Growth); 13] = [
     ("repeat", Growth::Repeat),
     ("lpad", Growth::Pad),
     ("rpad", Growth::Pad),
     ("replace", Growth::Replace),
     ("concat", Growth::Join),
-    ("concat_ws", Growth::Join),
+    ("concat_ws", Growth::JoinWith),
+    ("array_to_string", Growth::JoinElements),
+    ("regexp_replace", Growth::ReplaceMatches),
+    ("translate", Growth::Translate),
     ("range", Growth::Range),
     ("generate_series", Growth::Range),
     ("array_repeat", Growth::RepeatElement),
@@ -54,6 +57,10 @@ enum Growth {
     Pad,
     Replace,
     Join,
+    JoinWith,
+    JoinElements,
+    ReplaceMatches,
+    Translate,
     Range,
     RepeatElement,
     Resize,
@@ -183,6 +190,36 @@ impl Growth {
                 let texts = args.iter().map(text_bytes).collect::<Result<Vec<_>>>()?;
                 sum(&|row| texts.iter().map(|text| text.at(row)).fold(0, u64::saturating_add))
             }
+            Growth::JoinWith => {
+                let texts = args.iter().map(text_bytes).collect::<Result<Vec<_>>>()?;
+                let n_between = args.len().saturating_sub(2) as u64;
+                let separators = |row| texts[0].at(row).saturating_mul(n_between);
+                sum(&|row| texts[1..].iter().map(|text| text.at(row)).fold(separators(row), u64::saturating_add))
+            }
+            Growth::JoinElements => {
+                let (lists, separator) = (value_bytes(first, n_rows)?, text_bytes(second)?);
+                let null = args.get(2).map_or(Ok(PerRow::same(0)), text_bytes)?;
+                // An element takes a byte or more, and its text three times as much or less.
+                sum(&|row| {
+                    let between = separator.at(row).saturating_add(null.at(row));
+                    lists.at(row).saturating_mul(3).saturating_add(n_elements(first, row).saturating_mul(between))
+                })
+            }
+            Growth::ReplaceMatches => {
+                let Some(third) = args.get(2) else { return Ok(0) };
+                let (text, to) = (text_bytes(first)?, text_bytes(third)?);
+                let is_once = args.get(3).is_none();
+                let n_groups = n_groups_of(third);
+                sum(&|row| {
+                    let text = text.at(row);
+                    let n_matches = if is_once { 1 } else { text.saturating_add(1) };
+                    text.saturating_mul(1 + n_groups).saturating_add(n_matches.saturating_mul(to.at(row)))
+                })
+            }
+            Growth::Translate => {
+                let text = text_bytes(first)?;
+                sum(&|row| text.at(row).saturating_mul(4))
+            }
             Growth::Range => ranges(args, n_rows)?,
             Growth::RepeatElement => {
                 let (element, times) = (value_bytes(first, n_rows)?, whole_numbers(second)?);
@@ -254,6 +291,33 @@ fn value_bytes(value: &ColumnarValue, n_rows: usize) -> Result<PerRow> {
             let bytes: Int64Array = bytes.map(|bytes| bytes.ok().map(|bytes| bytes as i64)).collect();
             PerRow::new(value, &bytes)
         }
+    }
+}
+
+/// Elements of the list in `row`; of lists of lists, of the outer one.
+fn n_elements(value: &ColumnarValue, row: usize) -> u64 {
+    let list = match value {
+        ColumnarValue::Array(array) if row < array.len() => array.slice(row, 1),
+        ColumnarValue::Scalar(scalar) => match scalar.to_array() {
+            Ok(array) => array,
+            Err(_) => return 0,
+        },
+        ColumnarValue::Array(_) => return 0,
+    };
+    let numbers = length(&list).and_then(|numbers| cast(&numbers, &DataType::Int64));
+    numbers.map_or(0, |numbers| {
+        let numbers = numbers.as_primitive::<Int64Type>();
+        if numbers.is_empty() || numbers.is_null(0) { 0 } else { numbers.value(0).max(0) as u64 }
+    })
+}
+
+/// How many groups of a match a replacement text takes up: each may be as long as the text.
+fn n_groups_of(value: &ColumnarValue) -> u64 {
+    match value {
+        ColumnarValue::Scalar(
+            ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text)),
+        ) => text.matches(['\\', '$']).count() as u64,
+        _ => 1,
     }
 }
 
@@ -350,7 +414,14 @@ impl ScalarUDFImpl for Bounded {
     }
 
     fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
-        self.function.inner().simplify(args, info)
+        match self.function.inner().simplify(args, info)? {
+            // A function may call itself anew with simpler arguments; the new call is one of the library's.
+            ExprSimplifyResult::Simplified(Expr::ScalarFunction(mut call)) => {
+                call.func = if call.func.inner().is::<Bounded>() { call.func } else { bounded(call.func) };
+                Ok(ExprSimplifyResult::Simplified(Expr::ScalarFunction(call)))
+            }
+            other => Ok(other),
+        }
     }
 
     fn preimage(&self, args: &[Expr], lit_expr: &Expr, info: &SimplifyContext) -> Result<PreimageResult> {
