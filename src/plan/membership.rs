@@ -46,13 +46,27 @@ pub(super) fn spell_out(plan: LogicalPlan) -> Result<LogicalPlan> {
             let expr: Vec<Expr> = expr.collect::<Result<_>>()?;
             Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(expr, input)?)))
         }
-        other if other.expressions().iter().any(has_membership) => Err(refused(
-            "IN or EXISTS with a subquery is not supported outside of WHERE and HAVING",
-            "write it as a LEFT JOIN, or as a count: (SELECT count(*) FROM .. WHERE ..) > 0",
-        )),
+        other if other.expressions().iter().any(has_membership) => Err(out_of_place()),
         other => Ok(Transformed::no(other)),
     })
     .map(|transformed| transformed.data)
+}
+
+/// Makes sure that every IN and EXISTS has become a join.
+///
+/// # Errors
+/// A usage error when one stands where no rule makes a join of it.
+pub(super) fn check_none_left(plan: &LogicalPlan) -> Result<()> {
+    let is_left = |expr: &Expr| Ok(matches!(expr, Expr::InSubquery(_) | Expr::Exists(_)));
+    let node_has = |node: &LogicalPlan| Ok(node.expressions().iter().any(|expr| expr.exists(is_left).unwrap_or(false)));
+    if plan.exists(node_has)? { Err(out_of_place()) } else { Ok(()) }
+}
+
+fn out_of_place() -> DataFusionError {
+    refused(
+        "IN or EXISTS with a subquery is not supported outside of WHERE and HAVING",
+        "write it as a LEFT JOIN, or as a count: (SELECT count(*) FROM .. WHERE ..) > 0",
+    )
 }
 
 /// The conditions of an inner join may as well be checked above it, where all of them can be lowered.

@@ -67,6 +67,7 @@ fn apply_library_rules(plan: LogicalPlan, settings: &Settings, effort: Effort) -
     let plan = exact_decimals(plan)?;
     crate::physical::constants::check_constants(&plan)?;
     let plan = optimizer(effort).optimize(plan, settings, |_, _| {})?;
+    super::membership::check_none_left(&plan)?;
     without_true_filters(plan)
 }
 
