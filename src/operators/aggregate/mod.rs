@@ -132,8 +132,8 @@ impl Report for Aggregate {
     }
 }
 
-/// What a reader of one column holds: a page of the usual size of a file, packed and unpacked.
-const READER_BYTES: u64 = 2 << 20;
+/// What a reader of one column holds: a page of the usual size of a file, packed and unpacked, and the values made of it.
+const READER_BYTES: u64 = 4 << 20;
 
 /// As many partitions as write pages fit into a quarter of the governed memory, between 8 and 256.
 fn partition_bits(cx: &QueryContext) -> u32 {
