@@ -35,8 +35,10 @@ impl Dense {
         self.sums.n_codes = n_codes;
         self.counts.clear();
         self.counts.resize(n_codes, 0);
+        // A slice: the length of a vector would be read again after each store.
+        let counts = self.counts.as_mut_slice();
         for &code in codes {
-            self.counts[code as usize] += 1;
+            counts[code as usize] += 1;
         }
         true
     }
@@ -50,8 +52,9 @@ impl DenseSums {
         most.checked_mul(values.len() as u64).filter(|&total| total <= i64::MAX as u64)?;
         self.ints.clear();
         self.ints.resize(self.n_codes, 0);
+        let ints = self.ints.as_mut_slice();
         for (&code, &value) in codes.iter().zip(values) {
-            self.ints[code as usize] += value;
+            ints[code as usize] += value;
         }
         Some(&self.ints)
     }
@@ -60,8 +63,9 @@ impl DenseSums {
     pub(super) fn add_floats(&mut self, codes: &[u32], values: &[f64]) -> &[f64] {
         self.floats.clear();
         self.floats.resize(self.n_codes, 0.0);
+        let floats = self.floats.as_mut_slice();
         for (&code, &value) in codes.iter().zip(values) {
-            self.floats[code as usize] += value;
+            floats[code as usize] += value;
         }
         &self.floats
     }
