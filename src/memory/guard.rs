@@ -58,9 +58,9 @@ struct Overhead {
 
 impl Overhead {
     /// Takes a look into account. The worst is forgotten slowly, because what was needed once is needed again: half of
-    /// the difference in about a second and a half.
+    /// the difference in a tenth of a second.
     fn see(&mut self, bytes: u64) -> u64 {
-        let faded = self.worst_bytes.saturating_sub(bytes) / 200 * 199;
+        let faded = self.worst_bytes.saturating_sub(bytes) / 16 * 15;
         self.worst_bytes = bytes + faded;
         self.worst_bytes
     }
@@ -73,9 +73,14 @@ fn sample(memory: &Memory, known_bytes: u64, overhead: &mut Overhead) {
     let margin = memory.budget().safety_bytes() / 2;
     let Some(mut resident) = resident_bytes_now() else { return };
     let charged = memory.charged_bytes();
-    if budget.saturating_sub(margin + resident.saturating_sub(charged)) < memory.governed_bytes() {
+    let has_room = |resident: u64| margin + resident.saturating_sub(charged) + memory.governed_bytes() <= budget;
+    if !has_room(resident) {
         // Too much beside what is charged: cheaper to give back than to spill for.
         release_freed_memory();
+        resident = resident_bytes_now().unwrap_or(resident);
+    }
+    if !has_room(resident) {
+        release_program_pages();
         resident = resident_bytes_now().unwrap_or(resident);
     }
     let overhead_bytes = overhead.see(resident.saturating_sub(charged));
