@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Sink, Source, Transform};
+use crate::memory::OwnerCounters;
 
 /// The number of a plan node in [`Query::nodes`].
 pub type NodeIdx = usize;
@@ -74,4 +75,17 @@ pub struct OperatorReport {
     pub total_bytes: u64,
     /// Rows of input that were skipped or rejected as malformed (scans).
     pub n_bad_rows: u64,
+}
+
+impl OperatorReport {
+    /// What the pages of an operator's owner say.
+    pub fn of_pages(counters: OwnerCounters) -> Self {
+        OperatorReport {
+            peak_bytes: counters.peak_resident_bytes,
+            spilled_raw_bytes: counters.spilled_raw_bytes,
+            spilled_stored_bytes: counters.spilled_stored_bytes,
+            restored_bytes: counters.restored_bytes,
+            ..OperatorReport::default()
+        }
+    }
 }

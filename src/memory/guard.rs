@@ -88,16 +88,11 @@ fn sample(memory: &Memory, known_bytes: u64, overhead: &mut Overhead) {
     if resident + margin <= budget {
         return;
     }
-    let excess = || Some((resident_bytes_now()? + margin).saturating_sub(budget));
-    if excess().is_some_and(|excess| excess > 0) {
-        release_program_pages();
-    }
-    if let Some(excess @ 1..) = excess() {
-        // What may stay charged for the rest to fit, whatever the limit was: growing further has to stop now.
-        let target = memory.charged_bytes().saturating_sub(excess);
-        memory.set_limit(memory.limit_bytes().min(target));
-        memory.relieve(excess);
-    }
+    // What may stay charged for the rest to fit, whatever the limit was: growing further has to stop now.
+    let excess = resident + margin - budget;
+    let target = memory.charged_bytes().saturating_sub(excess);
+    memory.set_limit(memory.limit_bytes().min(target));
+    memory.relieve(excess);
 }
 
 /// Counts looks at more than the budget, after everything that could be given back was.
@@ -119,6 +114,16 @@ fn charge_shadow(memory: &Memory, known_bytes: u64) {
 mod tests {
     use super::*;
     use crate::ErrorKind;
+
+    #[test]
+    fn overhead_rises_at_once_and_is_forgotten_in_half_a_second() {
+        let mut overhead = Overhead::default();
+        assert_eq!(overhead.see(30 << 20), 30 << 20);
+        assert_eq!(overhead.see(50 << 20), 50 << 20);
+        let mut look = |n_looks: u32| (0..n_looks).map(|_| overhead.see(30 << 20)).last().unwrap_or(0) >> 20;
+        assert!((39..=41).contains(&look(11)), "half of the difference after a tenth of a second");
+        assert_eq!(look(40), 30);
+    }
 
     #[test]
     fn only_several_looks_in_a_row_fail_the_query() {

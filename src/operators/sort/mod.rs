@@ -150,13 +150,9 @@ impl SortState {
     pub(crate) fn report(&self) -> OperatorReport {
         let counters = self.rows.get().map(|rows| rows.owner.counters()).unwrap_or_default();
         OperatorReport {
-            peak_bytes: counters.peak_resident_bytes,
-            spilled_raw_bytes: counters.spilled_raw_bytes,
-            spilled_stored_bytes: counters.spilled_stored_bytes,
-            restored_bytes: counters.restored_bytes,
             n_runs: self.n_runs.load(Ordering::Relaxed),
             depth: self.n_levels.load(Ordering::Relaxed),
-            ..OperatorReport::default()
+            ..OperatorReport::of_pages(counters)
         }
     }
 

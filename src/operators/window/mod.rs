@@ -90,13 +90,7 @@ impl Window {
 impl Report for Window {
     fn report(&self) -> OperatorReport {
         let counters = self.owner.counters();
-        OperatorReport {
-            peak_bytes: counters.peak_resident_bytes,
-            spilled_raw_bytes: counters.spilled_raw_bytes,
-            spilled_stored_bytes: counters.spilled_stored_bytes,
-            restored_bytes: counters.restored_bytes,
-            ..OperatorReport::default()
-        }
+        OperatorReport::of_pages(counters)
     }
 }
 
