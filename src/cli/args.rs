@@ -2,11 +2,9 @@
 
 use std::path::PathBuf;
 
-use arrow::datatypes::DataType;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::types::parse_columns;
-use crate::io::csv::{CsvOptions, OnBadRow, RejectFile};
+use super::csv_args::CsvArgs;
 use crate::io::parquet::ParquetOptions;
 use crate::io::{FileTables, OutputFormat};
 use crate::memory::{Budget, parse_bytes};
@@ -150,48 +148,14 @@ pub(super) struct SessionArgs {
 
 /// How input files are read.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Reading CSV")]
 pub(super) struct ReadingArgs {
-    /// What happens to a malformed row: fail, skip, or reject=FILE to collect them [default: fail]
-    #[arg(long, value_name = "fail|skip|reject=FILE", value_parser = parse_on_bad_row)]
-    on_bad_row: Option<OnBadRow>,
-
-    /// Rows to look at for the types of CSV columns [default: 10000]
-    #[arg(long, value_name = "N")]
-    infer_rows: Option<u64>,
-
-    /// Types of CSV columns, instead of inferred ones: id=varchar,price='decimal(10,2)'
-    #[arg(long, value_name = "COL=TYPE,...", value_parser = parse_schema)]
-    schema: Vec<ColumnTypes>,
-
-    /// The longest row of a CSV file [default: 16MiB, or an eighth of the governed memory if that is less]
-    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
-    max_row_bytes: Option<u64>,
-
-    /// The character between CSV fields; \t or tab for tabs [default: found out]
-    #[arg(long, value_name = "CHAR", value_parser = parse_delimiter)]
-    delimiter: Option<u8>,
-
-    /// The character around CSV fields that hold delimiters or newlines [default: "]
-    #[arg(long, value_name = "CHAR", value_parser = parse_quote)]
-    quote: Option<u8>,
-
-    /// Whether the first row of a CSV file names the columns [default: found out]
-    #[arg(long, value_name = "yes|no", value_parser = parse_yes_no)]
-    header: Option<bool>,
-
-    /// A text that means NULL in CSV files; may be given several times. An empty field always does
-    #[arg(long, value_name = "TEXT")]
-    null_value: Vec<String>,
+    #[command(flatten)]
+    csv: CsvArgs,
 
     /// The largest page of a Parquet file that is accepted [default: 1GiB]
     #[arg(long, value_name = "BYTES", value_parser = parse_size, help_heading = "Reading Parquet")]
     max_page_bytes: Option<u64>,
 }
-
-/// One `--schema`.
-#[derive(Debug, Clone)]
-struct ColumnTypes(Vec<(String, DataType)>);
 
 /// `--format` of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -231,17 +195,6 @@ impl From<FormatArg> for OutputFormat {
 
 /// A session with these resources that reads files this way.
 pub(super) fn session_options(session: &SessionArgs, reading: &ReadingArgs) -> SessionOptions {
-    let csv = CsvOptions {
-        delimiter: reading.delimiter,
-        quote: reading.quote.unwrap_or(b'"'),
-        header: reading.header,
-        null_values: reading.null_value.clone(),
-        infer_rows: reading.infer_rows,
-        schema_overrides: reading.schema.iter().flat_map(|types| types.0.clone()).collect(),
-        on_bad_row: reading.on_bad_row.clone().unwrap_or(OnBadRow::Fail),
-        max_row_bytes: reading.max_row_bytes,
-        ..CsvOptions::default()
-    };
     let mut parquet = ParquetOptions::default();
     if let Some(bytes) = reading.max_page_bytes {
         parquet.max_page_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -250,7 +203,7 @@ pub(super) fn session_options(session: &SessionArgs, reading: &ReadingArgs) -> S
         budget: session.memory_budget,
         threads: session.threads.map(usize::from),
         spill: SpillConfig { dirs: session.spill_dir.clone(), limit_bytes: session.spill_limit },
-        files: FileTables { csv, parquet },
+        files: FileTables { csv: reading.csv.options(), parquet },
         strain: Strain::default(),
     }
 }
@@ -259,42 +212,6 @@ fn parse_budget(text: &str) -> Result<Budget, String> {
     Budget::parse(text).map_err(|error| error.to_string())
 }
 
-fn parse_size(text: &str) -> Result<u64, String> {
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
     parse_bytes(text).map_err(|error| error.to_string())
-}
-
-fn parse_schema(text: &str) -> Result<ColumnTypes, String> {
-    parse_columns(text).map(ColumnTypes)
-}
-
-fn parse_on_bad_row(text: &str) -> Result<OnBadRow, String> {
-    match (text, text.strip_prefix("reject=")) {
-        ("fail", _) => Ok(OnBadRow::Fail),
-        ("skip", _) => Ok(OnBadRow::Skip),
-        (_, Some(file)) if !file.is_empty() => Ok(OnBadRow::Reject(RejectFile::new(file))),
-        _ => Err("give fail, skip or reject=FILE".into()),
-    }
-}
-
-fn parse_quote(text: &str) -> Result<u8, String> {
-    match text.as_bytes() {
-        [byte] if byte.is_ascii_punctuation() && *byte != b',' => Ok(*byte),
-        _ => Err("give one ASCII punctuation character".into()),
-    }
-}
-
-fn parse_yes_no(text: &str) -> Result<bool, String> {
-    match text {
-        "yes" | "true" => Ok(true),
-        "no" | "false" => Ok(false),
-        _ => Err("give yes or no".into()),
-    }
-}
-
-fn parse_delimiter(text: &str) -> Result<u8, String> {
-    match (text, text.as_bytes()) {
-        ("\\t" | "tab", _) => Ok(b'\t'),
-        (_, [byte]) if byte.is_ascii() && !matches!(byte, b'\n' | b'\r' | b'"') => Ok(*byte),
-        _ => Err("give one ASCII character, or tab".into()),
-    }
 }

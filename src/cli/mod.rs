@@ -3,6 +3,7 @@
 //! Results go to stdout and everything else to stderr. Memory: nothing that grows.
 
 mod args;
+mod csv_args;
 mod explain;
 mod messages;
 mod query;

@@ -11,6 +11,7 @@
 //! complete rows) -> [`column`] (typed kernels, one column at a time) -> [`scan`] (batches, filters).
 
 mod bad_rows;
+mod block;
 mod chain;
 mod column;
 mod compressed;
@@ -22,16 +23,21 @@ mod numbers;
 mod open;
 mod options;
 mod reject_file;
+mod sample;
 mod scan;
+mod seen_rows;
 mod sniff;
 mod stream;
+mod streamed;
 mod strings;
 mod structure;
+mod time_format;
 mod tokens;
+mod transcode;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use open::CsvTable;
-pub use options::{CsvOptions, OnBadRow};
+pub use options::{CsvOptions, Encoding, OnBadRow, Quote, Ragged};
 pub use reject_file::RejectFile;

@@ -1,7 +1,8 @@
 //! Whole scans: against a reader that looks at one character at a time, and message by message.
 
-mod fixtures;
+pub(crate) mod fixtures;
 mod messages;
+mod once;
 mod oracle;
 mod random;
 mod speed;
@@ -69,6 +70,38 @@ impl Scanned {
     fn rows(&self) -> Vec<Vec<String>> {
         self.batches.iter().flat_map(|batch| text_rows(&batch.data)).collect()
     }
+}
+
+impl Scanned {
+    /// The same, so that every value stands on one line and can be told from NULL and from two values.
+    fn escaped_rows(&self) -> Vec<Vec<String>> {
+        let mut rows = Vec::new();
+        for batch in &self.batches {
+            let nulls = |column: usize, row: usize| batch.data.column(column).is_null(row);
+            rows.extend(text_rows(&batch.data).into_iter().enumerate().map(|(row, values)| {
+                let shown = values.iter().enumerate().map(|(column, value)| match nulls(column, row) {
+                    true => "~".to_string(),
+                    false => escape(value),
+                });
+                shown.collect::<Vec<String>>()
+            }));
+        }
+        rows
+    }
+}
+
+fn escape(value: &str) -> String {
+    let mut text = String::new();
+    for letter in value.chars() {
+        match letter {
+            '\n' => text += "\\n",
+            '\r' => text += "\\r",
+            '\0' => text += "\\0",
+            '\\' | '|' | '~' => text.extend(['\\', letter]),
+            _ => text.push(letter),
+        }
+    }
+    text
 }
 
 fn text_rows(batch: &RecordBatch) -> Vec<Vec<String>> {
