@@ -115,7 +115,8 @@ impl BadRows {
         match row.problem {
             Problem::Fields { found } => {
                 let (want, s) = (block.layout.n_fields, if found == 1 { "" } else { "s" });
-                format!("{found} field{s} where {want} are expected")
+                let are = if want == 1 { "is" } else { "are" };
+                format!("{found} field{s} where {want} {are} expected")
             }
             Problem::Value { start, end, reason, column } => {
                 let shown = shorten(&data[start..end]);
@@ -160,6 +161,9 @@ impl BadRows {
             Problem::Fields { found } => {
                 let policy = if found < block.layout.n_fields { "pad" } else { "fit" };
                 let before_header = match self.table.has_header && block.layout.n_fields < found {
+                    true if self.table.schema.field(0).name().starts_with('#') => {
+                        "if lines that begin with # are comments, say --comment '#'; "
+                    }
                     true => "if lines stand before the header, pass over them with --skip-rows; ",
                     false => "",
                 };
@@ -201,7 +205,8 @@ impl BadRows {
         let value = value.trim_ascii().trim_ascii_start();
         let is_comma =
             value.contains(&b',') && value.iter().all(|byte| matches!(byte, b'0'..=b'9' | b',' | b'-' | b'"'));
-        let is_date = value.iter().filter(|byte| matches!(byte, b'/' | b'.' | b'-')).count() == 2;
+        let is_iso = value.get(4) == Some(&b'-') || self.table.formats[column].is_some();
+        let is_date = !is_iso && value.iter().filter(|byte| matches!(byte, b'/' | b'.' | b'-')).count() == 2;
         let text = match data_type {
             DataType::Float64 | DataType::Float32 | DataType::Decimal128(_, _)
                 if is_comma && !self.table.forms.decimal_comma =>

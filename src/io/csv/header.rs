@@ -71,7 +71,7 @@ impl Head {
             if let Some(record) = find_first_record(&bytes, bounds) {
                 return Ok(Head { bytes, record, is_whole_file, reserved });
             }
-            if has_carriage_returns_only(&bytes, dialect) {
+            if !bytes.contains(&b'\n') && has_carriage_returns_only(&bytes, dialect) {
                 return Err(carriage_returns_only(path));
             }
             let start = first_byte(&bytes, bounds);
@@ -245,7 +245,7 @@ pub(super) fn too_long(path: &Path, line: u64, max_row_bytes: u64) -> Error {
 /// A quote that nothing closes.
 pub(super) fn unterminated(path: &Path, line: u64) -> Error {
     Error::data(format!("{}, line {line}: the quote that opens here is never closed", path.display()))
-        .with_hint("add the closing quote, or choose another quote character with --quote")
+        .with_hint("add the closing quote, or say --quote none if quotes are text here")
 }
 
 #[cfg(test)]

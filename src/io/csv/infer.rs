@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, TimeUnit};
 
 use super::column::Forms;
 use super::dates::{Timestamp, parse_date, parse_timestamp};
-use super::numbers::{parse_bool, parse_f64, parse_f64_with_comma, parse_i64};
+use super::numbers::{parse_bool, parse_f64, parse_f64_with_comma, parse_i64, parse_wide_integer};
 use super::strings::unquote;
 
 /// The narrowest type that holds the values so far.
@@ -54,7 +54,8 @@ impl Guess {
             false => parse_f64(text, text.len(), true),
             true => parse_f64_with_comma(text, true),
         };
-        if float.is_some() {
+        // A whole number that is too long for an integer is more likely an identifier than a measure.
+        if float.is_some() && (text.starts_with(b"-0") || parse_wide_integer(text, true).is_none()) {
             return Guess::Float;
         }
         Self::of_time(text, forms)
@@ -125,16 +126,28 @@ impl Guess {
 }
 
 /// Whether the first row of a file names its columns: it does when some column is recognisably typed below and its
-/// first field is not of that type. Where all columns are text, when the fields are distinct, not empty, and texts.
-pub(super) fn looks_like_header(first: &[(String, Guess)], below: &[Guess]) -> bool {
+/// first field is not of that type. Where all columns are text, when the fields are distinct, not empty, and texts. Rows
+/// that are numbered from 0 (`starts_at_zero`) are a data frame's, whose numbers have no name.
+pub(super) fn looks_like_header(first: &[(String, Guess)], below: &[Guess], starts_at_zero: bool) -> bool {
+    if let ([(_, Guess::Nothing), named @ ..], [Guess::Integer { .. }, ..]) = (first, below)
+        && starts_at_zero
+        && are_names(named)
+    {
+        return true;
+    }
     let pairs = || first.iter().map(|(_, guess)| *guess).zip(below.iter().copied());
     if below.iter().any(|guess| guess.is_typed()) {
         return pairs().any(|(top, rest)| rest.is_typed() && top != Guess::Nothing && top.widen(rest) != rest);
     }
-    let mut names: Vec<&str> = first.iter().map(|(name, _)| name.as_str()).collect();
+    are_names(first)
+}
+
+/// Whether fields are distinct texts.
+fn are_names(fields: &[(String, Guess)]) -> bool {
+    let mut names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     names.dedup();
-    names.len() == first.len() && first.iter().all(|(_, guess)| *guess == Guess::Text)
+    names.len() == fields.len() && fields.iter().all(|(_, guess)| *guess == Guess::Text)
 }
 
 #[cfg(test)]
@@ -165,6 +178,7 @@ mod tests {
         check(&["01234", "12345"], DataType::Utf8);
         check(&["+4930", "1"], DataType::Utf8);
         check(&["99999999999999999999"], DataType::Utf8);
+        check(&["9223372036854775808", "1"], DataType::Utf8);
         check(&["true", "FALSE"], DataType::Boolean);
         check(&["true", "1"], DataType::Utf8);
         check(&["2024-01-31"], DataType::Date32);
@@ -197,10 +211,17 @@ mod tests {
             fields.iter().map(|field| (field.to_string(), Guess::of(field.as_bytes(), &forms()))).collect()
         };
         let (int, text) = (Guess::Integer { fits_float: true }, Guess::Text);
-        assert!(looks_like_header(&row(&["id", "name"]), &[int, text]));
-        assert!(!looks_like_header(&row(&["1", "name"]), &[int, text]));
-        assert!(looks_like_header(&row(&["id", "name"]), &[text, text]));
-        assert!(!looks_like_header(&row(&["x", "x"]), &[text, text]));
-        assert!(!looks_like_header(&row(&["1", "2"]), &[Guess::Nothing, Guess::Nothing]));
+        for (first, below, want) in [
+            (&["id", "name"], [int, text], true),
+            (&["1", "name"], [int, text], false),
+            (&["id", "name"], [text, text], true),
+            (&["x", "x"], [text, text], false),
+            (&["1", "2"], [Guess::Nothing, Guess::Nothing], false),
+            (&["", "name"], [int, text], false),
+        ] {
+            assert_eq!(looks_like_header(&row(first), &below, false), want, "{first:?}");
+        }
+        assert!(looks_like_header(&row(&["", "name"]), &[int, text], true));
+        assert!(!looks_like_header(&row(&["", "1"]), &[int, int], true));
     }
 }

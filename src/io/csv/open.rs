@@ -112,9 +112,7 @@ impl CsvTable {
         let may_add = looked_at.len() < paths.len() || samples.is_empty();
         let Columns { schema, is_inferred, formats } = declare(united, &options, &formats, may_add)?;
         if schema.fields().is_empty() {
-            let name = paths.first().map_or_else(|| "the input".into(), |path| path.display().to_string());
-            return Err(Error::data(format!("{name} is empty: it has neither a header nor a row"))
-                .with_hint("declare its columns, for example: --schema id=int64"));
+            return Err(nothing_there(paths, &options));
         }
         let columns = schema.fields().iter().enumerate().map(|(idx, field)| (field.name().clone(), idx)).collect();
         let definition = Definition {
@@ -171,7 +169,7 @@ impl Table for CsvTable {
 /// Whether the first rows of the files name their columns. All files or none of them.
 fn find_header(samples: &[Sample]) -> Result<bool> {
     let Some((first, others)) = samples.split_first() else { return Ok(true) };
-    let judge = |sample: &Sample| looks_like_header(&sample.first, &sample.below);
+    let judge = |sample: &Sample| looks_like_header(&sample.first, &sample.below, sample.starts_at_zero);
     let has_header = judge(first);
     let agrees = |sample: &Sample| judge(sample) == has_header || (has_header && sample.names == first.names);
     let Some(other) = others.iter().find(|sample| !agrees(sample)) else { return Ok(has_header) };
@@ -184,6 +182,20 @@ fn find_header(samples: &[Sample]) -> Result<bool> {
     .with_hint(
         "say which it is for all files: --header yes or --header no; if they really differ, give those without a header one",
     ))
+}
+
+/// Files without any record.
+fn nothing_there(paths: &[PathBuf], options: &CsvOptions) -> Error {
+    let name = paths.first().map_or_else(|| "the input".into(), |path| path.display().to_string());
+    let message = match (options.skip_rows, &options.comment) {
+        (0, None) => format!("{name} is empty: it has neither a header nor a row"),
+        (0, Some(comment)) => {
+            format!("{name} has neither a header nor a row besides lines that begin with {comment:?}")
+        }
+        (1, _) => format!("{name} has neither a header nor a row behind its first line"),
+        (n, _) => format!("{name} has neither a header nor a row behind its first {n} lines"),
+    };
+    Error::data(message).with_hint("declare its columns, for example: --schema id=int64")
 }
 
 /// The columns of all samples, in the order of their first appearance.

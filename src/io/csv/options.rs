@@ -103,12 +103,14 @@ impl OnBadRow {
 pub struct Encoding(&'static encoding_rs::Encoding);
 
 /// Spellings that are usual elsewhere and not among the labels of the web.
-const ALIASES: [(&str, &str); 12] = [
+const ALIASES: [(&str, &str); 14] = [
     ("latin-1", "latin1"),
     ("latin9", "iso-8859-15"),
     ("utf_8", "utf-8"),
     ("utf-8-sig", "utf-8"),
     ("utf16", "utf-16"),
+    ("utf-16-le", "utf-16le"),
+    ("utf-16-be", "utf-16be"),
     ("utf16le", "utf-16le"),
     ("utf16be", "utf-16be"),
     ("cp932", "shift_jis"),

@@ -28,11 +28,13 @@ const SNIFF_BYTES: usize = 64 * 1024;
 /// What the start of one file says.
 pub(super) struct Sample {
     pub(super) path: PathBuf,
-    /// The fields of the first record.
+    /// The fields of the first record as they stand there.
     pub(super) first: Vec<(String, Guess)>,
     pub(super) names: Vec<String>,
     /// The columns below the first record.
     pub(super) below: Vec<Guess>,
+    /// The first field below the first record is 0.
+    pub(super) starts_at_zero: bool,
     pub(super) n_rows: u64,
 }
 
@@ -105,10 +107,10 @@ impl Sampler<'_> {
             return Ok(None);
         }
         let names = read_names(&head, path, dialect)?;
-        let guesses = fields.iter().map(|field| Guess::of(field, forms));
-        let first = names.iter().cloned().zip(guesses).collect();
+        let first = fields.iter().map(|field| (String::from_utf8_lossy(field).into(), Guess::of(field, forms)));
+        let first = first.collect();
         let below = vec![Guess::Nothing; fields.len()];
-        let mut sample = Sample { path: path.to_owned(), first, names, below, n_rows: 0 };
+        let mut sample = Sample { path: path.to_owned(), first, names, below, starts_at_zero: false, n_rows: 0 };
         let mut tokens = Tokens::new(fields.len(), dialect, self.options.ragged);
         let mut buffer = BlockBuffer::new(self.access.memory);
         let rest = &head.bytes[head.second_record()..];
@@ -155,6 +157,10 @@ impl Sample {
             at = tokens.find_rows(data, at, end, has_quotes);
             for run in &tokens.runs {
                 let rows = tokens.rows(data, *run);
+                if self.n_rows == 0 && rows.n_rows > 0 {
+                    let (start, end) = rows.field(0, 0);
+                    self.starts_at_zero = data[start..end] == *b"0";
+                }
                 for row in 0..rows.n_rows.min((n_rows - self.n_rows) as usize) {
                     for (column, guess) in self.below.iter_mut().enumerate() {
                         if *guess != Guess::Text {

@@ -73,8 +73,11 @@ pub(super) fn open_text(path: &Path, access: Access<'_>, read_bytes: Arc<AtomicU
             }
             None => Box::new(counted(file, read_bytes)),
             Some(format) => {
-                return Err(Error::data(format!("{} is {format}, not CSV", path.display()))
-                    .with_hint("unpack it first, or give the file an extension that says what it is"));
+                let hint = match format {
+                    UTF_32 => "convert it first: iconv -f UTF-32 -t UTF-8",
+                    _ => "unpack it first, or give the file an extension that says what it is",
+                };
+                return Err(Error::data(format!("{} is {format}, not CSV", path.display())).with_hint(hint));
             }
         },
     };
@@ -83,9 +86,11 @@ pub(super) fn open_text(path: &Path, access: Access<'_>, read_bytes: Arc<AtomicU
     Ok(OpenText { text: Text::Streamed { reader, reservation }, len: metadata.len() })
 }
 
+const UTF_32: &str = "UTF-32 text";
+
 fn foreign_format(magic: &[u8]) -> Option<&'static str> {
     match magic {
-        [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => Some("UTF-32 text"),
+        [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => Some(UTF_32),
         [b'P', b'A', b'R', b'1', ..] => Some("a Parquet file"),
         [b'P', b'K', 3, 4, ..] => Some("a zip archive"),
         [b'B', b'Z', b'h', ..] => Some("bzip2-compressed"),

@@ -3,6 +3,7 @@
 //! Memory: [`Transcoder::BYTES`], whatever the length of the file. Bytes that stand for no character are an error that
 //! names the line: nothing is replaced.
 
+use std::fmt;
 use std::io::{self, Read};
 
 use encoding_rs::{Decoder, DecoderResult};
@@ -80,8 +81,26 @@ impl<R: Read> Transcoder<R> {
             false => format!("the bytes {} stand for no character", shown.join(" ")),
         };
         let message = format!("line {} is not {}: {what}", self.n_lines + 1, self.encoding.name());
-        io::Error::new(io::ErrorKind::InvalidData, message)
+        io::Error::new(io::ErrorKind::InvalidData, Malformed(message))
     }
+}
+
+/// Bytes that stand for no character.
+#[derive(Debug)]
+struct Malformed(String);
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// What to try when a text could not be decoded; nothing for other errors.
+pub(super) fn hint_for(error: &io::Error) -> Option<&'static str> {
+    let is_malformed = error.get_ref().is_some_and(|inner| inner.is::<Malformed>());
+    is_malformed.then_some("the file is damaged there, or in another encoding: name that with --encoding")
 }
 
 impl<R: Read> Read for Transcoder<R> {

@@ -40,85 +40,90 @@ pub(crate) fn check_all(parse: ParseFlags<'_>) {
     paths.retain(|path| path.extension().is_some_and(|end| ["csv", "tsv", "txt"].iter().any(|known| end == *known)));
     paths.sort();
     assert!(paths.len() >= 300, "{} files", paths.len());
-    let scratch = Folder::new();
-    let wrong: Vec<String> = paths.iter().filter_map(|path| check_file(path, parse, &scratch).err()).collect();
+    let lab = Lab { parse, folder: Folder::new(), benches: [1, 2, 8].map(|threads| (threads, Bench::new(threads))) };
+    let wrong: Vec<String> = paths.iter().filter_map(|path| lab.check_file(path).err()).collect();
     assert!(wrong.is_empty(), "{} of {} files:\n{}", wrong.len(), paths.len(), wrong.join("\n"));
 }
 
-fn check_file(path: &Path, parse: ParseFlags<'_>, scratch: &Folder) -> std::result::Result<(), String> {
-    let golden = path.with_extension("expected");
-    let expected = std::fs::read_to_string(&golden).unwrap_or_else(|_| "flags:\n".into());
-    let flags = expected.lines().next().and_then(|line| line.strip_prefix("flags:")).expect("flags in the first line");
-    let case = Case { path, options: parse(&shell_words(flags)), scratch };
-    let whole = format!("flags:{flags}\n{}", case.read(1 << 20, 2)?);
-    if std::env::var_os("UPDATE_EXPECT").is_some() {
-        std::fs::write(&golden, &whole).unwrap();
-    } else if whole != expected {
-        return Err(format!("{} gives\n{whole}and not\n{expected}", path.display()));
-    }
-    let len = std::fs::metadata(path).unwrap().len() as usize;
-    for (idx, block_bytes) in block_sizes(len).into_iter().enumerate() {
-        let n_workers: &[usize] = if idx % 7 == 0 { &[1, 2, 8] } else { &[2] };
-        for &threads in n_workers {
-            let got = format!("flags:{flags}\n{}", case.read(block_bytes, threads)?);
-            if got != whole {
-                let how = format!("{} in blocks of {block_bytes} bytes by {threads} workers", path.display());
-                return Err(format!("{how} gives\n{got}and not\n{whole}"));
+/// What all files are read with.
+struct Lab<'a> {
+    parse: ParseFlags<'a>,
+    folder: Folder,
+    benches: [(usize, Bench); 3],
+}
+
+impl Lab<'_> {
+    fn check_file(&self, path: &Path) -> std::result::Result<(), String> {
+        let golden = path.with_extension("expected");
+        let expected = std::fs::read_to_string(&golden).unwrap_or_else(|_| "flags:\n".into());
+        let flags = expected.lines().next().and_then(|line| line.strip_prefix("flags:")).expect("flags come first");
+        let case = Case { path, options: (self.parse)(&shell_words(flags)), folder: &self.folder };
+        let read = |block_bytes, bench: &(usize, Bench)| -> std::result::Result<String, String> {
+            Ok(format!("flags:{flags}\n{}", case.read(block_bytes, bench)?))
+        };
+        let whole = read(1 << 20, &self.benches[1])?;
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            std::fs::write(&golden, &whole).unwrap();
+        } else if whole != expected {
+            return Err(format!("{} gives\n{whole}and not\n{expected}", path.display()));
+        }
+        let len = std::fs::metadata(path).unwrap().len() as usize;
+        for (idx, block_bytes) in block_sizes(len).into_iter().enumerate() {
+            // One worker or two in turn, now and then all numbers.
+            let benches = if idx % 8 == 0 { 0..3 } else { idx % 2..idx % 2 + 1 };
+            for bench in &self.benches[benches] {
+                let got = read(block_bytes, bench)?;
+                if got != whole {
+                    let how = format!("{} in blocks of {block_bytes} bytes by {} workers", path.display(), bench.0);
+                    return Err(format!("{how} gives\n{got}and not\n{whole}"));
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// All sizes for small files, otherwise those around powers of two and around the length.
 fn block_sizes(len: usize) -> Vec<usize> {
-    if len <= 100 {
+    if len <= 64 {
         return (1..=len + 1).collect();
     }
     let powers = (0..usize::BITS).map(|bit| 1 << bit).take_while(|size| *size <= 2 * len);
     let mut sizes: Vec<usize> = powers.flat_map(|size: usize| [size.max(2) - 1, size, size + 1]).collect();
-    sizes.extend([10, 20, 21, 40, 50, 60, 61, 62, len - 1, len, len + 1]);
+    sizes.extend([10, 20, 40, 50, len - 1, len, len + 1]);
     sizes.sort_unstable();
     sizes.dedup();
     sizes
 }
 
-/// Words between spaces; within single quotes a space is none.
+/// Words between spaces; within quotes of either kind a space is none.
 fn shell_words(text: &str) -> Vec<String> {
-    let mut words = vec!["brimful".to_string()];
-    let (mut in_quotes, mut in_word) = (false, false);
+    let (mut words, mut word, mut open) = (vec!["brimful".to_string()], None, None);
     for letter in text.chars() {
         match letter {
-            '\'' if !in_word || in_quotes || words.last().is_some_and(|word| word.ends_with('=')) => {
-                in_quotes = !in_quotes;
-                if !in_word {
-                    words.push(String::new());
-                }
-                in_word = true;
+            '\'' | '"' if open == Some(letter) => open = None,
+            '\'' | '"' if open.is_none() => {
+                open = Some(letter);
+                word.get_or_insert_with(String::new);
             }
-            ' ' if !in_quotes => in_word = false,
-            _ => {
-                if !in_word {
-                    words.push(String::new());
-                }
-                in_word = true;
-                words.last_mut().unwrap().push(letter);
-            }
+            ' ' if open.is_none() => words.extend(word.take()),
+            _ => word.get_or_insert_with(String::new).push(letter),
         }
     }
+    words.extend(word);
     words
 }
 
 struct Case<'a> {
     path: &'a Path,
     options: CsvOptions,
-    scratch: &'a Folder,
+    folder: &'a Folder,
 }
 
 impl Case<'_> {
     /// What the file gives, as text. The error is a row that is lost.
-    fn read(&self, block_bytes: usize, threads: usize) -> std::result::Result<String, String> {
-        let rejects = self.scratch.0.path().join("rejects.csv");
+    fn read(&self, block_bytes: usize, (threads, bench): &(usize, Bench)) -> std::result::Result<String, String> {
+        let rejects = self.folder.0.path().join("rejects.csv");
         let mut options = CsvOptions { block_bytes: Some(block_bytes), ..self.options.clone() };
         let leaves_out = options.on_bad_row != OnBadRow::Fail;
         if leaves_out {
@@ -131,7 +136,7 @@ impl Case<'_> {
             Ok(table) => table,
             Err(error) => return Ok(shown(error)),
         };
-        let scanned = match scan(&table, all_columns(&table), threads) {
+        let scanned = match scan_on(bench, &table, all_columns(&table), *threads) {
             Ok(scanned) => scanned,
             Err(error) => return Ok(shown(error)),
         };
