@@ -76,6 +76,31 @@ fn results_go_to_stdout() {
     );
 }
 
+/// The warnings of a query over `dirty.csv`, and the rows in its reject file.
+fn rejected_by(sql: &str) -> (String, usize) {
+    let folder = inputs();
+    let reject = ["sql", "--on-bad-row", "reject=rejects.csv", "--schema", "a=bigint,b=bigint", sql];
+    let output = brimful(folder.path()).args(reject).output().unwrap();
+    let rejects = fs::read_to_string(folder.path().join("rejects.csv")).unwrap();
+    (transcript(&output).lines().filter(|line| line.contains("warning")).collect(), rejects.lines().count() - 1)
+}
+
+#[test]
+fn a_malformed_row_counts_once_however_often_a_query_reads_it() {
+    for sql in [
+        "SELECT a FROM 'dirty.csv'",
+        "SELECT x.a FROM 'dirty.csv' x JOIN 'dirty.csv' y ON x.a = y.b - 1",
+        "SELECT a FROM 'dirty.csv' UNION ALL SELECT b FROM 'dirty.csv' UNION ALL SELECT 1",
+        "SELECT a FROM 'dirty.csv' WHERE b > (SELECT avg(b) FROM 'dirty.csv')",
+        "WITH RECURSIVE r AS (SELECT 1 AS a UNION SELECT d.b FROM r JOIN 'dirty.csv' d ON d.a = r.a OR d.a = r.a + 3) \
+         SELECT * FROM r",
+    ] {
+        let (warnings, n_rejected) = rejected_by(sql);
+        assert!(warnings.contains("2 malformed rows left out of") && n_rejected == 2, "{sql}: {n_rejected} {warnings}");
+        assert_eq!(warnings.matches("warning").count(), 1, "{sql}: {warnings}");
+    }
+}
+
 #[test]
 fn null_and_empty_text_differ_in_csv() {
     check(
