@@ -102,7 +102,13 @@ impl<'s> Statements<'s> {
     /// As [`Session::sql`].
     pub fn prepare_next(&mut self) -> Result<Option<Prepared<'s>>> {
         match self.waiting.pop_front() {
-            Some(statement) => self.session.prepare(&statement, &self.text).map(Some),
+            Some(statement) => {
+                let prepared = self.session.prepare(&statement, &self.text)?;
+                if self.waiting.is_empty() {
+                    self.session.files.end_text()?;
+                }
+                Ok(Some(prepared))
+            }
             None => Ok(None),
         }
     }
@@ -174,7 +180,9 @@ impl Session {
     /// cannot be read.
     pub fn sql(&self, text: &str) -> Result<PreparedQuery<'_>> {
         self.files.start_text();
-        match self.prepare(&sql::parse_one(text)?, text)? {
+        let prepared = self.prepare(&sql::parse_one(text)?, text)?;
+        self.files.end_text()?;
+        match prepared {
             Prepared::Query(query) => Ok(*query),
             Prepared::Done => Err(Error::usage("this statement gives no rows").with_hint("run it with `statements`")),
         }

@@ -76,6 +76,28 @@ fn results_go_to_stdout() {
     );
 }
 
+#[test]
+fn a_declared_column_must_be_in_one_of_the_tables() {
+    let sql = "SELECT s.price, d.b FROM 'sales.csv' s, 'dirty2.csv' d LIMIT 1";
+    let run = |schema: &str| {
+        let folder = inputs();
+        fs::write(folder.path().join("dirty2.csv"), "a,b\n007,008\n").unwrap();
+        transcript(&brimful(folder.path()).args(["sql", "--schema", schema, sql]).output().unwrap())
+    };
+    expect![[r#"
+        exit 0
+        out| price,b
+        out| 3.5,008
+    "#]]
+    .assert_eq(&run("b=varchar,price=varchar"));
+    expect![[r#"
+        exit 2
+        err| error: --schema names column "prce", which is not in the input
+        err|   hint: did you mean "price"?
+    "#]]
+    .assert_eq(&run("b=varchar,prce=double"));
+}
+
 /// The warnings of a query over `dirty.csv`, and the rows in its reject file.
 fn rejected_by(sql: &str) -> (String, usize) {
     let folder = inputs();
@@ -191,10 +213,10 @@ fn bad_data_exits_with_3_and_says_where() {
     check(
         &["sql", "SELECT sum(a) AS s FROM 'dirty.csv'"],
         expect![[r#"
-        exit 3
-        err| error: dirty.csv, line 3: 1 field where 2 are expected
-        err|   hint: check delimiter and quotes of that row (--delimiter, --quote), or leave such rows out with --on-bad-row skip
-    "#]],
+            exit 3
+            err| error: dirty.csv, line 3: 1 field where 2 are expected
+            err|   hint: check delimiter and quotes of that row (--delimiter, --quote), make it fit with --ragged pad, or leave such rows out with --on-bad-row skip
+        "#]],
     );
     check(
         &["sql", "SELECT 1 FROM 'nothing.csv'"],

@@ -28,6 +28,7 @@ impl FileTables {
         if let OnBadRow::Reject(rejects) = &mut files.csv.on_bad_row {
             *rejects = rejects.for_session();
         }
+        files.csv.shared_schema = Some(Arc::default());
         files
     }
 
@@ -36,6 +37,17 @@ impl FileTables {
         if let Some(rejects) = self.rejects() {
             rejects.start_text();
         }
+        if let Some(schema) = &self.csv.shared_schema {
+            schema.start_text();
+        }
+    }
+
+    /// All tables of a text have been opened.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Usage`] for a declared column that none of them has.
+    pub(crate) fn end_text(&self) -> Result<()> {
+        self.csv.shared_schema.as_ref().map_or(Ok(()), |schema| schema.check())
     }
 
     /// Where bad rows go.

@@ -63,10 +63,10 @@ impl BadRows {
         if self.reports { self.seen.n_rows() } else { 0 }
     }
 
-    /// A morsel has been read to its end.
-    pub(super) fn complete(&self, morsel: u64) {
+    /// A block has been read to its end.
+    pub(super) fn complete(&self, place: (usize, u64)) {
         if self.table.on_bad_row != OnBadRow::Fail {
-            self.seen.complete(morsel);
+            self.seen.complete(place);
         }
     }
 
@@ -84,7 +84,7 @@ impl BadRows {
             Problem::Value { .. } => Kind::Values,
         };
         let place = |row: &BadRow| block.offset + row.start as u64;
-        let rows = &rows[self.seen.n_known(block.morsel, kind, rows.iter().map(place))..];
+        let rows = &rows[self.seen.n_known(block.place, kind, rows.iter().map(place))..];
         let Some(rejects) = self.table.on_bad_row.rejects() else { return Ok(()) };
         rejects.append(|out| {
             let (mut line, mut counted_to) = (block.n_lines + 1, block.begin);

@@ -26,6 +26,8 @@ pub(super) struct Layout {
 pub(super) struct Block {
     pub(super) layout: Arc<Layout>,
     pub(super) morsel: u64,
+    /// The file's place in the table and the block's in the file: the same in every scan.
+    pub(super) place: (usize, u64),
     /// The records are `buffer[begin..end]`; the last byte is a newline.
     pub(super) begin: usize,
     pub(super) end: usize,

@@ -34,6 +34,8 @@ pub(super) struct Feed {
 
 struct Cursor {
     next_file: usize,
+    /// The place of the current file in the table.
+    file: usize,
     next_morsel: u64,
     current: Current,
 }
@@ -57,13 +59,15 @@ struct PlainFile {
 struct Claim {
     file: Arc<PlainFile>,
     block: u64,
+    /// The place of the file in the table.
+    file_idx: usize,
     morsel: u64,
 }
 
 impl Feed {
     /// All blocks of all files of a table.
     pub(super) fn new(table: Arc<Definition>, memory: Memory, counts_lines: bool) -> Self {
-        let cursor = Mutex::new(Cursor { next_file: 0, next_morsel: 0, current: Current::None });
+        let cursor = Mutex::new(Cursor { next_file: 0, file: 0, next_morsel: 0, current: Current::None });
         Feed { table, memory, counts_lines, cursor, read_bytes: Arc::default() }
     }
 
@@ -100,7 +104,8 @@ impl Feed {
         loop {
             match &mut cursor.current {
                 Current::Plain { file, next_block } if file.start + *next_block * self.block_bytes() < file.len => {
-                    let claim = Claim { file: file.clone(), block: *next_block, morsel: cursor.next_morsel };
+                    let (block, file_idx, morsel) = (*next_block, cursor.file, cursor.next_morsel);
+                    let claim = Claim { file: file.clone(), block, file_idx, morsel };
                     *next_block += 1;
                     cursor.next_morsel += 1;
                     return Ok(Claimed::Plain(claim));
@@ -108,14 +113,15 @@ impl Feed {
                 Current::Streamed(file) => {
                     if let Some(block) = file.next_block(cursor.next_morsel, self.table.block_bytes, buffer)? {
                         cursor.next_morsel += 1;
-                        return Ok(Claimed::Read(block));
+                        let place = (cursor.file, block.place.1);
+                        return Ok(Claimed::Read(Block { place, ..block }));
                     }
                 }
                 _ => {}
             }
             let Some(path) = self.table.paths.get(cursor.next_file) else { return Ok(Claimed::End) };
             cursor.current = self.open(path.clone(), self.table.looks_at(cursor.next_file))?;
-            cursor.next_file += 1;
+            (cursor.file, cursor.next_file) = (cursor.next_file, cursor.next_file + 1);
         }
     }
 
@@ -165,7 +171,7 @@ impl Feed {
     }
 
     fn read_plain(&self, claim: Claim, buffer: &mut BlockBuffer) -> Result<Option<Block>> {
-        let Claim { file, block, morsel } = claim;
+        let Claim { file, block, file_idx, morsel } = claim;
         let turn = file.chain.take_turn(block);
         let offset = file.start + block * self.block_bytes();
         let len = self.block_bytes().min(file.len - offset) as usize;
@@ -198,6 +204,7 @@ impl Feed {
         Ok(Some(Block {
             layout: file.layout.clone(),
             morsel,
+            place: (file_idx, block),
             begin,
             end,
             offset,

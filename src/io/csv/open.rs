@@ -17,11 +17,11 @@ use super::options::{CsvOptions, Encoding, OnBadRow, Ragged};
 use super::sample::{Sample, Sampler};
 use super::scan::CsvScan;
 use super::seen_rows::SeenRows;
+use super::shared_schema::not_in_input;
 use super::stream::Access;
 use super::structure::Dialect;
 use super::time_format::{TimeFormat, Use};
 use crate::error::{Error, Result};
-use crate::io::suggest::closest;
 use crate::io::{Scan, ScanRequest, Table, TableStatistics};
 use crate::memory::Memory;
 
@@ -259,16 +259,19 @@ fn declare(united: Vec<(String, Guess)>, options: &CsvOptions, formats: &Formats
         let format = formats.for_column(name).or_else(|| formats.for_type(data_type));
         let column = (Field::new(name, data_type.clone(), true), false, format);
         let known = columns.iter_mut().find(|(field, _, _)| field.name() == name);
+        let shared = options.shared_schema.as_ref();
         match known {
             Some(known) => *known = column,
             None if may_add => columns.push(column),
             None => {
-                let error = Error::usage(format!("--schema names column {name:?}, which is not in the input"));
-                return Err(match closest(name, columns.iter().map(|(field, _, _)| field.name().as_str())) {
-                    Some(near) => error.with_hint(format!("did you mean {near:?}?")),
-                    None => error,
-                });
+                let known = columns.iter().map(|(field, _, _)| field.name().as_str());
+                let Some(shared) = shared else { return Err(not_in_input(name, known)) };
+                shared.note_missed(name, known);
+                continue;
             }
+        }
+        if let Some(shared) = shared {
+            shared.note_used(name);
         }
     }
     let is_inferred = columns.iter().map(|(_, is_inferred, _)| *is_inferred).collect();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 
 use super::reject_file::RejectFile;
+use super::shared_schema::SharedSchema;
 use super::structure::{Comment, NO_QUOTE};
 use crate::error::{Error, Result};
 use crate::io::suggest::closest;
@@ -46,6 +47,9 @@ pub struct CsvOptions {
     pub on_bad_row: OnBadRow,
     /// The longest row; `None` is 16 MiB or an eighth of the governed memory, whichever is less.
     pub max_row_bytes: Option<u64>,
+    /// Several tables are read with these options: a declared column has to be in one of them only.
+    #[doc(hidden)]
+    pub shared_schema: Option<Arc<SharedSchema>>,
     /// Test setting: bytes a worker reads at once, instead of the size that follows from the budget.
     #[doc(hidden)]
     pub block_bytes: Option<usize>,

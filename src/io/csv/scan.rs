@@ -224,7 +224,7 @@ impl LocalSource for CsvReader {
             let data = self.columns.finish(&self.scan.plan).map_err(|error| error.in_morsel(morsel))?;
             let sequence = Sequence { morsel, batch: progress.n_batches };
             if is_last {
-                self.scan.bad_rows.complete(morsel);
+                self.scan.bad_rows.complete(progress.block.place);
                 self.block = None;
             } else if data.num_rows() == 0 {
                 continue;

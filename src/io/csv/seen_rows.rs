@@ -1,10 +1,10 @@
 //! Bad rows that a query has met already, because it reads a file more than once.
 //!
-//! All scans of a table cut it into the same morsels and leave out the same rows, in the same order within a morsel. So
-//! it is enough to keep how far each morsel has come. Memory: an entry for each morsel that is being read or that some
-//! scan left half-read, a few a worker; what is complete from the start on is one number.
+//! All scans of a table cut a file into the same blocks and leave out the same rows, in the same order within a block. So
+//! it is enough to keep how far each block has come. Memory: a number a file, for the blocks from the first one on that
+//! are complete, and an entry for each block that is being read or that some scan left half-read, a few a worker.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -32,7 +32,10 @@ pub(super) struct Seen {
     progress: Mutex<Progress>,
 }
 
-/// What is wrong with rows: within a morsel, those of one kind are met in file order.
+/// A block: the place of its file in the table, and its own in the file.
+type Place = (usize, u64);
+
+/// What is wrong with rows: within a block, those of one kind are met in file order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Fields,
@@ -41,9 +44,16 @@ pub(super) enum Kind {
 
 #[derive(Default)]
 struct Progress {
-    /// All morsels before this one are complete.
-    complete_below: u64,
-    morsels: BTreeMap<u64, Reached>,
+    /// For each file, the block before which all are complete.
+    complete_below: HashMap<usize, u64>,
+    blocks: BTreeMap<Place, Reached>,
+}
+
+impl Progress {
+    fn is_complete(&self, (file, block): Place) -> bool {
+        self.complete_below.get(&file).is_some_and(|below| block < *below)
+            || self.blocks.get(&(file, block)).is_some_and(|reached| reached.is_complete)
+    }
 }
 
 #[derive(Default)]
@@ -64,41 +74,42 @@ impl Seen {
         self.n_rows.load(Ordering::Relaxed)
     }
 
-    /// Bad rows start at `places`, which ascend. How many of them, from the first on, are known; the others count.
-    pub(super) fn n_known(&self, morsel: u64, kind: Kind, places: impl ExactSizeIterator<Item = u64> + Clone) -> usize {
-        let n_places = places.len();
+    /// Bad rows start at `starts`, which ascend. How many of them, from the first on, are known; the others count.
+    pub(super) fn n_known(
+        &self,
+        place: Place,
+        kind: Kind,
+        starts: impl ExactSizeIterator<Item = u64> + Clone,
+    ) -> usize {
+        let n_rows = starts.len();
         let mut progress = self.lock();
-        if morsel < progress.complete_below {
-            return n_places;
+        if progress.is_complete(place) {
+            return n_rows;
         }
-        let reached = progress.morsels.entry(morsel).or_default();
-        if reached.is_complete {
-            return n_places;
-        }
+        let reached = progress.blocks.entry(place).or_default();
         let known_to = match kind {
             Kind::Fields => &mut reached.fields,
             Kind::Values => &mut reached.values,
         };
-        let n_known = places.clone().take_while(|place| place < known_to).count();
-        *known_to = places.last().map_or(*known_to, |last| (last + 1).max(*known_to));
-        self.n_rows.fetch_add((n_places - n_known) as u64, Ordering::Relaxed);
+        let n_known = starts.clone().take_while(|start| start < known_to).count();
+        *known_to = starts.last().map_or(*known_to, |last| (last + 1).max(*known_to));
+        self.n_rows.fetch_add((n_rows - n_known) as u64, Ordering::Relaxed);
         n_known
     }
 
-    /// A scan has read all of `morsel`.
-    pub(super) fn complete(&self, morsel: u64) {
+    /// A scan has read all of a block.
+    pub(super) fn complete(&self, place: Place) {
         let mut progress = self.lock();
-        let Progress { complete_below, morsels } = &mut *progress;
-        if morsel < *complete_below {
+        if progress.is_complete(place) {
             return;
         }
-        morsels.entry(morsel).or_default().is_complete = true;
-        while let Some(first) = morsels.first_entry()
-            && *first.key() == *complete_below
-            && first.get().is_complete
-        {
-            first.remove();
-            *complete_below += 1;
+        let Progress { complete_below, blocks } = &mut *progress;
+        blocks.entry(place).or_default().is_complete = true;
+        let file = place.0;
+        let below = complete_below.entry(file).or_default();
+        while blocks.get(&(file, *below)).is_some_and(|reached| reached.is_complete) {
+            blocks.remove(&(file, *below));
+            *below += 1;
         }
     }
 }
@@ -112,23 +123,25 @@ mod tests {
         let rows = SeenRows::default();
         let (seen, is_first) = rows.join();
         assert!(is_first);
-        let push = |morsel, kind, places: &[u64]| seen.n_known(morsel, kind, places.iter().copied());
+        let push = |block, kind, starts: &[u64]| seen.n_known((7, block), kind, starts.iter().copied());
         assert_eq!(push(0, Kind::Values, &[3, 9]), 0);
         assert_eq!(push(0, Kind::Fields, &[4]), 0, "kinds are met one after the other");
         assert_eq!(push(2, Kind::Values, &[50]), 0);
-        seen.complete(2);
-        seen.complete(1);
-        // The scan ends early in morsel 0; another one reads all.
+        seen.complete((7, 2));
+        seen.complete((7, 1));
+        // The scan ends early in block 0; another one reads all.
         let (again, is_first) = rows.join();
         assert!(!is_first);
-        let push = |morsel, kind, places: &[u64]| again.n_known(morsel, kind, places.iter().copied());
+        let push = |block, kind, starts: &[u64]| again.n_known((7, block), kind, starts.iter().copied());
         assert_eq!(push(0, Kind::Fields, &[4]), 1);
         assert_eq!(push(0, Kind::Values, &[3, 9, 12]), 2);
-        (0..3).for_each(|morsel| again.complete(morsel));
+        (0..3).for_each(|block| again.complete((7, block)));
         assert_eq!(push(2, Kind::Values, &[50]), 1);
-        assert_eq!(again.n_rows(), 5);
+        assert_eq!(again.n_known((6, 2), Kind::Values, [50].into_iter()), 0, "another file");
+        again.complete((6, 2));
+        assert_eq!(again.n_rows(), 6);
         let progress = again.lock();
-        assert_eq!((progress.complete_below, progress.morsels.len()), (3, 0), "nothing is kept of what is complete");
+        assert_eq!((progress.complete_below[&7], progress.blocks.len()), (3, 1), "nothing is kept of what is complete");
         drop(progress);
         drop((seen, again));
         assert_eq!(rows.join().0.n_rows(), 0, "another query begins anew");

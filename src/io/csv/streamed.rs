@@ -31,6 +31,7 @@ pub(super) struct StreamedFile {
     /// Where `carry` stands in the text.
     offset: u64,
     n_lines: u64,
+    n_blocks: u64,
     is_end: bool,
 }
 
@@ -56,6 +57,7 @@ impl StreamedFile {
             carry: head.bytes,
             offset: start as u64,
             n_lines,
+            n_blocks: 0,
             is_end: head.is_whole_file,
         }
     }
@@ -143,6 +145,8 @@ impl StreamedFile {
         let (layout, offset, n_lines) = (self.layout.clone(), self.offset, self.n_lines);
         self.offset += end as u64;
         self.n_lines += memchr_iter(b'\n', &buffer.bytes[..end]).count() as u64;
-        Ok(Block { layout, morsel, begin: 0, end, offset, n_lines, has_quotes, failure: None })
+        let place = (0, self.n_blocks);
+        self.n_blocks += 1;
+        Ok(Block { layout, morsel, place, begin: 0, end, offset, n_lines, has_quotes, failure: None })
     }
 }
