@@ -3,8 +3,8 @@
 use clap::Args;
 
 use super::args::parse_size;
-use super::types::{DeclaredColumn, parse_columns};
-use crate::io::csv::{CsvOptions, Encoding, OnBadRow, Quote, Ragged, RejectFile};
+use crate::io::csv::settings::{parse_delimiter, parse_encoding, parse_quote, parse_ragged, parse_yes_no};
+use crate::io::csv::{CsvOptions, DeclaredColumn, Encoding, OnBadRow, Quote, Ragged, RejectFile, parse_columns};
 
 /// How CSV files are read.
 #[derive(Debug, Args)]
@@ -81,8 +81,7 @@ struct ColumnTypes(Vec<DeclaredColumn>);
 impl CsvArgs {
     /// The same as options.
     pub(super) fn options(&self) -> CsvOptions {
-        let declared = || self.schema.iter().flat_map(|types| &types.0);
-        CsvOptions {
+        let mut options = CsvOptions {
             delimiter: self.delimiter,
             quote: self.quote.unwrap_or_default(),
             header: self.header,
@@ -95,14 +94,12 @@ impl CsvArgs {
             decimal_comma: self.decimal_comma,
             date_format: self.date_format.clone(),
             timestamp_format: self.timestamp_format.clone(),
-            column_formats: declared()
-                .filter_map(|column| Some((column.name.clone(), column.format.clone()?)))
-                .collect(),
-            schema_overrides: declared().map(|column| (column.name.clone(), column.data_type.clone())).collect(),
             on_bad_row: self.on_bad_row.clone().unwrap_or(OnBadRow::Fail),
             max_row_bytes: self.max_row_bytes,
             ..CsvOptions::default()
-        }
+        };
+        options.declare(self.schema.iter().flat_map(|types| types.0.clone()));
+        options
     }
 }
 
@@ -116,44 +113,6 @@ fn parse_on_bad_row(text: &str) -> Result<OnBadRow, String> {
         ("skip", _) => Ok(OnBadRow::Skip),
         (_, Some(file)) if !file.is_empty() => Ok(OnBadRow::Reject(RejectFile::new(file))),
         _ => Err("give fail, skip or reject=FILE".into()),
-    }
-}
-
-fn parse_quote(text: &str) -> Result<Quote, String> {
-    match text.as_bytes() {
-        b"none" | b"" => Ok(Quote::Off),
-        [byte] if byte.is_ascii_punctuation() && *byte != b',' => Ok(Quote::Byte(*byte)),
-        _ => Err("give one ASCII punctuation character, or none".into()),
-    }
-}
-
-fn parse_ragged(text: &str) -> Result<Ragged, String> {
-    match text {
-        "fail" => Ok(Ragged::Fail),
-        "pad" => Ok(Ragged::Pad),
-        "fit" => Ok(Ragged::Fit),
-        _ => Err("give fail, pad or fit".into()),
-    }
-}
-
-fn parse_encoding(text: &str) -> Result<Encoding, String> {
-    Encoding::parse(text).map_err(|error| error.to_string())
-}
-
-fn parse_yes_no(text: &str) -> Result<bool, String> {
-    match text {
-        "yes" | "true" => Ok(true),
-        "no" | "false" => Ok(false),
-        _ => Err("give yes or no".into()),
-    }
-}
-
-fn parse_delimiter(text: &str) -> Result<u8, String> {
-    let code = text.strip_prefix("\\x").and_then(|digits| u8::from_str_radix(digits, 16).ok());
-    match (text, text.as_bytes(), code) {
-        ("\\t" | "tab", _, _) => Ok(b'\t'),
-        (_, &[byte], _) | (_, _, Some(byte)) if byte.is_ascii() && !matches!(byte, b'\n' | b'\r' | b'"') => Ok(byte),
-        _ => Err("give one ASCII character, tab, or the code of one as in \\x01".into()),
     }
 }
 

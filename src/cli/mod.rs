@@ -8,7 +8,6 @@ mod explain;
 mod messages;
 mod query;
 mod signals;
-mod types;
 
 use std::process::ExitCode;
 

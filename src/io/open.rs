@@ -73,6 +73,23 @@ impl OpenTable for FileTables {
             FileFormat::Ipc => return Err(unsupported(path, "Arrow IPC")),
         })
     }
+
+    fn open_csv(&self, path: &str, options: &[(String, String)], memory: &Memory) -> Result<Arc<dyn Table>> {
+        self.open_as_csv(path, options, memory)
+    }
+}
+
+impl FileTables {
+    /// `path` as CSV, whatever its name says, with options that hold for it alone.
+    fn open_as_csv(&self, path: &str, options: &[(String, String)], memory: &Memory) -> Result<Arc<dyn Table>> {
+        let files = find_files(path)?;
+        let mut csv = self.csv.clone();
+        options.iter().try_for_each(|(name, value)| csv.set(name, value))?;
+        if let Some(rejects) = self.rejects() {
+            files.iter().try_for_each(|file| rejects.refuse_input(file))?;
+        }
+        Ok(Arc::new(CsvTable::open(&files, csv, memory)?))
+    }
 }
 
 fn unsupported(path: &str, format: &str) -> Error {

@@ -16,8 +16,10 @@ mod chain;
 mod column;
 mod compressed;
 mod dates;
+mod declared;
 mod feed;
 mod header;
+mod hints;
 mod infer;
 mod numbers;
 mod open;
@@ -26,6 +28,7 @@ mod reject_file;
 mod sample;
 mod scan;
 mod seen_rows;
+pub(crate) mod settings;
 mod shared_schema;
 mod sniff;
 mod stream;
@@ -39,6 +42,7 @@ mod transcode;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use declared::{DeclaredColumn, parse_columns};
 pub use open::CsvTable;
 pub use options::{CsvOptions, Encoding, OnBadRow, Quote, Ragged};
 pub use reject_file::RejectFile;

@@ -52,6 +52,8 @@ pub(super) struct Definition {
     pub(super) is_inferred: Vec<bool>,
     /// How a column's dates or times are written where not in ISO 8601.
     pub(super) formats: Vec<Option<Arc<TimeFormat>>>,
+    /// Columns that look like something else than the text they are read as.
+    pub(super) hints: Vec<String>,
     /// Rows that were looked at.
     pub(super) n_inferred_rows: u64,
     pub(super) forms: Forms,
@@ -114,6 +116,7 @@ impl CsvTable {
         if schema.fields().is_empty() {
             return Err(nothing_there(paths, &options));
         }
+        let hints = hints(&samples, has_header, &options);
         let columns = schema.fields().iter().enumerate().map(|(idx, field)| (field.name().clone(), idx)).collect();
         let definition = Definition {
             paths: paths.to_vec(),
@@ -126,6 +129,7 @@ impl CsvTable {
             columns,
             is_inferred,
             formats,
+            hints,
             n_inferred_rows: samples.iter().map(|sample| sample.n_rows).sum(),
             forms,
             max_row_bytes: sampler.max_row_bytes,
@@ -134,6 +138,12 @@ impl CsvTable {
             file_bytes,
         };
         Ok(CsvTable { definition: Arc::new(definition), memory: memory.clone(), seen: SeenRows::default() })
+    }
+
+    /// Columns that are read as text although they look like numbers or dates in another form, each with the flag that
+    /// would read them so.
+    pub fn hints(&self) -> &[String] {
+        &self.definition.hints
     }
 }
 
@@ -182,6 +192,20 @@ fn find_header(samples: &[Sample]) -> Result<bool> {
     .with_hint(
         "say which it is for all files: --header yes or --header no; if they really differ, give those without a header one",
     ))
+}
+
+/// What to tell of columns that are text.
+fn hints(samples: &[Sample], has_header: bool, options: &CsvOptions) -> Vec<String> {
+    let mut hints = Vec::new();
+    for sample in samples {
+        for (idx, looks) in sample.looks.iter().enumerate() {
+            let name = if has_header { sample.names[idx].clone() } else { numbered_name(idx) };
+            let is_declared = options.schema_overrides.iter().any(|(declared, _)| *declared == name);
+            let hint = looks.filter(|_| !is_declared).map(|looks| looks.hint(&name));
+            hints.extend(hint.filter(|hint| !hints.contains(hint)));
+        }
+    }
+    hints
 }
 
 /// Files without any record.

@@ -10,6 +10,7 @@ use super::block::BlockBuffer;
 use super::column::Forms;
 use super::compressed::read_failed;
 use super::header::{Head, HeadBounds, read_names};
+use super::hints::LooksLike;
 use super::infer::Guess;
 use super::options::{CsvOptions, Quote};
 use super::sniff::{Known, sniff_dialect};
@@ -33,6 +34,8 @@ pub(super) struct Sample {
     pub(super) names: Vec<String>,
     /// The columns below the first record.
     pub(super) below: Vec<Guess>,
+    /// What the values look like that made columns text.
+    pub(super) looks: Vec<Option<LooksLike>>,
     /// The first field below the first record is 0.
     pub(super) starts_at_zero: bool,
     pub(super) n_rows: u64,
@@ -109,8 +112,8 @@ impl Sampler<'_> {
         let names = read_names(&head, path, dialect)?;
         let first = fields.iter().map(|field| (String::from_utf8_lossy(field).into(), Guess::of(field, forms)));
         let first = first.collect();
-        let below = vec![Guess::Nothing; fields.len()];
-        let mut sample = Sample { path: path.to_owned(), first, names, below, starts_at_zero: false, n_rows: 0 };
+        let (below, looks) = (vec![Guess::Nothing; fields.len()], vec![None; fields.len()]);
+        let mut sample = Sample { path: path.to_owned(), first, names, below, looks, starts_at_zero: false, n_rows: 0 };
         let mut tokens = Tokens::new(fields.len(), dialect, self.options.ragged);
         let mut buffer = BlockBuffer::new(self.access.memory);
         let rest = &head.bytes[head.second_record()..];
@@ -165,7 +168,11 @@ impl Sample {
                     for (column, guess) in self.below.iter_mut().enumerate() {
                         if *guess != Guess::Text {
                             let (start, end) = rows.field(row, column);
+                            let before = *guess;
                             *guess = guess.widen(Guess::of(&data[start..end], forms));
+                            if *guess == Guess::Text {
+                                self.looks[column] = LooksLike::of(&data[start..end], before);
+                            }
                         }
                     }
                     self.n_rows += 1;

@@ -35,7 +35,8 @@ pub(super) fn sniff_dialect(head: &[u8], known: Known, is_whole_file: bool) -> D
         }
         dialect
     };
-    if !known.has_quote && head.contains(&b'\'') && !head.contains(&b'"') {
+    let is_delimiter = known.has_delimiter && known.dialect.delimiter == b'\'';
+    if !known.has_quote && !is_delimiter && head.contains(&b'\'') && !head.contains(&b'"') {
         let dialect = with_delimiter(b'\'');
         if is_quoted_throughout(&records(head, dialect, is_whole_file), dialect) {
             return dialect;

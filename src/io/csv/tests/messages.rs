@@ -442,3 +442,16 @@ fn batches_are_bounded() {
     assert_eq!(scanned.n_rows(), 400);
     assert!(scanned.batches.iter().all(|batch| batch.data.get_array_memory_size() <= 64 << 10));
 }
+
+#[test]
+fn text_that_looks_like_something_else_is_told() {
+    let folder = Folder::new();
+    let path = folder.write("t.csv", "a;b;c;d\n1;31.12.2024;x;1,234\n1,5;01.01.2025;1/2/2024;2,345\n");
+    let table = open(std::slice::from_ref(&path), CsvOptions::default()).unwrap();
+    expect![[r#"
+        column "a" looks like numbers with decimal commas and is text: --decimal-comma
+        column "b" looks like dates and is text: --date-format %d.%m.%Y"#]]
+    .assert_eq(&table.hints().join("\n"));
+    let options = CsvOptions { decimal_comma: true, date_format: Some("%d.%m.%Y".into()), ..CsvOptions::default() };
+    assert!(open(&[path], options).unwrap().hints().is_empty());
+}

@@ -1,18 +1,18 @@
-//! Column types as they are written in `--schema`.
+//! Columns and types as they are written in `--schema`: `id=varchar,price=decimal(10,2),day=date(%d.%m.%Y)`.
 
 use arrow::datatypes::{DataType, TimeUnit};
 
 /// A column as the user declares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct DeclaredColumn {
-    pub(super) name: String,
-    pub(super) data_type: DataType,
+pub(crate) struct DeclaredColumn {
+    pub(crate) name: String,
+    pub(crate) data_type: DataType,
     /// How its dates or times are written: the `%d.%m.%Y` of `date(%d.%m.%Y)`.
-    pub(super) format: Option<String>,
+    pub(crate) format: Option<String>,
 }
 
 /// Reads `col=type` or several with commas between them: `price=double,id=varchar`.
-pub(super) fn parse_columns(text: &str) -> Result<Vec<DeclaredColumn>, String> {
+pub(crate) fn parse_columns(text: &str) -> Result<Vec<DeclaredColumn>, String> {
     split_outside_parentheses(text).into_iter().map(parse_column).collect()
 }
 
@@ -50,7 +50,7 @@ fn split_outside_parentheses(text: &str) -> Vec<&str> {
 }
 
 /// Reads the name of a type, as SQL or Arrow spell it.
-pub(super) fn parse_type(text: &str) -> Result<DataType, String> {
+pub(crate) fn parse_type(text: &str) -> Result<DataType, String> {
     let name = text.trim().to_ascii_lowercase();
     if let Some(arguments) = name.strip_prefix("decimal").or_else(|| name.strip_prefix("numeric")) {
         return parse_decimal(arguments).ok_or_else(|| format!("{text:?} is not a decimal, for example decimal(10,2)"));
