@@ -11,6 +11,7 @@ pub mod parquet;
 mod suggest;
 mod table;
 pub mod text;
+pub(crate) mod type_names;
 
 pub use open::FileTables;
 pub use output::{Discard, Output, OutputFormat};

@@ -16,7 +16,6 @@ mod chain;
 mod column;
 mod compressed;
 mod dates;
-mod declared;
 mod feed;
 mod header;
 mod hints;
@@ -42,7 +41,6 @@ mod transcode;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use declared::{DeclaredColumn, parse_columns};
 pub use open::CsvTable;
 pub use options::{CsvOptions, Encoding, OnBadRow, Quote, Ragged};
 pub use reject_file::RejectFile;
