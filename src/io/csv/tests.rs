@@ -43,6 +43,12 @@ impl Folder {
         Folder(TempDir::new().unwrap())
     }
 
+    /// Files in memory where the system has a place for them: making each durable takes longer than everything else.
+    fn in_memory() -> Self {
+        let shared_memory = Path::new("/dev/shm");
+        Folder(TempDir::new_in(shared_memory).or_else(|_| TempDir::new()).unwrap())
+    }
+
     fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.path().join(name);
         std::fs::write(&path, bytes).unwrap();

@@ -40,7 +40,8 @@ pub(crate) fn check_all(parse: ParseFlags<'_>) {
     paths.retain(|path| path.extension().is_some_and(|end| ["csv", "tsv", "txt"].iter().any(|known| end == *known)));
     paths.sort();
     assert!(paths.len() >= 300, "{} files", paths.len());
-    let lab = Lab { parse, folder: Folder::new(), benches: [1, 2, 8].map(|threads| (threads, Bench::new(threads))) };
+    let lab =
+        Lab { parse, folder: Folder::in_memory(), benches: [1, 2, 8].map(|threads| (threads, Bench::new(threads))) };
     let wrong: Vec<String> = paths.iter().filter_map(|path| lab.check_file(path).err()).collect();
     assert!(wrong.is_empty(), "{} of {} files:\n{}", wrong.len(), paths.len(), wrong.join("\n"));
 }
