@@ -1,5 +1,6 @@
 //! Whole scans: against a reader that looks at one character at a time, and message by message.
 
+mod anything;
 mod files;
 pub(crate) mod fixtures;
 mod messages;

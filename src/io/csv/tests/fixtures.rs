@@ -115,7 +115,8 @@ fn shell_words(text: &str) -> Vec<String> {
     words
 }
 
-struct Case<'a> {
+/// A file with its options, opened.
+pub(super) struct Case<'a> {
     path: &'a Path,
     options: CsvOptions,
     rejects: PathBuf,
@@ -125,7 +126,7 @@ struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    fn new(path: &'a Path, mut options: CsvOptions, folder: &Folder) -> Self {
+    pub(super) fn new(path: &'a Path, mut options: CsvOptions, folder: &Folder) -> Self {
         let rejects = folder.0.path().join("rejects.csv");
         if options.on_bad_row != OnBadRow::Fail {
             options.on_bad_row = OnBadRow::Reject(RejectFile::new(&rejects));
@@ -139,7 +140,11 @@ impl<'a> Case<'a> {
     }
 
     /// What the file gives, as text. The error is a row that is lost.
-    fn read(&self, block_bytes: usize, (threads, bench): &(usize, Bench)) -> std::result::Result<String, String> {
+    pub(super) fn read(
+        &self,
+        block_bytes: usize,
+        (threads, bench): &(usize, Bench),
+    ) -> std::result::Result<String, String> {
         let table = match &self.table {
             Ok(table) => table.with_block_bytes(block_bytes),
             Err(error) => return Ok(error.clone()),
