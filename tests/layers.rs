@@ -130,7 +130,7 @@ fn only_spill_and_io_touch_the_file_system() {
     let found: Vec<_> = lines_outside(&["spill", "io", "memory"], touches)
         .into_iter()
         // The file of `-f`.
-        .filter(|line| !line.starts_with("src/cli/query.rs"))
+        .filter(|line| !line.starts_with("src/cli/sql.rs"))
         .collect();
     fail_if_any("only spill/ and io/ touch the file system", &found);
     let memory: Vec<_> = lines_outside(&["spill", "io"], |line| line.contains("fs::"))

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::args::{ExplainArgs, ExplainFormat, session_options};
-use super::{messages, query};
+use super::{messages, sql};
 use crate::error::{Error, Result};
 use crate::exec::CancelToken;
 use crate::io::Output;
@@ -11,7 +11,7 @@ use crate::session::{PreparedQuery, Session};
 
 /// Shows the plan, and with `--analyze` what it took.
 pub(super) fn run(args: &ExplainArgs, cancel: &CancelToken) -> Result<()> {
-    let text = query::read_text(&args.query)?;
+    let text = sql::read_text(&args.query)?;
     let session = Session::new(session_options(&args.session, &args.reading))?;
     let query = session.sql(&text)?;
     let analyze = args.analyze || query.explain().is_some_and(|asked| asked.analyze);

@@ -5,8 +5,8 @@
 mod args;
 mod explain;
 mod messages;
-mod query;
 mod signals;
+mod sql;
 mod types;
 
 use std::process::ExitCode;
@@ -14,7 +14,6 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::error::{Error, Result};
-use crate::sql;
 use args::{Command, CommandLine};
 use signals::Signals;
 
@@ -28,7 +27,7 @@ pub fn run() -> ExitCode {
     };
     let cancel = signals.cancel_token();
     let done = on_deep_stack(|| match command_line.command {
-        Command::Sql(args) => query::run(&args, &cancel),
+        Command::Sql(args) => sql::run(&args, &cancel),
         Command::Explain(args) => explain::run(&args, &cancel),
     });
     match done {
@@ -40,7 +39,7 @@ pub fn run() -> ExitCode {
 /// A plan is as deep as the longest chain of conditions, and so is dropping it.
 fn on_deep_stack(command: impl FnOnce() -> Result<()> + Send) -> Result<()> {
     std::thread::scope(|scope| {
-        let builder = std::thread::Builder::new().name("brimful-query".into()).stack_size(sql::STACK_BYTES);
+        let builder = std::thread::Builder::new().name("brimful-query".into()).stack_size(crate::sql::STACK_BYTES);
         let thread = builder.spawn_scoped(scope, command);
         let thread = thread.map_err(|error| Error::query(format!("cannot start a thread: {error}")))?;
         thread

@@ -1,0 +1,59 @@
+//! Flags of `brimful sql`, and the text of a query.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{FormatArg, ReadingArgs, SessionArgs, When};
+
+const SQL_EXAMPLES: &str = "\
+Files are named in FROM, in single quotes: a file, a glob ('data/*.parquet') or a folder. CSV and TSV (also .gz and .zst)
+and Parquet are read; types of CSV columns are inferred from the first rows.
+
+Examples:
+  brimful sql \"SELECT count(*) FROM 'data/*.csv.gz'\"
+  brimful sql -f report.sql -o report.parquet --memory-budget 512MiB
+  echo \"SELECT 1 + 1\" | brimful sql
+  brimful sql --schema zip=varchar,price='decimal(10,2)' \"SELECT zip, sum(price) FROM 'sales.csv' GROUP BY zip\"";
+
+/// Run a SQL query over files.
+#[derive(Debug, Args)]
+#[command(after_help = SQL_EXAMPLES)]
+pub struct SqlArgs {
+    #[command(flatten)]
+    pub query: QueryText,
+
+    /// Write the result to this file, which is replaced only when the result is complete
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Format of the result [default: by the extension of -o; on a terminal table, otherwise csv]
+    #[arg(long, value_enum)]
+    pub format: Option<FormatArg>,
+
+    #[command(flatten)]
+    pub session: SessionArgs,
+
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+
+    /// Show progress on stderr; auto shows it on a terminal
+    #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
+    pub progress: When,
+
+    /// Write what the query took to this file, as JSON; an array when several statements run
+    #[arg(long, value_name = "FILE.json")]
+    pub metrics: Option<PathBuf>,
+}
+
+/// Where the text of the query is.
+#[derive(Debug, Args)]
+pub struct QueryText {
+    /// The query; read from stdin when neither it nor -f is given
+    #[arg(value_name = "SQL")]
+    pub sql: Option<String>,
+
+    /// Read the query from this file
+    #[arg(short, long, value_name = "FILE", conflicts_with = "sql")]
+    pub file: Option<PathBuf>,
+}
