@@ -1,4 +1,4 @@
-//! What is said on stderr: errors, warnings, and where a mistake of ours happened.
+//! What is said: errors, warnings and where a mistake of ours happened on stderr, short answers on stdout.
 //!
 //! Colour only on terminals and never with `NO_COLOR`; `anstream` strips it otherwise.
 
@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::exec::{RunMetrics, group_digits};
 
 const RED: &str = "\x1b[1;31m";
@@ -16,6 +16,22 @@ const RESET: &str = "\x1b[0m";
 /// Says `text` on stderr. Nobody can be told when that fails.
 fn say(text: impl Display) {
     let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+/// Says how something went on stderr.
+pub(super) fn note(text: impl Display) {
+    say(text);
+}
+
+/// Writes `text` to stdout. A reader that goes away is no error.
+pub(super) fn print(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::disk(format!("cannot write standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Prints `error` and gives the exit code.

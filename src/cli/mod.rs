@@ -2,12 +2,23 @@
 //!
 //! Results go to stdout and everything else to stderr. Memory: nothing that grows.
 
+mod answer;
 mod args;
+mod completions;
+mod convert;
+mod delivery;
+mod describe;
 mod explain;
+mod head;
+mod input;
+mod inspect;
 mod messages;
+mod sample;
+mod schema;
 mod signals;
 mod sql;
 mod types;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -29,6 +40,14 @@ pub fn run() -> ExitCode {
     let done = on_deep_stack(|| match command_line.command {
         Command::Sql(args) => sql::run(&args, &cancel),
         Command::Explain(args) => explain::run(&args, &cancel),
+        Command::Convert(args) => convert::run(&args, &cancel),
+        Command::Inspect(args) => inspect::run(&args, &cancel),
+        Command::Head(args) => head::run(&args, &cancel),
+        Command::Sample(args) => sample::run(&args, &cancel),
+        Command::Describe(args) => describe::run(&args, &cancel),
+        Command::Schema(args) => schema::run(&args),
+        Command::Validate(args) => validate::run(&args, &cancel),
+        Command::Completions(args) => completions::run(&args),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

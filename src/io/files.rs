@@ -99,6 +99,20 @@ pub fn find_files(path: &str) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// Bytes of a file, or of all files below a folder.
+///
+/// # Errors
+/// [`crate::ErrorKind::Data`] when that cannot be found out.
+pub fn size_of(path: &Path) -> Result<u64> {
+    let failed = |error: std::io::Error| Error::read_failed(path, &error);
+    let metadata = path.metadata().map_err(failed)?;
+    if !metadata.is_dir() {
+        return Ok(metadata.len());
+    }
+    let entries = std::fs::read_dir(path).map_err(failed)?;
+    entries.map(|entry| size_of(&entry.map_err(failed)?.path())).sum()
+}
+
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     let failed = |error: std::io::Error| Error::read_failed(folder, &error);
     for entry in std::fs::read_dir(folder).map_err(failed)? {

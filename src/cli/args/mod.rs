@@ -1,18 +1,36 @@
 //! Flags as data: one file a command, and what several of them share.
 
+mod completions;
+mod convert;
+mod describe;
 mod explain;
+mod files;
+mod head;
+mod inspect;
 mod output;
 mod reading;
 mod resources;
+mod sample;
+mod schema;
 mod sql;
+mod validate;
 
 use clap::{Parser, Subcommand};
 
+pub use completions::CompletionsArgs;
+pub use convert::ConvertArgs;
+pub use describe::DescribeArgs;
 pub use explain::{ExplainArgs, ExplainFormat};
-pub use output::{FormatArg, When};
+pub use files::InputFiles;
+pub use head::HeadArgs;
+pub use inspect::{InspectArgs, InspectFormat};
+pub use output::{FormatArg, OutputArgs, ProgressArgs, When};
 pub use reading::ReadingArgs;
 pub use resources::{SessionArgs, session_options};
+pub use sample::SampleArgs;
+pub use schema::{SchemaArgs, SchemaFormat};
 pub use sql::{QueryText, SqlArgs};
+pub use validate::{Range, ValidateArgs};
 
 /// Group, filter and sort files many times larger than memory, within one memory budget.
 ///
@@ -53,4 +71,20 @@ pub enum Command {
     Sql(Box<SqlArgs>),
     /// Show how a query is run, and with --analyze what each step took
     Explain(Box<ExplainArgs>),
+    /// Write files in another format, sorted or in parts if asked
+    Convert(Box<ConvertArgs>),
+    /// Size up files before working with them
+    Inspect(Box<InspectArgs>),
+    /// Show the first rows of files
+    Head(Box<HeadArgs>),
+    /// Show rows chosen at random
+    Sample(Box<SampleArgs>),
+    /// Summarize every column
+    Describe(Box<DescribeArgs>),
+    /// Show the columns of files and their types
+    Schema(Box<SchemaArgs>),
+    /// Check what should hold of the rows of files
+    Validate(Box<ValidateArgs>),
+    /// Print a script that completes commands and flags in a shell
+    Completions(CompletionsArgs),
 }
