@@ -19,18 +19,25 @@ pub(super) struct Delivery<'a> {
     progress: When,
     metrics_file: Option<PathBuf>,
     metrics: Vec<RunMetrics>,
+    warns: bool,
 }
 
 impl<'a> Delivery<'a> {
     /// With progress as asked.
     pub(super) fn new(session: &'a Session, messages: &ProgressArgs, cancel: &CancelToken) -> Self {
         let (progress, cancel) = (messages.progress, cancel.clone());
-        Delivery { session, cancel, progress, metrics_file: None, metrics: Vec::new() }
+        Delivery { session, cancel, progress, metrics_file: None, metrics: Vec::new(), warns: true }
     }
 
     /// Without progress, for commands that are done at once.
     pub(super) fn quiet(session: &'a Session, cancel: &CancelToken) -> Self {
         Self::new(session, &ProgressArgs { progress: When::Never }, cancel)
+    }
+
+    /// Says nothing of rows that are left out, for who tells that otherwise.
+    pub(super) fn without_warnings(mut self) -> Self {
+        self.warns = false;
+        self
     }
 
     /// Also writes what queries took to a file.
@@ -69,7 +76,9 @@ impl<'a> Delivery<'a> {
         self.metrics.push(metrics.clone());
         let written = self.metrics_file.as_ref().map_or(Ok(()), |path| write_metrics(path, &self.metrics));
         done?;
-        messages::report_bad_rows(&metrics);
+        if self.warns {
+            messages::report_bad_rows(&metrics);
+        }
         written.map(|()| metrics)
     }
 }

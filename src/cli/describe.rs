@@ -45,7 +45,7 @@ struct Summarized<'a> {
 const FIGURES: [Figure; 10] = [
     Figure { name: "count", sql_type: "BIGINT", aggregate: |of| Some(format!("count({})", of.column)) },
     Figure { name: "nulls", sql_type: "BIGINT", aggregate: |of| Some(format!("count(*) - count({})", of.column)) },
-    Figure { name: "distinct", sql_type: "BIGINT", aggregate: Summarized::distinct },
+    Figure { name: "distinct", sql_type: "BIGINT", aggregate: |of| of.distinct() },
     Figure { name: "mean", sql_type: "DOUBLE", aggregate: |of| of.numeric(|x| format!("avg({x})")) },
     Figure { name: "std", sql_type: "DOUBLE", aggregate: |of| of.numeric(|x| format!("stddev({x})")) },
     Figure { name: "min", sql_type: "VARCHAR", aggregate: |of| of.extreme("min") },

@@ -2,7 +2,9 @@
 //!
 //! Figures come from footers and from the first rows; --exact reads everything, within the budget as any query does.
 
+use arrow::array::ArrayRef;
 use arrow::datatypes::Field;
+use arrow::util::display::array_value_to_string;
 use serde_json::{Value, json};
 
 use super::args::{InspectArgs, InspectFormat, session_options};
@@ -12,7 +14,8 @@ use super::schema::{as_json, as_text};
 use super::{explain, messages};
 use crate::error::Result;
 use crate::exec::{CancelToken, format_bytes, group_digits};
-use crate::io::{Output, TableFacts};
+use crate::io::csv::OnBadRow;
+use crate::io::{Output, TableFacts, TableStatistics};
 use crate::memory::{Budget, machine_bytes};
 use crate::session::Session;
 
@@ -33,15 +36,23 @@ struct Figure {
 struct Inspection<'a> {
     input: &'a Input,
     facts: TableFacts,
-    disk_bytes: u64,
+    statistics: TableStatistics,
     n_rows: Option<Figure>,
     memory_bytes: Option<Figure>,
+    /// Rows that cannot be read, and of how many.
+    n_bad_rows: u64,
+    n_seen_rows: u64,
 }
 
 /// Sizes up each path.
 pub(super) fn run(args: &InspectArgs, cancel: &CancelToken) -> Result<()> {
-    let session = Session::new(session_options(&args.session, &args.reading))?;
-    let mut delivery = Delivery::quiet(&session, cancel);
+    let mut options = session_options(&args.session, &args.reading);
+    if options.files.csv.on_bad_row == OnBadRow::Fail {
+        // Malformed rows are among what is to be found out.
+        options.files.csv.on_bad_row = OnBadRow::Skip;
+    }
+    let session = Session::new(options)?;
+    let mut delivery = Delivery::quiet(&session, cancel).without_warnings();
     let mut found = Vec::new();
     for (idx, path) in args.paths.iter().enumerate() {
         let input = Input::open(&session, std::slice::from_ref(path))?;
@@ -82,7 +93,15 @@ fn inspect<'a>(
         value: (rows.value as f64 * seen_bytes as f64 / seen_rows as f64) as u64,
         exact: rows.exact && rows.value == seen_rows,
     });
-    Ok(Inspection { input, facts, disk_bytes: statistics.file_bytes, n_rows, memory_bytes })
+    Ok(Inspection {
+        input,
+        facts,
+        statistics,
+        n_rows,
+        memory_bytes,
+        n_bad_rows: metrics.n_bad_rows,
+        n_seen_rows: seen_rows,
+    })
 }
 
 impl Figure {
@@ -92,6 +111,15 @@ impl Figure {
 
     fn to_json(self) -> Value {
         json!({ "value": self.value, "exact": self.exact })
+    }
+}
+
+/// Long values are cut: they are there to be looked at.
+fn cut(text: &str) -> String {
+    const MOST_LETTERS: usize = 24;
+    match text.char_indices().nth(MOST_LETTERS) {
+        Some((end, _)) => format!("{}..", &text[..end]),
+        None => text.to_string(),
     }
 }
 
@@ -133,7 +161,7 @@ impl Inspection<'_> {
         let n_files = group_digits(self.facts.n_files as u64);
         let mut lines = vec![
             ("format", self.facts.format.clone()),
-            ("on disk", format!("{} in {n_files} {files}", format_bytes(self.disk_bytes))),
+            ("on disk", format!("{} in {n_files} {files}", format_bytes(self.statistics.file_bytes))),
             ("rows", self.rows_text()),
         ];
         if let Some(bytes) = self.memory_bytes {
@@ -144,6 +172,10 @@ impl Inspection<'_> {
         }
         lines.push(("budget", self.budget_text()));
         lines.extend(self.facts.lines.iter().cloned());
+        if self.n_bad_rows > 0 {
+            let (bad, seen) = (group_digits(self.n_bad_rows), group_digits(self.n_bad_rows + self.n_seen_rows));
+            lines.push(("malformed", format!("{bad} of {seen} rows looked at: see --on-bad-row")));
+        }
         let mut text = format!("{}\n", self.input.name());
         for (label, value) in lines {
             text.push_str(&format!("  {label:<12}  {value}\n"));
@@ -151,11 +183,28 @@ impl Inspection<'_> {
         let schema = self.input.schema();
         text.push_str(&format!("  {:<12}  {}\n", "columns", schema.fields().len()));
         let fields: Vec<&Field> = schema.fields().iter().map(AsRef::as_ref).collect();
-        for (idx, line) in as_text(&fields).lines().enumerate() {
-            let bytes = self.facts.column_bytes.get(idx).map(|bytes| format!("  {}", format_bytes(*bytes)));
-            text.push_str(&format!("    {line}{}\n", bytes.unwrap_or_default()));
+        let lines = as_text(&fields);
+        let width = lines.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+        for (idx, line) in lines.lines().enumerate() {
+            let line = format!("    {line:width$}  {}", self.column_text(idx));
+            text.push_str(line.trim_end());
+            text.push('\n');
         }
         text
+    }
+
+    /// What is known of a column: bytes on disk, least and greatest value, NULLs.
+    fn column_text(&self, idx: usize) -> String {
+        let statistics = self.statistics.columns.get(idx);
+        let value = |bound: &Option<ArrayRef>| bound.as_ref().and_then(|bound| array_value_to_string(bound, 0).ok());
+        let bounds = statistics.and_then(|known| Some((value(&known.min)?, value(&known.max)?)));
+        let n_nulls = statistics.and_then(|known| known.n_nulls);
+        let parts = [
+            self.facts.column_bytes.get(idx).map(|bytes| format!("{:>8}", format_bytes(*bytes))),
+            bounds.map(|(min, max)| format!("{} to {}", cut(&min), cut(&max))),
+            n_nulls.filter(|n| *n > 0).map(|n| format!("{} null", group_digits(n))),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
     }
 
     fn to_json(&self) -> Value {
@@ -172,12 +221,13 @@ impl Inspection<'_> {
             "path": self.input.name(),
             "format": self.facts.format,
             "files": self.facts.n_files,
-            "disk_bytes": self.disk_bytes,
+            "disk_bytes": self.statistics.file_bytes,
             "rows": self.n_rows.map(Figure::to_json),
             "memory_bytes": self.memory_bytes.map(Figure::to_json),
             "fits_in_ram": self.fits(),
             "smallest_budget_bytes": SMALLEST_BUDGET,
             "roomy_budget_bytes": self.roomy_budget(),
+            "malformed_rows": self.n_bad_rows,
             "facts": facts.collect::<Vec<_>>(),
             "columns": columns.collect::<Vec<_>>(),
         })

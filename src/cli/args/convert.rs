@@ -11,15 +11,15 @@ The last file is the output; it is replaced only when it is complete. Both sizes
 Examples:
   brimful convert trips.csv trips.parquet
   brimful convert 'data/*.parquet' all.csv
-  brimful convert trips.csv sorted.parquet --sort 'city,fare desc' --compression zstd:9
+  brimful convert trips.csv sorted.parquet --sort city,'fare desc' --compression zstd:9
   brimful convert trips.csv fares.parquet --columns city,fare";
 
 /// Write files in another format, sorted or in parts if asked.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, override_usage = "brimful convert [OPTIONS] <IN>... <OUT>")]
 pub struct ConvertArgs {
     /// Files, globs or folders to read as one table, and last the file to write
-    #[arg(value_name = "IN... OUT", required = true, num_args = 2..)]
+    #[arg(value_name = "PATH", required = true, num_args = 2..)]
     pub files: Vec<String>,
 
     /// Format of the output [default: by its extension]

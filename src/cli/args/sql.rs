@@ -14,7 +14,7 @@ Examples:
   brimful sql \"SELECT count(*) FROM 'data/*.csv.gz'\"
   brimful sql -f report.sql -o report.parquet --memory-budget 512MiB
   echo \"SELECT 1 + 1\" | brimful sql
-  brimful sql --schema zip=varchar,price='decimal(10,2)' \"SELECT zip, sum(price) FROM 'sales.csv' GROUP BY zip\"";
+  brimful sql --schema price='decimal(9,2)' \"SELECT zip, sum(price) FROM 'sales.csv' GROUP BY 1\"";
 
 /// Run a SQL query over files.
 #[derive(Debug, Args)]

@@ -162,7 +162,7 @@ impl Sampled {
         let within = if self.is_whole { "" } else { " in the part looked at" };
         let counted = |n: u64, what: &str| (n > 0).then(|| format!("{} {what}{within}", group_digits(n)));
         let mut found: Vec<String> = [
-            counted(self.n_ragged, "rows with another number of fields than the first: see --on-bad-row"),
+            counted(self.n_ragged, "rows with another number of fields than the first"),
             counted(self.n_empty_lines, "empty lines, which are passed over"),
             counted(self.n_quoted_newlines, "newlines inside quoted fields"),
         ]

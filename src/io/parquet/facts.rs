@@ -106,9 +106,9 @@ impl Footers {
         lines.push(("row groups", format!("{groups}, {rows}, the largest {}", format_bytes(self.largest_group))));
         let codecs: Vec<&str> = self.codecs.keys().map(String::as_str).collect();
         if self.stored > 0 {
-            let times = self.raw as f64 / self.stored as f64;
-            let sizes = format!("{} of {}", format_bytes(self.stored), format_bytes(self.raw));
-            lines.push(("compression", format!("{}, {sizes} ({times:.1} times smaller)", codecs.join(" and "))));
+            let (raw, stored) = (format_bytes(self.raw), format_bytes(self.stored));
+            let percent = 100.0 * self.stored as f64 / self.raw.max(1) as f64;
+            lines.push(("compression", format!("{}, {raw} take {stored} ({percent:.0} %)", codecs.join(" and "))));
         }
         lines.push(("statistics", self.part(self.with_statistics)));
         lines.push(("page index", self.part(self.with_page_index)));
