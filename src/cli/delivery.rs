@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::args::{OutputArgs, ProgressArgs, When};
 use super::messages;
 use crate::error::{Error, Result};
-use crate::exec::{CancelToken, Progress, RunMetrics};
+use crate::exec::{CancelToken, Progress, ProgressStyle, RunMetrics};
 use crate::io::{Output, OutputFile, OutputFormat};
 use crate::session::{MakeSink, PreparedQuery, QueryRun, Session};
 
@@ -70,7 +70,8 @@ impl<'a> Delivery<'a> {
     fn execute(&mut self, run: QueryRun<'_>, streams_to_terminal: bool) -> Result<RunMetrics> {
         let shown = shows_progress(self.progress, streams_to_terminal);
         let memory = self.session.memory().clone();
-        let progress = shown.then(|| Progress::show(run.monitor().clone(), memory, std::io::stderr().is_terminal()));
+        let style = progress_style();
+        let progress = shown.then(|| Progress::show(run.monitor().clone(), memory, style));
         let (metrics, done) = run.execute_measured();
         drop(progress);
         self.metrics.push(metrics.clone());
@@ -79,6 +80,7 @@ impl<'a> Delivery<'a> {
         if self.warns {
             messages::report_bad_rows(&metrics);
         }
+        messages::report_done(&metrics);
         written.map(|()| metrics)
     }
 }
@@ -113,7 +115,15 @@ fn shows_progress(when: When, streams_to_terminal: bool) -> bool {
     match when {
         When::Always => true,
         When::Never => false,
-        When::Auto => std::io::stderr().is_terminal() && !streams_to_terminal,
+        When::Auto => std::io::stderr().is_terminal() && !streams_to_terminal && !messages::are_json(),
+    }
+}
+
+fn progress_style() -> ProgressStyle {
+    match (messages::are_json(), std::io::stderr().is_terminal()) {
+        (true, _) => ProgressStyle::Json,
+        (false, true) => ProgressStyle::Redrawn,
+        (false, false) => ProgressStyle::Lines,
     }
 }
 

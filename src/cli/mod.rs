@@ -15,6 +15,7 @@ mod inspect;
 mod messages;
 mod sample;
 mod schema;
+mod settings;
 mod signals;
 mod sql;
 mod types;
@@ -22,16 +23,22 @@ mod validate;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::error::{Error, Result};
-use args::{Command, CommandLine};
+use args::Command;
 use signals::Signals;
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
     messages::report_panics();
-    let command_line = CommandLine::parse();
+    let command_line = match settings::parse_command_line() {
+        Ok(Ok(command_line)) => command_line,
+        Ok(Err(said)) => {
+            let _ = said.print();
+            return ExitCode::from(if said.use_stderr() { 2 } else { 0 });
+        }
+        Err(error) => return messages::fail(&error, error.kind().exit_code()),
+    };
+    messages::write_as(command_line.log_format);
     let signals = match Signals::watch() {
         Ok(signals) => signals,
         Err(error) => return messages::fail(&error, error.kind().exit_code()),

@@ -15,7 +15,9 @@ mod schema;
 mod sql;
 mod validate;
 
-use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
 
 pub use completions::CompletionsArgs;
 pub use convert::ConvertArgs;
@@ -40,6 +42,30 @@ pub use validate::{Range, ValidateArgs};
 pub struct CommandLine {
     #[command(subcommand)]
     pub command: Command,
+
+    /// Read settings from this file only [default: brimful.toml here and brimful/config.toml in ~/.config]
+    #[arg(long, value_name = "FILE.toml", global = true, help_heading = "Messages")]
+    pub config: Option<PathBuf>,
+
+    /// How messages on stderr are written
+    #[arg(
+        long,
+        value_enum,
+        default_value = "text",
+        value_name = "text|json",
+        global = true,
+        help_heading = "Messages"
+    )]
+    pub log_format: LogFormat,
+}
+
+/// `--log-format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// A JSON object a line
+    Json,
 }
 
 const EXAMPLES: &str = "\
@@ -59,6 +85,10 @@ Examples:
   See what a query does, and what it took:
     brimful explain \"SELECT DISTINCT city FROM 'trips.csv'\"
     brimful explain --analyze \"SELECT DISTINCT city FROM 'trips.csv'\"
+
+Settings:
+  Flags about resources, reading and messages may also stand in a configuration file (memory_budget = \"4GiB\") or in a
+  variable (BRIMFUL_MEMORY_BUDGET=4GiB). A flag is stronger than a variable, and a variable than a file. NO_COLOR is obeyed.
 
 Exit codes:
   0 done  1 the query failed  2 wrong usage or SQL  3 bad input data  4 memory budget too small
