@@ -270,6 +270,11 @@ fn warm_up(n_threads: usize) {
 }
 
 impl<'s> PreparedQuery<'s> {
+    /// The names of the columns of its result.
+    pub fn column_names(&self) -> Vec<String> {
+        self.planned.column_names()
+    }
+
     /// What an EXPLAIN in front of the query asked for.
     pub fn explain(&self) -> Option<Explain> {
         self.planned.explain

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::args::{OutputArgs, ProgressArgs, When};
 use super::messages;
+use super::report::{Report, Section};
 use crate::error::{Error, Result};
-use crate::exec::{CancelToken, Progress, ProgressStyle, RunMetrics};
+use crate::exec::{CancelToken, Progress, ProgressStyle, Recorder, RunMetrics};
 use crate::io::{Output, OutputFile, OutputFormat};
 use crate::session::{MakeSink, PreparedQuery, QueryRun, Session};
 
@@ -20,13 +21,25 @@ pub(super) struct Delivery<'a> {
     metrics_file: Option<PathBuf>,
     metrics: Vec<RunMetrics>,
     warns: bool,
+    report: Option<Report>,
+    /// The text of the query that comes next, for the report.
+    text: String,
 }
 
 impl<'a> Delivery<'a> {
     /// With progress as asked.
     pub(super) fn new(session: &'a Session, messages: &ProgressArgs, cancel: &CancelToken) -> Self {
         let (progress, cancel) = (messages.progress, cancel.clone());
-        Delivery { session, cancel, progress, metrics_file: None, metrics: Vec::new(), warns: true }
+        Delivery {
+            session,
+            cancel,
+            progress,
+            metrics_file: None,
+            metrics: Vec::new(),
+            warns: true,
+            report: None,
+            text: String::new(),
+        }
     }
 
     /// Without progress, for commands that are done at once.
@@ -44,6 +57,17 @@ impl<'a> Delivery<'a> {
     pub(super) fn with_metrics(mut self, file: Option<PathBuf>) -> Self {
         self.metrics_file = file;
         self
+    }
+
+    /// Also writes a page about every query.
+    pub(super) fn with_report(mut self, file: Option<&Path>) -> Self {
+        self.report = file.map(Report::new);
+        self
+    }
+
+    /// Says what the next query is, for the report.
+    pub(super) fn describe(&mut self, text: &str) {
+        self.text = text.to_string();
     }
 
     /// Runs `query` into `output`.
@@ -72,16 +96,22 @@ impl<'a> Delivery<'a> {
         let memory = self.session.memory().clone();
         let style = progress_style();
         let progress = shown.then(|| Progress::show(run.monitor().clone(), memory, style));
+        let memory = self.session.memory().clone();
+        let recorder = self.report.is_some().then(|| Recorder::start(run.monitor().clone(), memory));
         let (metrics, done) = run.execute_measured();
+        let samples = recorder.map(Recorder::finish).unwrap_or_default();
         drop(progress);
         self.metrics.push(metrics.clone());
         let written = self.metrics_file.as_ref().map_or(Ok(()), |path| write_metrics(path, &self.metrics));
+        let reported = self.report.as_mut().map_or(Ok(()), |report| {
+            report.add(Section { query: self.text.clone(), metrics: metrics.clone(), samples })
+        });
         done?;
         if self.warns {
             messages::report_bad_rows(&metrics);
         }
         messages::report_done(&metrics);
-        written.map(|()| metrics)
+        written.and(reported).map(|()| metrics)
     }
 }
 

@@ -13,6 +13,8 @@ mod head;
 mod input;
 mod inspect;
 mod messages;
+mod repl;
+mod report;
 mod sample;
 mod schema;
 mod settings;
@@ -43,8 +45,18 @@ pub fn run() -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return messages::fail(&error, error.kind().exit_code()),
     };
+    let done = on_deep_stack(|| dispatch(command_line.command, &signals));
+    match done {
+        Ok(exit_code) => ExitCode::from(exit_code),
+        Err(error) => messages::fail(&error, signals.exit_code().unwrap_or(error.kind().exit_code())),
+    }
+}
+
+/// Runs a command; gives the exit code.
+fn dispatch(command: Command, signals: &Signals) -> Result<u8> {
     let cancel = signals.cancel_token();
-    let done = on_deep_stack(|| match command_line.command {
+    let done = match command {
+        Command::Repl(args) => return repl::run(&args, signals),
         Command::Sql(args) => sql::run(&args, &cancel),
         Command::Explain(args) => explain::run(&args, &cancel),
         Command::Convert(args) => convert::run(&args, &cancel),
@@ -55,15 +67,12 @@ pub fn run() -> ExitCode {
         Command::Schema(args) => schema::run(&args),
         Command::Validate(args) => validate::run(&args, &cancel),
         Command::Completions(args) => completions::run(&args),
-    });
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => messages::fail(&error, signals.exit_code().unwrap_or(error.kind().exit_code())),
-    }
+    };
+    done.map(|()| 0)
 }
 
 /// A plan is as deep as the longest chain of conditions, and so is dropping it.
-fn on_deep_stack(command: impl FnOnce() -> Result<()> + Send) -> Result<()> {
+fn on_deep_stack(command: impl FnOnce() -> Result<u8> + Send) -> Result<u8> {
     std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().name("brimful-query".into()).stack_size(crate::sql::STACK_BYTES);
         let thread = builder.spawn_scoped(scope, command);

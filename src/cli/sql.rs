@@ -26,7 +26,10 @@ pub(super) fn run(args: &SqlArgs, cancel: &CancelToken) -> Result<()> {
     {
         return Err(nothing_for(path).with_hint("leave out -o: no statement here gives rows to write"));
     }
-    let mut delivery = Delivery::new(&session, &args.messages, cancel).with_metrics(args.metrics.clone());
+    let mut delivery = Delivery::new(&session, &args.messages, cancel)
+        .with_metrics(args.metrics.clone())
+        .with_report(args.report.as_deref());
+    delivery.describe(&text);
     while let Some(statement) = statements.prepare_next()? {
         if let Prepared::Query(query) = statement {
             run_query(*query, &output, &mut delivery, cancel)?;

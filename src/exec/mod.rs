@@ -11,6 +11,7 @@ mod metrics;
 mod monitor;
 mod pipeline;
 mod progress;
+mod recording;
 mod reorder;
 mod roles;
 
@@ -21,5 +22,6 @@ pub use metrics::{OperatorMetrics, RunError, RunMetrics, format_bytes, group_dig
 pub use monitor::{Monitor, MonitoredNode, NodeFigures};
 pub use pipeline::{Node, NodeIdx, OperatorReport, Pipeline, Query, Report, Step};
 pub use progress::{Progress, ProgressStyle};
+pub use recording::{Recorder, Sample};
 pub use reorder::{Placed, ReorderWindow, ReorderWorker};
 pub use roles::{Emit, Flow, LocalSink, LocalSource, LocalTransform, Sink, Source, Transform};

@@ -99,6 +99,15 @@ pub fn find_files(path: &str) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// Makes the folder that `file` is to stand in, and those above it.
+///
+/// # Errors
+/// [`crate::ErrorKind::Disk`].
+pub fn make_folder_of(file: &Path) -> Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|error| Error::write_failed(folder, &error))
+}
+
 /// Bytes of a file, or of all files below a folder.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ mod head;
 mod inspect;
 mod output;
 mod reading;
+mod repl;
 mod resources;
 mod sample;
 mod schema;
@@ -28,6 +29,7 @@ pub use head::HeadArgs;
 pub use inspect::{InspectArgs, InspectFormat};
 pub use output::{FormatArg, OutputArgs, ProgressArgs, When};
 pub use reading::ReadingArgs;
+pub use repl::ReplArgs;
 pub use resources::{SessionArgs, session_options};
 pub use sample::SampleArgs;
 pub use schema::{SchemaArgs, SchemaFormat};
@@ -115,6 +117,8 @@ pub enum Command {
     Schema(Box<SchemaArgs>),
     /// Check what should hold of the rows of files
     Validate(Box<ValidateArgs>),
+    /// Run SQL statements at a prompt
+    Repl(Box<ReplArgs>),
     /// Print a script that completes commands and flags in a shell
     Completions(CompletionsArgs),
 }

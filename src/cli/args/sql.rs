@@ -14,6 +14,7 @@ Examples:
   brimful sql \"SELECT count(*) FROM 'data/*.csv.gz'\"
   brimful sql -f report.sql -o report.parquet --memory-budget 512MiB
   echo \"SELECT 1 + 1\" | brimful sql
+  brimful sql --report took.html \"SELECT city, count(*) FROM 'trips.csv' GROUP BY city\"
   brimful sql --schema price='decimal(9,2)' \"SELECT zip, sum(price) FROM 'sales.csv' GROUP BY 1\"";
 
 /// Run a SQL query over files.
@@ -29,6 +30,10 @@ pub struct SqlArgs {
     /// Write what the query took to this file, as JSON; an array when several statements run
     #[arg(long, value_name = "FILE.json")]
     pub metrics: Option<PathBuf>,
+
+    /// Write a page with the plan and the course of memory, spilling and throughput to this file
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
 
     #[command(flatten)]
     pub session: SessionArgs,
