@@ -56,11 +56,14 @@ impl Signals {
         self.cancel.clone()
     }
 
-    /// A token for a query at a prompt: the next Ctrl-C pulls it and does nothing else.
-    pub(super) fn begin_query(&self) -> CancelToken {
+    /// Runs a query of a prompt: Ctrl-C pulls its token and does nothing else meanwhile.
+    pub(super) fn while_query<T>(&self, query: impl FnOnce(&CancelToken) -> T) -> T {
+        let set = |token| *self.query.lock().unwrap_or_else(PoisonError::into_inner) = token;
         let token = CancelToken::default();
-        *self.query.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
-        token
+        set(Some(token.clone()));
+        let done = query(&token);
+        set(None);
+        done
     }
 
     /// 129, 130 or 143 when a signal came.

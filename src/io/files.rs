@@ -5,6 +5,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::stdin;
 use super::suggest::closest;
 use crate::error::{Error, Result};
 
@@ -55,7 +56,10 @@ impl FileFormat {
     pub fn detect(path: &Path) -> Result<FileFormat> {
         let mut magic = [0; 6];
         let mut n = 0;
-        let mut file = std::fs::File::open(path).map_err(|error| Error::read_failed(path, &error))?;
+        let mut file: Box<dyn Read> = match stdin::is_stream(path) {
+            true => return Ok(FileFormat::Csv),
+            false => Box::new(std::fs::File::open(path).map_err(|error| Error::read_failed(path, &error))?),
+        };
         while n < magic.len() {
             match file.read(&mut magic[n..]).map_err(|error| Error::read_failed(path, &error))? {
                 0 => break,
@@ -76,6 +80,9 @@ impl FileFormat {
 /// # Errors
 /// [`crate::ErrorKind::Data`] when there is none; with the nearest name when one file is missing.
 pub fn find_files(path: &str) -> Result<Vec<PathBuf>> {
+    if stdin::names_stdin(path) {
+        return Ok(vec![stdin::stdin_path()?.to_owned()]);
+    }
     let literal = Path::new(path);
     let mut files = if literal.is_dir() {
         let mut files = Vec::new();

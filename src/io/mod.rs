@@ -9,6 +9,7 @@ mod open;
 mod output;
 mod output_file;
 pub mod parquet;
+pub(crate) mod stdin;
 mod suggest;
 mod table;
 pub mod text;

@@ -20,6 +20,7 @@ use super::delivery::Delivery;
 use super::signals::Signals;
 use super::{explain, messages};
 use crate::error::{Error, Result};
+use crate::exec::CancelToken;
 use crate::io::{Output, OutputFormat};
 use crate::memory::Budget;
 use crate::session::{Prepared, Session, SessionOptions};
@@ -94,23 +95,22 @@ impl Repl<'_> {
     /// Runs one statement.
     fn run(&self, statement: &str) -> Result<()> {
         let started = Instant::now();
-        let done = self.run_statement(statement);
+        let done = self.signals.while_query(|cancel| self.run_statement(statement, cancel));
         if self.timing {
             messages::note(format_args!("{:.3} s", started.elapsed().as_secs_f64()));
         }
         done
     }
 
-    fn run_statement(&self, statement: &str) -> Result<()> {
+    fn run_statement(&self, statement: &str, cancel: &CancelToken) -> Result<()> {
         let session = self.session.borrow();
         let Some(session) = &*session else { return Err(Error::query("there is no session")) };
-        let cancel = self.signals.begin_query();
-        let mut delivery = Delivery::new(session, &self.args.messages, &cancel);
+        let mut delivery = Delivery::new(session, &self.args.messages, cancel);
         let mut statements = session.statements(statement)?;
         while let Some(prepared) = statements.prepare_next()? {
             let Prepared::Query(query) = prepared else { continue };
             match query.explain() {
-                Some(asked) => explain::show(*query, asked.analyze, ExplainFormat::Text, &cancel)?,
+                Some(asked) => explain::show(*query, asked.analyze, ExplainFormat::Text, cancel)?,
                 None => delivery.run(*query, &self.output).map(|_| ())?,
             }
         }

@@ -49,9 +49,17 @@ impl Unit {
         }
     }
 
-    /// A round distance of grid lines, about four of which reach `most`.
+    /// At a grid line, where the title says what is counted.
+    fn label(self, value: f64) -> String {
+        match self {
+            Unit::Bytes | Unit::BytesPerSecond => format_bytes(value as u64).replace(".00 ", " ").replace(".0 ", " "),
+            Unit::CountPerSecond => short_count(value),
+        }
+    }
+
+    /// A round distance of grid lines, about five of which reach `most`.
     fn step(self, most: f64) -> f64 {
-        let wanted = (most / 4.0).max(1.0);
+        let wanted = (most / 5.0).max(1.0);
         match self {
             Unit::Bytes | Unit::BytesPerSecond => 2f64.powf(wanted.log2().ceil()),
             Unit::CountPerSecond => round_step(wanted),
@@ -86,7 +94,8 @@ impl<'a> Chart<'a> {
 
     fn most(&self) -> f64 {
         let values = self.series.iter().flat_map(|series| series.values.iter().copied());
-        values.chain(self.ceiling.map(|(_, value)| value)).fold(1.0, f64::max) * 1.06
+        values.chain(self.ceiling.map(|(_, value)| value)).fold(1.0, f64::max)
+            * if self.ceiling.is_some() { 1.14 } else { 1.06 }
     }
 
     fn x(&self, seconds: f64) -> f64 {
@@ -131,7 +140,7 @@ impl<'a> Chart<'a> {
                 WIDTH - RIGHT,
                 LEFT - 8.0,
                 y + 4.0,
-                if value == 0.0 { "0".into() } else { self.unit.text(value) },
+                if value == 0.0 { "0".into() } else { self.unit.label(value) },
             );
             value += step;
         }
@@ -181,18 +190,17 @@ impl<'a> Chart<'a> {
              <text class=\"ceiling-label\" x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{name} {}</text>",
             WIDTH - RIGHT,
             WIDTH - RIGHT - 4.0,
-            y + 14.0,
+            y - 5.0,
             self.unit.text(value),
         );
     }
 
     /// Names of the lines; one line needs none.
     fn legend(&self) -> String {
-        if self.series.len() < 2 {
-            return String::new();
-        }
         let entry = |(idx, series): (usize, &Series)| format!("<span class=\"key s{idx}\">{}</span>", series.name);
-        self.series.iter().enumerate().map(entry).collect()
+        let lines = self.series.iter().enumerate().map(entry).filter(|_| self.series.len() > 1);
+        let step = (!self.steps.is_empty()).then(|| "<span class=\"key steps\">a new step</span>".to_string());
+        lines.chain(step).collect()
     }
 
     /// Where each sample stands and what to say when it is pointed at.

@@ -14,7 +14,7 @@ pub(super) fn plan_table(operators: &[OperatorMetrics]) -> String {
     }
     format!(
         "<div class=\"scroll\"><table class=\"plan\">\n<thead><tr><th>Operator</th><th class=\"time\">Time of all threads</th>\
-         <th>Rows in</th><th>Rows out</th><th>Peak memory</th><th>Spilled</th><th>Read back</th><th>More</th></tr></thead>\n\
+         <th>Rows in</th><th>Rows out</th><th>Peak memory</th><th>Spilled</th><th>Read back</th><th class=\"more\">More</th></tr></thead>\n\
          <tbody>\n{rows}</tbody></table></div>\n"
     )
 }
@@ -22,17 +22,18 @@ pub(super) fn plan_table(operators: &[OperatorMetrics]) -> String {
 fn add_rows(operators: &[OperatorMetrics], node: NodeIdx, depth: usize, total: f64, rows: &mut String) {
     let Some(operator) = operators.get(node) else { return };
     let percent = if total > 0.0 { 100.0 * operator.seconds / total } else { 0.0 };
+    // Nothing reads the output of a query.
+    let rows_out = if depth == 0 { String::new() } else { group_digits(operator.rows_out) };
     let rows_in = if operator.inputs.is_empty() { String::new() } else { group_digits(operator.rows_in) };
     // Writing to a String does not fail.
     let _ = writeln!(
         rows,
         "<tr><td class=\"operator\" style=\"--depth:{depth}\"><b>{}</b><small>{}</small></td>\
          <td class=\"time\"><span class=\"bar\" style=\"--part:{percent:.1}%\"></span>{} <small>{percent:.0} %</small></td>\
-         <td>{rows_in}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td class=\"more\">{}</td></tr>",
+         <td>{rows_in}</td><td>{rows_out}</td><td>{}</td><td>{}</td><td>{}</td><td class=\"more\">{}</td></tr>",
         escape(operator.name),
         escape(&operator.detail),
         seconds_text(operator.seconds),
-        group_digits(operator.rows_out),
         bytes(operator.peak_bytes),
         spilled(operator),
         bytes(operator.restored_bytes),
@@ -57,13 +58,13 @@ fn spilled(operator: &OperatorMetrics) -> String {
 
 /// What only some operators have.
 fn more(operator: &OperatorMetrics) -> String {
-    let counts = [
-        ("partitions", operator.n_partitions),
-        ("runs", operator.n_runs),
-        ("depth", operator.depth),
-        ("malformed rows", operator.n_bad_rows),
+    let counted = |n: u64, text: &dyn Fn(String) -> String| (n > 0).then(|| text(group_digits(n)));
+    let parts = [
+        (operator.read_bytes > 0).then(|| format!("read {}", format_bytes(operator.read_bytes))),
+        counted(operator.n_partitions, &|n| format!("{n} partitions")),
+        counted(operator.n_runs, &|n| format!("{n} runs")),
+        counted(operator.depth, &|n| format!("depth {n}")),
+        counted(operator.n_bad_rows, &|n| format!("{n} malformed rows")),
     ];
-    let read = (operator.read_bytes > 0).then(|| format!("read {}", format_bytes(operator.read_bytes)));
-    let counts = counts.iter().filter(|(_, n)| *n > 0).map(|(label, n)| format!("{} {label}", group_digits(*n)));
-    read.into_iter().chain(counts).collect::<Vec<_>>().join(", ")
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
