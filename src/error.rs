@@ -147,6 +147,11 @@ impl Error {
         &self.inner.message
     }
 
+    /// Where in the user's text it went wrong, where that is known.
+    pub fn location(&self) -> Option<&str> {
+        self.inner.location.as_deref()
+    }
+
     /// What to try, where something is known.
     pub fn hint(&self) -> Option<&str> {
         self.inner.hint.as_deref()

@@ -17,14 +17,16 @@
 //! (threads, function tables) is touched before it is measured. Code that only planning needs is let go again.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use arrow::datatypes::SchemaRef;
 use rayon::ThreadPool;
 
 use crate::error::{Error, Result};
 use crate::exec::{self, CancelToken, LocalSink, Monitor, Query, QueryContext, RunMetrics, Sink, TaskContext};
 use crate::io::csv::RejectFile;
-use crate::io::{FileTables, Output};
+use crate::io::{FileTables, Output, Table};
 use crate::memory::{Budget, Memory, PagePool, ResidentGuard, release_freed_memory, release_program_pages};
 use crate::operators::stored::StoredRows;
 use crate::physical;
@@ -107,6 +109,9 @@ impl<'s> Statements<'s> {
         }
     }
 }
+
+/// Makes the sink of a result, given its schema and whether its rows have an order to keep.
+pub type MakeSink<'a> = dyn Fn(SchemaRef, bool, &QueryContext) -> Result<Arc<dyn Sink>> + 'a;
 
 /// A query that was understood.
 pub struct PreparedQuery<'s> {
@@ -216,6 +221,21 @@ impl Session {
         })
     }
 
+    /// Opens files, globs and folders as one table, which queries of this session then know as `name`.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Data`] for files that are not there or cannot be read as one table.
+    pub fn add_files(&self, name: &str, paths: &[String]) -> Result<Arc<dyn Table>> {
+        let table = self.files.open_all(paths, &self.memory)?;
+        self.registry.add_files(name.to_string(), table.clone());
+        Ok(table)
+    }
+
+    /// The views and temporary tables, by name.
+    pub fn table_names(&self) -> Vec<String> {
+        self.registry.names()
+    }
+
     /// The ledger of this session's budget.
     pub fn memory(&self) -> &Memory {
         &self.memory
@@ -250,6 +270,11 @@ fn warm_up(n_threads: usize) {
 }
 
 impl<'s> PreparedQuery<'s> {
+    /// The names of the columns of its result.
+    pub fn column_names(&self) -> Vec<String> {
+        self.planned.column_names()
+    }
+
     /// What an EXPLAIN in front of the query asked for.
     pub fn explain(&self) -> Option<Explain> {
         self.planned.explain
@@ -261,14 +286,35 @@ impl<'s> PreparedQuery<'s> {
     /// [`crate::ErrorKind::Usage`] for SQL that is not supported yet, [`crate::ErrorKind::Disk`] when the output cannot
     /// be made.
     pub fn into_run(self, output: &Output, cancel: CancelToken) -> Result<QueryRun<'s>> {
+        let file = match output {
+            Output::File(path, _) => Some(path.as_path()),
+            Output::Stdout(_) | Output::Discard => None,
+        };
+        self.into_run_with(file, &|schema, ordered, cx| output.sink(schema, ordered, cx), cancel)
+    }
+
+    /// As [`PreparedQuery::into_run`], into a sink that the caller makes. `file` is the file that it writes, if any.
+    ///
+    /// # Errors
+    /// As [`PreparedQuery::into_run`], and those of `make_sink`.
+    pub fn into_run_with(
+        self,
+        file: Option<&Path>,
+        make_sink: &MakeSink<'_>,
+        cancel: CancelToken,
+    ) -> Result<QueryRun<'s>> {
         let PreparedQuery { session, planned, rejects } = self;
         let cx = QueryContext { memory: session.memory.clone(), pages: session.pages.clone(), cancel };
         let is_run = planned.explain.is_none_or(|asked| asked.analyze);
-        let output = match &planned.target {
-            Target::File { path, format } if is_run => &Output::File(path.clone(), *format),
-            _ => output,
+        let copied = match &planned.target {
+            Target::File { path, format } if is_run => Some(Output::File(path.clone(), *format)),
+            _ => None,
         };
-        if let (Some(rejects), Output::File(path, _)) = (&rejects, output) {
+        let file = match &copied {
+            Some(Output::File(path, _)) => Some(path.as_path()),
+            _ => file,
+        };
+        if let (Some(rejects), Some(path)) = (&rejects, file) {
             rejects.refuse_output(path)?;
         }
         let stored = Mutex::new(None);
@@ -279,7 +325,10 @@ impl<'s> PreparedQuery<'s> {
                 *stored.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((name.clone(), rows));
                 Ok(sink)
             }
-            _ => output.sink(schema, ordered, &cx),
+            _ => match &copied {
+                Some(output) => output.sink(schema, ordered, &cx),
+                None => make_sink(schema, ordered, &cx),
+            },
         };
         let sink = |schema, ordered| -> Result<Arc<dyn Sink>> {
             let output = final_sink(schema, ordered)?;

@@ -3,18 +3,22 @@
 //! Memory: a source holds a fixed number of buffers a worker, sized by [`crate::memory::Sizes`]; an output likewise.
 
 pub mod csv;
+mod facts;
 pub mod files;
 mod open;
 mod output;
 mod output_file;
 pub mod parquet;
+pub(crate) mod stdin;
 mod suggest;
 mod table;
 pub mod text;
 
+pub use facts::TableFacts;
 pub use open::FileTables;
 pub use output::{Discard, Output, OutputFormat};
 pub use output_file::OutputFile;
+pub(crate) use suggest::closest;
 pub use table::{
     ColumnStatistics, Comparison, ComparisonOp, OpenTable, RowFilter, Scan, ScanRequest, Table, TableStatistics,
 };

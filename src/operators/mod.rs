@@ -14,6 +14,7 @@ pub mod ordered_aggregate;
 pub mod project;
 pub mod quantile;
 pub mod repeat;
+pub mod sample;
 pub mod sort;
 pub mod stored;
 pub mod top_n;

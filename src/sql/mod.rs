@@ -48,6 +48,18 @@ pub struct PlannedQuery {
     pub target: Target,
 }
 
+impl PlannedQuery {
+    /// The names of the columns of its result.
+    pub fn column_names(&self) -> Vec<String> {
+        self.plan.schema().fields().iter().map(|field| field.name().clone()).collect()
+    }
+}
+
+/// The names of all functions.
+pub fn function_names() -> Vec<String> {
+    functions::functions().names().map(str::to_string).collect()
+}
+
 /// `EXPLAIN` in front of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Explain {

@@ -81,6 +81,16 @@ impl Registry {
         self.lock().insert(name, Named::Table(Arc::new(FileTable::new(table))));
     }
 
+    /// Adds a table of files, in the place of what there was under that name.
+    pub fn add_files(&self, name: String, table: Arc<dyn Table>) {
+        self.lock().insert(name, Named::Table(Arc::new(FileTable::new(table))));
+    }
+
+    /// All names.
+    pub fn names(&self) -> Vec<String> {
+        self.lock().keys().cloned().collect()
+    }
+
     pub(super) fn drop_named(&self, names: &[String], views: bool, if_exists: bool) -> Result<()> {
         let mut named = self.lock();
         // All or none.

@@ -15,6 +15,7 @@ mod chain;
 mod column;
 mod compressed;
 mod dates;
+mod facts;
 mod feed;
 mod header;
 mod infer;

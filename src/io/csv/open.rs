@@ -25,7 +25,7 @@ use super::structure::{Dialect, QuoteState, find_boundaries};
 use super::tokens::Tokens;
 use crate::error::{Error, Result};
 use crate::io::suggest::closest;
-use crate::io::{Scan, ScanRequest, Table, TableStatistics};
+use crate::io::{Scan, ScanRequest, Table, TableFacts, TableStatistics};
 use crate::memory::Memory;
 
 /// Files that are looked at one by one before only every so many-th is.
@@ -151,6 +151,10 @@ impl Table for CsvTable {
             [path] => format!("csv {}", path.display()),
             paths => format!("csv {} and {} more files", paths[0].display(), paths.len() - 1),
         }
+    }
+
+    fn facts(&self) -> Result<TableFacts> {
+        super::facts::facts(&self.definition, &self.memory)
     }
 }
 
