@@ -18,6 +18,16 @@ fn say(text: impl Display) {
     let _ = writeln!(anstream::stderr(), "{text}");
 }
 
+/// Says something that may be a mistake of the user's.
+pub(super) fn warn(text: &str) {
+    say(format_args!("{YELLOW}warning{RESET}: {text}"));
+}
+
+/// Says something that needs no action.
+pub(super) fn note(text: &str) {
+    say(format_args!("note: {text}"));
+}
+
 /// Prints `error` and gives the exit code.
 pub(super) fn fail(error: &Error, exit_code: u8) -> ExitCode {
     say(format_args!("{RED}error{RESET}: {error}"));

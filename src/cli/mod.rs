@@ -5,9 +5,9 @@
 mod args;
 mod explain;
 mod messages;
+mod run;
 mod signals;
 mod sql;
-mod types;
 
 use std::process::ExitCode;
 
@@ -29,6 +29,7 @@ pub fn run() -> ExitCode {
     let done = on_deep_stack(|| match command_line.command {
         Command::Sql(args) => sql::run(&args, &cancel),
         Command::Explain(args) => explain::run(&args, &cancel),
+        Command::Run(args) => run::run(&args, &cancel),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,9 +8,12 @@ mod open;
 mod output;
 mod output_file;
 pub mod parquet;
-mod suggest;
+pub mod run_folder;
+pub(crate) mod suggest;
 mod table;
+mod tee;
 pub mod text;
+pub(crate) mod type_names;
 
 pub use open::FileTables;
 pub use output::{Discard, Output, OutputFormat};
@@ -18,3 +21,4 @@ pub use output_file::OutputFile;
 pub use table::{
     ColumnStatistics, Comparison, ComparisonOp, OpenTable, RowFilter, Scan, ScanRequest, Table, TableStatistics,
 };
+pub use tee::Tee;

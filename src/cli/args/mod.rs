@@ -4,6 +4,7 @@ mod explain;
 mod output;
 mod reading;
 mod resources;
+mod run;
 mod sql;
 
 use clap::{Parser, Subcommand};
@@ -11,7 +12,8 @@ use clap::{Parser, Subcommand};
 pub use explain::{ExplainArgs, ExplainFormat};
 pub use output::{FormatArg, When};
 pub use reading::ReadingArgs;
-pub use resources::{SessionArgs, session_options};
+pub use resources::{SessionArgs, session_options, session_options_over};
+pub use run::RunArgs;
 pub use sql::{QueryText, SqlArgs};
 
 /// Group, filter and sort files many times larger than memory, within one memory budget.
@@ -38,6 +40,10 @@ Examples:
   Leave malformed rows out and keep them for later:
     brimful sql --on-bad-row reject=bad.csv \"SELECT count(*) FROM 'dirty.csv'\"
 
+  Run a pipeline file, after a look at what it would do:
+    brimful run report.yaml --dry-run
+    brimful run report.yaml
+
   See what a query does, and what it took:
     brimful explain \"SELECT DISTINCT city FROM 'trips.csv'\"
     brimful explain --analyze \"SELECT DISTINCT city FROM 'trips.csv'\"
@@ -53,4 +59,6 @@ pub enum Command {
     Sql(Box<SqlArgs>),
     /// Show how a query is run, and with --analyze what each step took
     Explain(Box<ExplainArgs>),
+    /// Run a pipeline file: inputs, steps, checks and outputs in YAML
+    Run(Box<RunArgs>),
 }
