@@ -212,6 +212,14 @@ pub fn check_target(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Whether two paths lead to one file that is there.
+pub fn is_same_file(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
+    }
+}
+
 /// The SHA-256 of a file, as `sha256sum` writes it.
 ///
 /// # Errors

@@ -22,10 +22,10 @@ use super::stages::{Stage, plan_stages};
 use super::{check_sql, dry_run, traps};
 use crate::error::{Error, Result};
 use crate::exec::{CancelToken, Monitor, QueryContext, RunMetrics, Sink, group_digits};
+use crate::io::Tee;
 use crate::io::parquet::{ParquetCompression, ParquetSink, ParquetSinkOptions};
-use crate::io::run_folder::{FileFacts, Move, RunFolder, check_target, publish_set, sha256};
+use crate::io::run_folder::{FileFacts, Move, RunFolder, check_target, is_same_file, make_folder, publish_set, sha256};
 use crate::io::text::{Destination, TextFormat, text_sink};
-use crate::io::{OutputFile, Tee};
 use crate::memory::Memory;
 use crate::session::Session;
 use crate::spill::Disk;
@@ -283,7 +283,7 @@ impl<'a> Run<'a> {
                 return Ok(Arc::new(ParquetSink::new(&path, schema, &options, ordered, &cx.memory)?));
             }
         };
-        text_sink(text, Destination::to(OutputFile::create(&path)?), schema, ordered, cx)
+        text_sink(text, Destination::file(&path)?, schema, ordered, cx)
     }
 
     /// Lets later stages and checks read a finished stage from its Parquet file, where it has one.
@@ -397,10 +397,6 @@ pub(super) fn folder_of(path: &str) -> PathBuf {
     }
 }
 
-fn make_folder(folder: &Path) -> Result<()> {
-    crate::io::run_folder::make_folder(folder)
-}
-
 /// The name of the pipeline file, for folders.
 fn folder_name(path: &Path) -> String {
     path.file_stem().map_or("pipeline".into(), |stem| stem.to_string_lossy().into_owned())
@@ -413,13 +409,10 @@ fn check_targets(prepared: &Prepared<'_>) -> Result<()> {
     for path in files.chain(&outputs.log).chain(&outputs.manifest).chain(&outputs.checksums) {
         let at = |error: Error| error.with_location(prepared.source.at(path.place));
         check_target(Path::new(&path.text)).map_err(at)?;
-        let Ok(target) = std::path::Path::new(&path.text).canonicalize() else { continue };
-        let inputs = prepared.inputs.iter().flat_map(|input| &input.files);
-        for (input, _) in inputs {
-            if input.canonicalize().is_ok_and(|input| input == target) {
-                let error = prepared.source.error(path.place, format!("{} is an input, too", path.text));
-                return Err(error.with_hint("write to another file"));
-            }
+        let mut inputs = prepared.inputs.iter().flat_map(|input| &input.files);
+        if inputs.any(|(input, _)| is_same_file(input, Path::new(&path.text))) {
+            let error = prepared.source.error(path.place, format!("{} is an input, too", path.text));
+            return Err(error.with_hint("write to another file"));
         }
     }
     Ok(())

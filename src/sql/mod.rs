@@ -109,7 +109,7 @@ pub fn plan_statement(
     registry: &Registry,
     memory: &Memory,
 ) -> Result<Planned> {
-    let options = plan::options();
+    let options = options_over(registry);
     let catalog = Catalog::new(opener, memory, options.clone(), registry);
     let planner = Planner { catalog: &catalog, registry, options, text };
     on_deep_stack(|| planner.plan(statement))
@@ -133,7 +133,8 @@ pub fn define(name: &str, text: &str, opener: &dyn OpenTable, registry: &Registr
     let Request::Query { query, explain: None, target: Target::Result } = &statement.request else {
         return Err(Error::usage("this is not a query").with_hint("a step is a SELECT or WITH .. SELECT"));
     };
-    let options = plan::options();
+    registry.expect_steps();
+    let options = options_over(registry);
     let catalog = Catalog::new(opener, memory, options.clone(), registry);
     let planner = Planner { catalog: &catalog, registry, options, text };
     on_deep_stack(|| {
@@ -146,6 +147,15 @@ pub fn define(name: &str, text: &str, opener: &dyn OpenTable, registry: &Registr
         registry.add_planned(name.to_string(), logical);
         Ok(Defined { schema, reads })
     })
+}
+
+/// The order of a step's rows is a part of what it gives, whereas SQL forgets the order of a subquery.
+fn options_over(registry: &Registry) -> Arc<ConfigOptions> {
+    let mut options = plan::options();
+    if registry.has_steps() {
+        Arc::make_mut(&mut options).sql_parser.enable_subquery_sort_elimination = false;
+    }
+    options
 }
 
 /// Texts and plans are as deep as the longest chain of conditions.

@@ -3,6 +3,7 @@
 //! Memory: texts, and temporary tables, whose rows lie on evictable pages.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datafusion_expr::LogicalPlan;
@@ -20,6 +21,8 @@ use crate::plan::Effort;
 pub struct Registry {
     named: Mutex<BTreeMap<String, Named>>,
     effort: Effort,
+    /// Whether names stand for steps, whose rows have an order.
+    steps: AtomicBool,
 }
 
 /// A view or a temporary table.
@@ -47,6 +50,15 @@ impl Registry {
 
     pub(super) fn effort(&self) -> Effort {
         self.effort
+    }
+
+    /// Names for steps follow.
+    pub(super) fn expect_steps(&self) {
+        self.steps.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_steps(&self) -> bool {
+        self.steps.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Named>> {

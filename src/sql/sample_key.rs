@@ -18,7 +18,7 @@ struct SampleKey {
 
 /// The function.
 pub(super) fn sample_key() -> Arc<ScalarUDF> {
-    let signature = Signature::uniform(2, vec![DataType::UInt64], Volatility::Immutable);
+    let signature = Signature::any(2, Volatility::Immutable);
     Arc::new(ScalarUDF::from(SampleKey { signature }))
 }
 
