@@ -109,7 +109,7 @@ fn add_probes(prepared: &Prepared<'_>, name: &str, check: &Check, probes: &mut V
             let names: Vec<&str> = columns.iter().map(Text::as_str).collect();
             let list: Vec<String> = names.iter().map(|name| quoted(name)).collect();
             let (list, from) = (list.join(", "), quoted(name));
-            let sql = format!("(SELECT count(*) FROM (SELECT {list} FROM {from} GROUP BY {list} HAVING count(*) > 1))");
+            let sql = format!("SELECT {list} FROM {from} GROUP BY {list} HAVING count(*) > 1");
             let what = format!("{} is unique", names.join(", "));
             probes.push(Probe { place: check.place, what, kind: Kind::Repeated, sql: SqlText::new(&sql) });
         }
@@ -178,15 +178,21 @@ fn range_sql(
     Ok((parts.join(" OR "), what))
 }
 
-/// The query that gives one row with a number for each probe.
+/// The query that gives one row with a number for each probe: one pass for all that look at single rows, and a grouping
+/// for each key that is to be unique.
 pub(super) fn query(name: &str, probes: &[Probe]) -> SqlText {
     let mut sql = SqlText::new("SELECT ");
-    let mut idx = 0;
-    sql.list(probes, |sql, probe| {
-        idx += 1;
-        sql.append(probe.sql.clone()).push(&format!(" AS check_{idx}"))
-    });
-    sql.push(" FROM ").name(name);
+    sql.list(1..=probes.len(), |sql, number| sql.push(&format!("check_{number}")));
+    let numbered = || probes.iter().enumerate().map(|(idx, probe)| (idx + 1, probe));
+    sql.push(" FROM (SELECT count(*) AS all_rows");
+    for (number, probe) in numbered().filter(|(_, probe)| !matches!(probe.kind, Kind::Repeated)) {
+        sql.push(", ").append(probe.sql.clone()).push(&format!(" AS check_{number}"));
+    }
+    sql.push(" FROM ").name(name).push(") AS rows_checked");
+    for (number, probe) in numbered().filter(|(_, probe)| matches!(probe.kind, Kind::Repeated)) {
+        sql.push(&format!(" CROSS JOIN (SELECT count(*) AS check_{number} FROM (")).append(probe.sql.clone());
+        sql.push(&format!(")) AS key_{number}"));
+    }
     sql
 }
 

@@ -42,8 +42,10 @@ pub(super) fn describe(prepared: &mut Prepared<'_>) -> Result<String> {
         let rows = footprint.rows.map_or("an unknown number of".to_string(), |rows| group_digits(rows as u64));
         let _ = writeln!(text, "  about {rows} rows; operators hold about {}", bytes_text(footprint.held_bytes));
         let n_checks = checks_of(prepared, stage)?;
-        if n_checks > 0 {
-            let _ = writeln!(text, "  {n_checks} checks");
+        match n_checks {
+            0 => {}
+            1 => text.push_str("  one check\n"),
+            _ => text.push_str(&format!("  {n_checks} checks\n")),
         }
         if stage.keep || stage.outputs.iter().any(|idx| prepared.spec.outputs.files[*idx].format == Format::Parquet) {
             let table = Arc::new(Unwritten { name: stage.name.clone(), schema, rows: footprint.rows });

@@ -42,7 +42,8 @@ pub(super) struct Fields<'a> {
     what: String,
     place: Place,
     entries: &'a [(Key, Node)],
-    asked: RefCell<Vec<&'static str>>,
+    /// With whether it is the name that we would write, and not one that is also understood.
+    asked: RefCell<Vec<(&'static str, bool)>>,
 }
 
 impl<'a> Fields<'a> {
@@ -72,7 +73,7 @@ impl<'a> Fields<'a> {
 
     /// As [`Fields::take`], with the key.
     pub(super) fn take_with_key(&self, names: &[&'static str]) -> Result<Option<(&'a Key, &'a Node)>> {
-        self.asked.borrow_mut().extend(names);
+        self.asked.borrow_mut().extend(names.iter().enumerate().map(|(idx, name)| (*name, idx == 0)));
         let mut found = self.entries.iter().filter(|(key, _)| names.contains(&key.name.as_str()));
         let first = found.next();
         if let (Some((first, _)), Some((second, _))) = (first, found.next()) {
@@ -123,7 +124,8 @@ impl<'a> Fields<'a> {
     /// Entries that nobody asked for.
     pub(super) fn others(&self) -> impl Iterator<Item = (&'a Key, &'a Node)> {
         let asked = self.asked.borrow().clone();
-        self.entries.iter().filter(move |(key, _)| !asked.contains(&key.name.as_str())).map(|(key, node)| (key, node))
+        let is_other = move |key: &Key| !asked.iter().any(|(name, _)| *name == key.name);
+        self.entries.iter().filter(move |(key, _)| is_other(key)).map(|(key, node)| (key, node))
     }
 
     /// # Errors
@@ -136,18 +138,15 @@ impl<'a> Fields<'a> {
         let (key, _) = self.others().next()?;
         let asked = self.asked.borrow();
         let error = self.source.error(key.place, format!("{} has no {:?}", self.what, key.name));
-        Some(match closest(&key.name, asked.iter().copied()) {
+        Some(match closest(&key.name, asked.iter().map(|(name, _)| *name)) {
             Some(near) => error.with_hint(format!("did you mean {near:?}?")),
             None => error.with_hint(format!("there are: {}", known_keys(&asked))),
         })
     }
 }
 
-/// The first name of each key would be enough, but nobody can tell which that is here.
-fn known_keys(asked: &[&str]) -> String {
-    const SHOWN: usize = 14;
-    let shown = asked.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
-    if asked.len() > SHOWN { format!("{shown} ..") } else { shown }
+fn known_keys(asked: &[(&str, bool)]) -> String {
+    asked.iter().filter(|(_, ours)| *ours).map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
 pub(super) fn scalar<'a>(source: &Source, node: &'a Node, what: &str) -> Result<&'a Scalar> {
