@@ -24,7 +24,7 @@ use arrow::datatypes::SchemaRef;
 use rayon::ThreadPool;
 
 use crate::error::{Error, Result};
-use crate::exec::{self, CancelToken, LocalSink, Monitor, Query, QueryContext, RunMetrics, Sink, TaskContext};
+use crate::exec::{self, CancelToken, LocalSink, Monitor, NodeIdx, Query, QueryContext, RunMetrics, Sink, TaskContext};
 use crate::io::csv::RejectFile;
 use crate::io::{FileTables, Output, Table};
 use crate::memory::{Budget, Memory, PagePool, ResidentGuard, release_freed_memory, release_program_pages};
@@ -32,7 +32,7 @@ use crate::operators::stored::StoredRows;
 use crate::physical;
 use crate::plan::{self, Effort};
 use crate::spill::{Disk, SpillConfig, SpillStore};
-use crate::sql::{self, Explain, ParsedStatement, Planned, PlannedQuery, Registry, Target};
+use crate::sql::{self, Defined, Explain, ParsedStatement, Planned, PlannedQuery, Registry, Target};
 
 /// What a session is made with.
 #[derive(Debug, Clone, Default)]
@@ -185,6 +185,39 @@ impl Session {
         }
     }
 
+    /// Plans the query `text` once and gives it a name that later queries can read, in the place of what had it before.
+    ///
+    /// # Errors
+    /// As [`Session::sql`]; the name then stands for what it did before.
+    pub(crate) fn define(&self, name: &str, text: &str) -> Result<Defined> {
+        self.memory.set_overrun(0);
+        self.make_room_for_planning();
+        let defined = sql::define(name, text, &self.files, &self.registry, &self.memory)?;
+        self.memory.check_overrun()?;
+        Ok(defined)
+    }
+
+    /// Gives an open table a name that later queries can read, in the place of what had it before.
+    pub(crate) fn add_table(&self, name: &str, table: Arc<dyn Table>) {
+        self.registry.add_open_table(name.to_string(), table);
+    }
+
+    /// How files are read where nothing else is said.
+    pub(crate) fn files(&self) -> &FileTables {
+        &self.files
+    }
+
+    /// Plans one more query of the same text: what its scans reject follows what earlier ones did.
+    ///
+    /// # Errors
+    /// As [`Session::sql`].
+    pub(crate) fn further_query(&self, text: &str) -> Result<PreparedQuery<'_>> {
+        match self.prepare(&sql::parse_one(text)?, text)? {
+            Prepared::Query(query) => Ok(*query),
+            Prepared::Done => Err(Error::usage("this statement gives no rows")),
+        }
+    }
+
     /// The statements of a text, to be run one after the other: each is planned when the ones before it have run.
     ///
     /// # Errors
@@ -227,7 +260,7 @@ impl Session {
     /// [`crate::ErrorKind::Data`] for files that are not there or cannot be read as one table.
     pub fn add_files(&self, name: &str, paths: &[String]) -> Result<Arc<dyn Table>> {
         let table = self.files.open_all(paths, &self.memory)?;
-        self.registry.add_files(name.to_string(), table.clone());
+        self.registry.add_open_table(name.to_string(), table.clone());
         Ok(table)
     }
 
@@ -278,6 +311,39 @@ impl<'s> PreparedQuery<'s> {
     /// What an EXPLAIN in front of the query asked for.
     pub fn explain(&self) -> Option<Explain> {
         self.planned.explain
+    }
+
+    /// The columns of the result.
+    pub(crate) fn schema(&self) -> SchemaRef {
+        self.planned.plan.schema().inner().clone()
+    }
+
+    /// What the query will hold and give, about.
+    pub(crate) fn footprint(&self) -> plan::Footprint {
+        plan::footprint(&self.planned.plan)
+    }
+
+    /// Makes the operators, with a sink of the caller's. Nothing is read yet; `cancel` ends the run from another thread.
+    ///
+    /// # Errors
+    /// As [`PreparedQuery::into_run`], and what `sink` says.
+    pub(crate) fn into_run_to(
+        self,
+        sink: impl FnOnce(SchemaRef, bool, &QueryContext) -> Result<Arc<dyn Sink>>,
+        cancel: CancelToken,
+    ) -> Result<QueryRun<'s>> {
+        let PreparedQuery { session, planned, rejects } = self;
+        let cx = QueryContext { memory: session.memory.clone(), pages: session.pages.clone(), cancel };
+        let sink = |schema, ordered| -> Result<Arc<dyn Sink>> {
+            let output = sink(schema, ordered, &cx)?;
+            Ok(match &rejects {
+                Some(rejects) => Arc::new(AfterRejects { rejects: rejects.clone(), output }),
+                None => output,
+            })
+        };
+        let query = physical::lower(&planned.plan, sink, &cx)?;
+        let monitor = Monitor::new(&query);
+        Ok(QueryRun { session, query, cx, monitor, rejects, creates: None })
     }
 
     /// Makes the operators and the output. Nothing is read yet; `cancel` ends the run from another thread.
@@ -353,6 +419,11 @@ impl QueryRun<'_> {
     /// The plan as JSON.
     pub fn explain_json(&self) -> serde_json::Value {
         plan::explain_json(&self.query)
+    }
+
+    /// Views and aliases with the operator whose rows they are.
+    pub(crate) fn labels(&self) -> &[(String, NodeIdx)] {
+        &self.query.labels
     }
 
     /// Figures that can be read while the query runs.

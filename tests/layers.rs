@@ -4,8 +4,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Top to bottom: a layer uses itself and what comes after it.
-const LAYERS: [&str; 12] =
-    ["cli", "session", "sql", "plan", "physical", "operators", "io", "exec", "row", "spill", "memory", "error"];
+const LAYERS: [&str; 13] = [
+    "cli",
+    "pipeline",
+    "session",
+    "sql",
+    "plan",
+    "physical",
+    "operators",
+    "io",
+    "exec",
+    "row",
+    "spill",
+    "memory",
+    "error",
+];
 
 /// Other files at the top of `src`.
 const NOT_LAYERS: [&str; 2] = ["lib", "main"];

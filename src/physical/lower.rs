@@ -46,7 +46,7 @@ pub fn lower(
     let node =
         lowering.add_node(Node { name: "Output", detail: order.to_string(), inputs: vec![stream.top()], report: None });
     lowering.close(stream, node, sink);
-    Ok(Query { nodes: lowering.nodes, pipelines: lowering.pipelines })
+    Ok(Query { nodes: lowering.nodes, pipelines: lowering.pipelines, labels: lowering.labels })
 }
 
 /// The query under construction.
@@ -57,6 +57,7 @@ pub(super) struct Lowering<'a> {
     props: ExecutionProps,
     nodes: Vec<Node>,
     pipelines: Vec<Pipeline>,
+    labels: Vec<(String, NodeIdx)>,
     /// Subplans that are used more than once and have been lowered.
     pub(super) shared: HashMap<usize, SharedRows>,
 }
@@ -160,7 +161,8 @@ impl<'a> Lowering<'a> {
     fn new(plan: &LogicalPlan, cx: &'a QueryContext) -> Self {
         let mut props = ExecutionProps::new();
         props.config_options = Some(super::options::running_options(&cx.memory));
-        Lowering { cx, namer: Namer::of(plan), props, nodes: vec![], pipelines: vec![], shared: HashMap::new() }
+        let (namer, shared) = (Namer::of(plan), HashMap::new());
+        Lowering { cx, namer, props, nodes: vec![], pipelines: vec![], labels: vec![], shared }
     }
 
     pub(super) fn props(&self) -> &ExecutionProps {
@@ -222,6 +224,7 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Union(union) => self.lower_union(&union.inputs, plan, wishes),
             LogicalPlan::SubqueryAlias(alias) => {
                 let stream = self.lower_plan(&alias.input, wishes)?;
+                self.labels.push((alias.alias.table().to_string(), stream.top()));
                 Ok(Stream { schema: plan.schema().inner().clone(), ..stream })
             }
             LogicalPlan::Values(values) => self.lower_values(&values.values, plan),

@@ -4,6 +4,7 @@
 
 mod decimals;
 mod explain;
+mod footprint;
 mod join_order;
 mod membership;
 mod only_value;
@@ -15,6 +16,7 @@ mod shared;
 pub use crate::physical::cardinality::estimate_rows;
 pub use crate::physical::{options, statistics};
 pub use explain::{explain_json, explain_text};
+pub use footprint::{Footprint, footprint};
 #[cfg(test)]
 pub(crate) use optimize::optimize_by_library;
 pub use optimize::{Effort, optimize};

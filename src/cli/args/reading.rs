@@ -4,10 +4,10 @@ use arrow::datatypes::DataType;
 use clap::Args;
 
 use super::resources::parse_size;
-use crate::cli::types::parse_columns;
 use crate::io::FileTables;
 use crate::io::csv::{CsvOptions, OnBadRow, RejectFile};
 use crate::io::parquet::ParquetOptions;
+use crate::io::type_names::parse_columns;
 
 /// How input files are read.
 #[derive(Debug, Args)]

@@ -1,9 +1,9 @@
-//! Column types as they are written in `--schema`.
+//! Column types as they are written in `--schema` and in pipeline files.
 
 use arrow::datatypes::{DataType, TimeUnit};
 
 /// Reads `col=type` or several with commas between them: `price=double,id=varchar`.
-pub(super) fn parse_columns(text: &str) -> Result<Vec<(String, DataType)>, String> {
+pub(crate) fn parse_columns(text: &str) -> Result<Vec<(String, DataType)>, String> {
     split_outside_parentheses(text).into_iter().map(parse_column).collect()
 }
 
@@ -28,7 +28,7 @@ fn split_outside_parentheses(text: &str) -> Vec<&str> {
 }
 
 /// Reads the name of a type, as SQL or Arrow spell it.
-pub(super) fn parse_type(text: &str) -> Result<DataType, String> {
+pub(crate) fn parse_type(text: &str) -> Result<DataType, String> {
     let name = text.trim().to_ascii_lowercase();
     if let Some(arguments) = name.strip_prefix("decimal").or_else(|| name.strip_prefix("numeric")) {
         return parse_decimal(arguments).ok_or_else(|| format!("{text:?} is not a decimal, for example decimal(10,2)"));
@@ -45,7 +45,7 @@ pub(super) fn parse_type(text: &str) -> Result<DataType, String> {
         "uint64" => DataType::UInt64,
         "real" | "float" | "float32" => DataType::Float32,
         "double" | "float64" | "double precision" => DataType::Float64,
-        "varchar" | "text" | "string" | "utf8" | "char" => DataType::Utf8,
+        "varchar" | "text" | "string" | "utf8" | "str" | "char" => DataType::Utf8,
         "date" | "date32" => DataType::Date32,
         "timestamp" | "datetime" => DataType::Timestamp(TimeUnit::Microsecond, None),
         "timestamptz" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
@@ -56,6 +56,29 @@ pub(super) fn parse_type(text: &str) -> Result<DataType, String> {
             ));
         }
     })
+}
+
+/// The SQL name of a type that [`parse_type`] gives.
+pub(crate) fn sql_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Boolean => "BOOLEAN",
+        DataType::Int8 => "TINYINT",
+        DataType::Int16 => "SMALLINT",
+        DataType::Int32 => "INT",
+        DataType::Int64 => "BIGINT",
+        DataType::UInt8 => "TINYINT UNSIGNED",
+        DataType::UInt16 => "SMALLINT UNSIGNED",
+        DataType::UInt32 => "INT UNSIGNED",
+        DataType::UInt64 => "BIGINT UNSIGNED",
+        DataType::Float32 => "REAL",
+        DataType::Float64 => "DOUBLE",
+        DataType::Date32 => "DATE",
+        DataType::Timestamp(_, Some(_)) => "TIMESTAMPTZ",
+        DataType::Timestamp(_, None) => "TIMESTAMP(6)",
+        DataType::Decimal128(precision, scale) => return format!("DECIMAL({precision}, {scale})"),
+        _ => "VARCHAR",
+    }
+    .to_string()
 }
 
 /// `(10,2)`, `(10)` or nothing.
