@@ -316,11 +316,19 @@ impl<'a> Lowering<'a> {
 
     fn lower_union(&mut self, inputs: &[Arc<LogicalPlan>], plan: &LogicalPlan, wishes: &Wishes) -> Result<Stream> {
         let schema = plan.schema().inner().clone();
-        let mut parts: Vec<Part> = Vec::new();
-        let (mut tops, mut ordered) = (Vec::new(), true);
+        let mut streams = Vec::with_capacity(inputs.len());
         for input in inputs {
             let stream = self.lower_plan(input, wishes)?;
-            let stream = self.rename(stream, &schema);
+            streams.push(self.rename(stream, &schema));
+        }
+        Ok(self.union(streams, schema, format!("all of {} inputs", inputs.len())))
+    }
+
+    /// The rows of `streams`, which are of `schema`, one stream after the other.
+    pub(super) fn union(&mut self, streams: Vec<Stream>, schema: SchemaRef, detail: String) -> Stream {
+        let mut parts: Vec<Part> = Vec::new();
+        let (mut tops, mut ordered) = (Vec::new(), true);
+        for stream in streams {
             tops.push(stream.top());
             ordered &= stream.ordered;
             let n_parts = stream.parts.len();
@@ -330,13 +338,12 @@ impl<'a> Lowering<'a> {
                 parts.push(Part { source: part.source, transforms });
             }
         }
-        let detail = format!("all of {} inputs", inputs.len());
         let top = self.add_node(Node { name: "Union", detail, inputs: tops, report: None });
         let counter = Arc::new(MorselCounter::default());
         for (part_idx, part) in parts.iter_mut().enumerate() {
             part.transforms.push(Step { node: top, role: Arc::new(UnionInput::new(counter.clone(), part_idx)) });
         }
-        Ok(Stream { parts, tail: vec![], schema, ordered, top })
+        Stream { parts, tail: vec![], schema, ordered, top }
     }
 
     /// Gives the columns of `stream` the names and NULL-ability of `schema`.

@@ -18,6 +18,7 @@ mod library;
 mod lower;
 mod options;
 mod quantile;
+mod range_join;
 mod recursion;
 mod repeat;
 mod scan;
