@@ -4,6 +4,7 @@
 //! This is the only folder that sees both the planner's types and our operators.
 
 mod aggregate;
+mod asof;
 pub mod cardinality;
 mod comparison;
 pub(crate) mod constants;
@@ -34,6 +35,7 @@ mod window_frame;
 mod window_library;
 mod window_limit;
 
+pub use asof::{AsofJoin, AsofMatch};
 pub use huge::bounded;
 pub use lower::lower;
 pub use options::options;

@@ -49,8 +49,8 @@ impl Piece {
         let mut dead = vec![false; n_rows];
         dead_rows(keys.iter().filter(|_| !spec.null_equal).chain([&columns[input.place()]]), &mut dead);
         if let Some(nulls) = input.last.and_then(|last| columns[last].logical_nulls()) {
-            for row in 0..n_rows {
-                dead[row] |= spec.until[side_of(&is_right, row)] == Until::Last && nulls.is_null(row);
+            for (row, dead) in dead.iter_mut().enumerate() {
+                *dead |= spec.until[side_of(&is_right, row)] == Until::Last && nulls.is_null(row);
             }
         }
         let starts = changes(keys, before, n_rows)?;

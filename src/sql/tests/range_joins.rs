@@ -104,3 +104,74 @@ fn rows_of_joins_by_order() {
             1970-01-06, 11, _"#]],
     );
 }
+
+#[test]
+fn an_asof_join_sorts_both_sides_together() {
+    check_plan(
+        "SELECT s.id, p.s FROM 'sales.csv' AS s ASOF LEFT JOIN 'pairs.csv' AS p ON s.qty % 2 = p.g AND s.day > p.x",
+        expect![[r#"
+            Output
+              Project: id, s
+                AsofJoin: left, qty % 2 = g AND day > CAST(x AS Date32)
+                  Sort: by qty % 2, day, side
+                    Union: both sides
+                      Project: rows of the left side
+                        Project: adding qty % 2
+                          Scan: mem sales.csv, 3 of 5 columns
+                      Project: rows of the right side
+                        Project: adding CAST(x AS Date32)
+                          Scan: mem pairs.csv, 3 of 3 columns
+        "#]],
+    );
+    check_plan(
+        "SELECT s.id, p.x FROM 'sales.csv' AS s ASOF JOIN 'pairs.csv' AS p MATCH_CONDITION (s.qty <= p.x)",
+        expect![[r#"
+            Output
+              Project: id, x
+                AsofJoin: left, qty <= x
+                  Sort: by qty DESC, side DESC
+                    Union: both sides
+                      Project: rows of the left side
+                        Scan: mem sales.csv, 2 of 5 columns
+                      Project: rows of the right side
+                        Scan: mem pairs.csv, 1 of 3 columns
+        "#]],
+    );
+    check_sorted(
+        "SELECT s.day, s.qty, p.x FROM 'sales.csv' AS s ASOF LEFT JOIN 'many.csv' AS p ON p.x <= s.qty",
+        expect![[r#"
+            day, qty, x
+            1970-01-01, 3, 2
+            1970-01-02, 1, 1
+            1970-01-03, _, _
+            1970-01-04, 2, 2
+            1970-01-05, 2, 2
+            1970-01-06, 7, 2"#]],
+    );
+}
+
+#[test]
+fn asof_joins_that_are_not_understood() {
+    let hint = |text: &str| match super::rows_of(text) {
+        Ok((_, rows)) => panic!("{text} gave {rows:?}"),
+        Err(error) => error.to_string(),
+    };
+    let errors = [
+        "SELECT 1 FROM 'one.csv' AS a ASOF JOIN 'one.csv' AS b USING (x)",
+        "SELECT 1 FROM 'one.csv' AS a ASOF FULL JOIN 'one.csv' AS b ON a.x >= b.x",
+        "SELECT 1 FROM 'one.csv' AS a ASOF JOIN 'one.csv' AS b ON a.x = b.x",
+        "SELECT 1 FROM 'sales.csv' AS a ASOF JOIN 'sales.csv' AS b ON a.note >= b.note",
+        "SELECT 1 FROM 'one.csv' AS a GLOBAL JOIN 'one.csv' AS b ON a.x >= b.x",
+    ]
+    .map(hint);
+    expect![[r#"
+        ASOF JOIN needs ON with a comparison
+          hint: write a ASOF [LEFT] JOIN b ON a.k = b.k AND a.t >= b.t
+        ASOF JOIN is inner or LEFT
+          hint: write a ASOF [LEFT] JOIN b ON a.k = b.k AND a.t >= b.t
+        the condition of an ASOF JOIN is not made of equalities and one comparison
+          hint: between the two tables: a.k = b.k AND a.t >= b.t; other conditions go into WHERE
+        an as-of join needs numbers, dates or times to compare, not Utf8
+        syntax error: GLOBAL JOIN is not supported"#]]
+    .assert_eq(&errors.join("\n"));
+}
