@@ -4,6 +4,7 @@
 //! This is the only folder that sees both the planner's types and our operators.
 
 mod aggregate;
+mod asof;
 pub mod cardinality;
 mod comparison;
 pub(crate) mod constants;
@@ -19,6 +20,7 @@ mod library;
 mod lower;
 mod options;
 mod quantile;
+mod range_join;
 mod recursion;
 mod repeat;
 mod scan;
@@ -34,6 +36,7 @@ mod window_frame;
 mod window_library;
 mod window_limit;
 
+pub use asof::{AsofJoin, AsofMatch};
 pub use huge::bounded;
 pub use lower::lower;
 pub use options::options;

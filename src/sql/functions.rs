@@ -42,8 +42,12 @@ pub(super) fn functions() -> &'static Functions {
 
 fn collect() -> Functions {
     let scalar = datafusion_functions::all_default_functions().into_iter();
-    let scalar = scalar.chain(datafusion_functions_nested::all_default_nested_functions()).map(bounded);
-    let scalar = scalar.chain(date_functions()).chain([sample_key()]);
+    let scalar = scalar
+        .chain([crate::plan::asof_condition()])
+        .chain(datafusion_functions_nested::all_default_nested_functions())
+        .map(bounded)
+        .chain(date_functions())
+        .chain([sample_key()]);
     let higher_order = datafusion_functions_nested::all_default_higher_order_functions().into_iter();
     let aggregate = datafusion_functions_aggregate::all_default_aggregate_functions().into_iter();
     let aggregate = aggregate.chain(ordered_functions().map(Arc::new));

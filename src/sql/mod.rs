@@ -6,6 +6,7 @@
 //! Memory: a plan takes a few MiB at most, whatever the size of the files.
 //! Planning runs on a thread of its own with a deep stack, since a long chain of conditions is a deep tree.
 
+mod asof;
 mod catalog;
 mod clauses;
 mod date_functions;
