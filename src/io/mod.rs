@@ -15,6 +15,7 @@ pub mod text;
 pub use open::FileTables;
 pub use output::{Discard, Output, OutputFormat};
 pub use output_file::OutputFile;
+pub(crate) use suggest::closest;
 pub use table::{
     ColumnStatistics, Comparison, ComparisonOp, OpenTable, RowFilter, Scan, ScanRequest, Table, TableStatistics,
 };

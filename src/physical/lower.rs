@@ -15,6 +15,7 @@ use datafusion_expr::{Distinct, Expr, Extension, FetchType, LogicalPlan, SkipTyp
 
 use super::expression::{Evaluator, plain_column};
 use super::failure::query_failure;
+use super::numbered::NumberRows;
 use super::repeat::RepeatRows;
 use super::shared::{SharedPlan, SharedRows};
 use super::text::Namer;
@@ -91,7 +92,7 @@ impl Wishes {
         Wishes { dictionary: vec![false; n_columns], in_order: false }
     }
 
-    fn in_order(self) -> Self {
+    pub(super) fn in_order(self) -> Self {
         Wishes { in_order: true, ..self }
     }
 
@@ -216,6 +217,9 @@ impl<'a> Lowering<'a> {
         }
         if let Some(repeat) = node.downcast_ref::<RepeatRows>() {
             return self.lower_repeat(repeat);
+        }
+        if let Some(numbered) = node.downcast_ref::<NumberRows>() {
+            return self.lower_numbered(numbered);
         }
         Err(Error::usage(format!("{} is not supported yet", extension.node.name())))
     }

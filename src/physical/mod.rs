@@ -16,6 +16,7 @@ mod huge;
 mod join;
 mod library;
 mod lower;
+mod numbered;
 mod options;
 mod quantile;
 mod recursion;
@@ -35,6 +36,7 @@ mod window_limit;
 
 pub use huge::bounded;
 pub use lower::lower;
+pub use numbered::NumberRows;
 pub use options::options;
 pub use recursion::{WorkRole, WorkTable};
 pub use repeat::RepeatRows;

@@ -14,6 +14,7 @@ mod shared;
 
 pub use crate::physical::cardinality::estimate_rows;
 pub use crate::physical::{options, statistics};
+pub use datafusion_expr::LogicalPlan;
 pub use explain::{explain_json, explain_text};
 #[cfg(test)]
 pub(crate) use optimize::optimize_by_library;
