@@ -4,6 +4,7 @@ mod cleaning;
 mod collect;
 mod concat;
 mod data_frame;
+mod describe;
 pub mod expr;
 mod group_by;
 mod joins;
