@@ -4,7 +4,9 @@ use arrow::datatypes::DataType;
 use datafusion_common::ScalarValue;
 use datafusion_expr::{Expr as Planned, Operator, binary_expr, cast, lit, when};
 
+use super::functions::whole_number;
 use super::literals::{is_temporal, is_text, narrowed};
+use super::own_functions::whole_power;
 use super::{Resolver, scalar};
 use crate::error::Result;
 use crate::frame::expr::Op;
@@ -173,21 +175,17 @@ impl Resolver<'_> {
         scalar("nullif", vec![expr, lit(zero)])
     }
 
-    /// Whole numbers stay whole where the power is a whole number that is not negative.
+    /// Whole numbers stay whole where the power is a whole number that is not negative, and known.
     fn power(&self, left: Planned, right: Planned) -> Result<Planned> {
-        let (base, exponent) = (self.expect_number(&left, "pow")?, self.expect_number(&right, "pow")?);
-        let is_negative = match &right {
-            Planned::Literal(value, _) => ScalarValue::new_zero(&value.data_type())
-                .is_ok_and(|zero| value.partial_cmp(&zero).is_some_and(|o| o.is_lt())),
-            _ => true,
-        };
-        if base.is_integer() && exponent.is_integer() && !is_negative {
-            return scalar(
-                "power",
-                vec![self.as_type(left, &DataType::Int64)?, self.as_type(right, &DataType::Int64)?],
-            );
+        let base = self.expect_number(&left, "pow")?;
+        self.expect_number(&right, "pow")?;
+        let exponent = whole_number(&right).and_then(|exponent| u32::try_from(exponent).ok());
+        match exponent.filter(|_| base.is_integer()) {
+            Some(exponent) => Ok(whole_power(self.as_type(left, &DataType::Int64)?, exponent)),
+            None => {
+                scalar("power", vec![self.as_type(left, &DataType::Float64)?, self.as_type(right, &DataType::Float64)?])
+            }
         }
-        scalar("power", vec![self.as_type(left, &DataType::Float64)?, self.as_type(right, &DataType::Float64)?])
     }
 
     /// `condition ? value : NULL`.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, Int64Array, PrimitiveArray, UInt64Array};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float32Type, Float64Type, TimeUnit, UInt64Type};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, TimeUnit, UInt64Type};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 use datafusion_common::{DataFusionError, ScalarValue};
 use datafusion_expr::expr::ScalarFunction;
@@ -98,6 +98,11 @@ impl ScalarUDFImpl for ReadWithFormat {
         let moments = cast(&micros, &as_read)?;
         result_of(cast(&moments, &self.to)?, is_constant)
     }
+
+    fn schema_name(&self, args: &[Planned]) -> Result<String, DataFusionError> {
+        let text = args.iter().map(|arg| arg.schema_name().to_string()).collect::<String>();
+        Ok(format!("strptime({text}, {:?}, {}, {})", self.format, self.to, self.strict))
+    }
 }
 
 impl ReadWithFormat {
@@ -170,6 +175,52 @@ impl ScalarUDFImpl for RoundToEven {
             args.iter().map(|arg| arg.schema_name().to_string()).collect::<String>(),
             self.decimals
         ))
+    }
+}
+
+/// Whole numbers to a power that is a whole number.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct WholePower {
+    exponent: u32,
+    signature: Signature,
+}
+
+/// `input`, a whole number, to the power of `exponent`.
+pub(super) fn whole_power(input: Planned, exponent: u32) -> Planned {
+    call(
+        WholePower { exponent, signature: Signature::exact(vec![DataType::Int64], Volatility::Immutable) },
+        vec![input],
+    )
+}
+
+impl ScalarUDFImpl for WholePower {
+    fn name(&self) -> &str {
+        "pow"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _types: &[DataType]) -> Result<DataType, DataFusionError> {
+        Ok(DataType::Int64)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
+        let (bases, is_constant) = only_array(&args)?;
+        let power = |base: i64| {
+            base.checked_pow(self.exponent).ok_or_else(|| {
+                let error = Error::query(format!("{base} to the power of {} is above 64 bits", self.exponent));
+                external(error.with_hint("compute with cast(DataType::Float64)"))
+            })
+        };
+        let powers: Int64Array = bases.as_primitive::<Int64Type>().try_unary(power)?;
+        result_of(Arc::new(powers), is_constant)
+    }
+
+    fn schema_name(&self, args: &[Planned]) -> Result<String, DataFusionError> {
+        let base = args.iter().map(|arg| arg.schema_name().to_string()).collect::<String>();
+        Ok(format!("pow({base}, {})", self.exponent))
     }
 }
 
