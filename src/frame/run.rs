@@ -76,6 +76,14 @@ impl LazyFrame {
         self.sink(&Output::File(path.as_ref().to_path_buf(), OutputFormat::Csv))
     }
 
+    /// Writes the rows to a file of JSON, an object a line, which appears when it is complete.
+    ///
+    /// # Errors
+    /// As [`LazyFrame::sink_csv`].
+    pub fn sink_ndjson(&self, path: impl AsRef<Path>) -> Result<RunMetrics> {
+        self.sink(&Output::File(path.as_ref().to_path_buf(), OutputFormat::JsonLines))
+    }
+
     /// Writes the rows to a Parquet file, which appears when it is complete. The default compresses with zstd.
     ///
     /// # Errors
