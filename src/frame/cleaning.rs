@@ -13,6 +13,29 @@ use crate::sql::plan_failure;
 use arrow::datatypes::DataType;
 
 /// Which of several equal rows is kept.
+///
+/// ```
+/// # use arrow::array::record_batch;
+/// # use brimful::frame::*;
+/// # use brimful::{Session, SessionOptions};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let session = Session::new(SessionOptions::default())?;
+/// let rows = session.from_batches(vec![record_batch!(
+///     ("k", Utf8, [Some("a"), Some("a"), None, Some("b")]),
+///     ("n", Int64, [Some(1), Some(2), Some(3), None])
+/// )?]);
+/// let latest = rows.clone().unique(Some(&["k"]), UniqueKeep::Last).collect()?;
+/// assert_eq!(latest.text(0, "n"), Some("2".to_string()));
+/// assert_eq!(rows.clone().unique(None, UniqueKeep::Any).collect()?.height(), 4);
+/// assert_eq!(rows.clone().drop_nulls(Some(&["n"])).collect()?.height(), 3);
+/// assert_eq!(rows.clone().fill_null(0).collect()?.text(3, "n"), Some("0".to_string()));
+/// let numbered = rows.clone().with_row_index("row", 1).collect()?;
+/// assert_eq!(numbered.text(3, "row"), Some("4".to_string()));
+/// assert_eq!(rows.clone().sample_n(2, 42).collect()?.height(), 2);
+/// assert_eq!(rows.sample_fraction(1.0, 42).collect()?.height(), 4);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum UniqueKeep {
     /// Any one of them.

@@ -28,6 +28,22 @@ pub enum ConcatHow {
 
 /// The rows of all `frames`, one frame after the other.
 ///
+/// ```
+/// # use arrow::array::record_batch;
+/// # use brimful::frame::*;
+/// # use brimful::{Session, SessionOptions};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let session = Session::new(SessionOptions::default())?;
+/// let old = session.from_batches(vec![record_batch!(("id", Int64, [1, 2]))?]);
+/// let new = session.from_batches(vec![record_batch!(("id", Int64, [3]), ("plan", Utf8, ["gold"]))?]);
+/// let all = concat([old.clone(), new.clone()], ConcatHow::Diagonal)?.collect()?;
+/// assert_eq!((all.text(0, "plan"), all.text(2, "plan")), (None, Some("gold".to_string())));
+/// let mistake = concat([old, new], ConcatHow::Vertical)?.collect().unwrap_err();
+/// assert!(mistake.to_string().contains("ConcatHow::Diagonal"));
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// [`crate::ErrorKind::Usage`] without frames; other mistakes are kept in the frame.
 pub fn concat(frames: impl IntoIterator<Item = LazyFrame>, how: ConcatHow) -> Result<LazyFrame> {

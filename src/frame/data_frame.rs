@@ -20,6 +20,29 @@ use crate::session::Session;
 const SHOWN_ROWS: usize = 10;
 
 /// Rows in memory, counted against the budget of their session.
+///
+/// ```
+/// # use arrow::array::record_batch;
+/// # use brimful::frame::*;
+/// # use brimful::{Session, SessionOptions};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let session = Session::new(SessionOptions::default())?;
+/// let rows = session.from_batches(vec![record_batch!(("a", Int64, [3, 1, 2]))?]);
+/// let frame = rows.clone().sort("a", SortOptions::new()).collect()?;
+/// assert_eq!((frame.shape(), frame.text(0, "a")), ((3, 1), Some("1".to_string())));
+/// assert_eq!(frame.column("a")?.len(), 3);
+/// assert!(frame.estimated_size() > 0);
+/// println!("{frame}");
+/// // It can be the beginning of another query, which does not copy it.
+/// assert_eq!(frame.lazy().select([col("a").sum()]).collect()?.text(0, "a"), Some("6".to_string()));
+/// assert_eq!(frame.lazy().describe()?.height(), 9);
+/// // Any number of rows in little memory:
+/// for batch in rows.collect_batches()? {
+///     println!("{} rows", batch?.num_rows());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct DataFrame {
     shared: Arc<Shared>,

@@ -9,6 +9,40 @@ use crate::error::Result;
 use crate::sql::plan_failure;
 
 /// Groups of rows; see [`LazyFrame::group_by`].
+///
+/// ```
+/// # use arrow::array::record_batch;
+/// # use brimful::frame::*;
+/// # use brimful::{Session, SessionOptions};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let session = Session::new(SessionOptions::default())?;
+/// let sales = session.from_batches(vec![record_batch!(
+///     ("city", Utf8, ["Rome", "Oslo", "Rome", "Rome"]),
+///     ("day", Utf8, ["2024-01-15", "2024-01-16", "2024-02-01", "2024-02-03"]),
+///     ("n", Int64, [Some(1), Some(2), Some(3), None])
+/// )?]);
+/// let month = col("day").str().to_date(None).dt().month().alias("month");
+/// let by_month = sales
+///     .clone()
+///     .group_by([col("city"), month])
+///     .agg([
+///         len(),
+///         col("n").sum(),
+///         col("n").mean().name().suffix("_mean"),
+///         col("n").filter(col("n").gt(1)).count().alias("large"),
+///         (col("n").max() - col("n").min()).alias("range"),
+///     ])
+///     .sort(["city", "month"], SortOptions::new());
+/// let rows = by_month.collect()?;
+/// assert_eq!(rows.get_column_names(), ["city", "month", "len", "n", "n_mean", "large", "range"]);
+/// assert_eq!(rows.text(2, "n"), Some("3".to_string()));
+/// let first = sales.clone().group_by_stable("city").agg([col("day").first()]).collect()?;
+/// assert_eq!(first.text(0, "city"), Some("Rome".to_string()));
+/// assert_eq!(sales.clone().group_by("city").len().collect()?.height(), 2);
+/// assert_eq!(sales.group_by("city").head(1).collect()?.shape(), (2, 3));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct LazyGroupBy {
     frame: LazyFrame,

@@ -33,6 +33,39 @@ pub enum JoinType {
 }
 
 /// How two frames are joined.
+///
+/// ```
+/// # use arrow::array::record_batch;
+/// # use brimful::frame::*;
+/// # use brimful::{Session, SessionOptions};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let session = Session::new(SessionOptions::default())?;
+/// let orders = session.from_batches(vec![record_batch!(
+///     ("id", Int64, [1, 2, 3]),
+///     ("customer", Utf8, ["a", "b", "x"])
+/// )?]);
+/// let customers = session.from_batches(vec![record_batch!(
+///     ("key", Utf8, ["a", "b", "c"]),
+///     ("id", Int64, [10, 20, 30])
+/// )?]);
+/// let joined = |how: JoinType| orders.clone().join(customers.clone(), "customer", "key", how).collect();
+/// let inner = joined(JoinType::Inner)?;
+/// assert_eq!(inner.get_column_names(), ["id", "customer", "id_right"]);
+/// assert_eq!(inner.height(), 2);
+/// assert_eq!(joined(JoinType::Left)?.height(), 3);
+/// assert_eq!(joined(JoinType::Right)?.get_column_names(), ["id", "key", "id_right"]);
+/// // A full join keeps the keys of both sides, unless told otherwise.
+/// assert_eq!(joined(JoinType::Full)?.shape(), (4, 4));
+/// let coalesced = JoinArgs::new(JoinType::Full).with_coalesce(true).with_suffix("_of_customer");
+/// let coalesced = orders.clone().join(customers.clone(), "customer", "key", coalesced).collect()?;
+/// assert_eq!(coalesced.get_column_names(), ["id", "customer", "id_of_customer"]);
+/// assert_eq!(joined(JoinType::Semi)?.shape(), (2, 2));
+/// assert_eq!(joined(JoinType::Anti)?.text(0, "customer"), Some("x".to_string()));
+/// assert_eq!(orders.clone().cross_join(customers).collect()?.height(), 9);
+/// assert_eq!(orders.clone().join_on(orders, "id", JoinType::Inner).collect()?.height(), 3);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JoinArgs {
     how: JoinType,

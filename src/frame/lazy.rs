@@ -20,6 +20,43 @@ use crate::sql::plan_failure;
 ///
 /// Every verb gives a new frame. A mistake (a column that is not there, types that do not fit) is kept and told by
 /// whatever comes next and can fail: [`LazyFrame::collect_schema`], [`LazyFrame::explain`], [`LazyFrame::collect`] or a sink.
+///
+/// Columns and rows:
+///
+/// ```
+/// # use arrow::array::record_batch;
+/// # use brimful::frame::*;
+/// # use brimful::{Session, SessionOptions};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let session = Session::new(SessionOptions::default())?;
+/// let rows = session.from_batches(vec![record_batch!(
+///     ("name", Utf8, ["Ada", "Bo", "Cy"]),
+///     ("born", Int64, [1990, 1985, 2001]),
+///     ("city", Utf8, ["Rome", "Oslo", "Rome"])
+/// )?]);
+/// let young = rows
+///     .clone()
+///     .filter(col("born").gt(1986) & col("city").eq("Rome"))
+///     .select([col("name"), (lit(2024) - col("born")).alias("age")])
+///     .with_columns([(col("age") * 12).alias("months"), col("name").str().to_uppercase()])
+///     .rename(["name"], ["who"])
+///     .cast([("age", DataType::Float64)])
+///     .drop("months");
+/// assert_eq!(young.collect()?.text(1, "who"), Some("CY".to_string()));
+/// let oldest = rows.clone().sort("born", SortOptions::new()).head(1).collect()?;
+/// assert_eq!(oldest.text(0, "name"), Some("Bo".to_string()));
+/// let ends = rows.clone().tail(2).slice(1, Some(1)).collect()?;
+/// assert_eq!(ends.text(0, "name"), Some("Cy".to_string()));
+/// assert_eq!(rows.clone().top_k(2, "born").collect()?.text(1, "name"), Some("Ada".to_string()));
+/// assert_eq!(rows.clone().bottom_k(1, "born").collect()?.height(), 1);
+/// // Aggregates alone give one row; beside columns they stand in every row.
+/// assert_eq!(rows.clone().select([col("born").min(), len()]).collect()?.shape(), (1, 2));
+/// let spread = rows.with_columns([(col("born") - col("born").mean()).alias("off")]);
+/// assert_eq!(spread.collect_schema()?.field(3).name(), "off");
+/// println!("{}", spread.explain()?);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct LazyFrame {
     pub(super) session: Session,

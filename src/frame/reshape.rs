@@ -14,6 +14,27 @@ use crate::error::{Error, Result};
 use crate::sql::plan_failure;
 
 /// How the values of one cell of a pivot become one.
+///
+/// ```
+/// # use arrow::array::record_batch;
+/// # use brimful::frame::*;
+/// # use brimful::{Session, SessionOptions};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let session = Session::new(SessionOptions::default())?;
+/// let wide = session.from_batches(vec![record_batch!(
+///     ("city", Utf8, ["Rome", "Oslo"]),
+///     ("jan", Int64, [1, 2]),
+///     ("feb", Int64, [3, 4])
+/// )?]);
+/// let long = wide.clone().unpivot_named(["jan", "feb"], "city", "month", "n");
+/// assert_eq!(long.clone().collect()?.shape(), (4, 3));
+/// let again = long.pivot("month", ["jan", "feb"], "city", "n", PivotAgg::Sum).sort("city", SortOptions::new());
+/// assert_eq!(again.collect()?.text(1, "feb"), Some("3".to_string()));
+/// let letters = wide.select([col("city").str().split("o").alias("part")]).explode("part");
+/// assert_eq!(letters.collect()?.height(), 4);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PivotAgg {
     /// The first.

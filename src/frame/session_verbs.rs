@@ -21,6 +21,32 @@ use crate::session::Session;
 use crate::sql::plan_failure;
 
 /// How CSV files are read. What is not said is found out from the first rows.
+///
+/// ```
+/// # use arrow::array::record_batch;
+/// # use brimful::frame::*;
+/// # use brimful::{Session, SessionOptions};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let session = Session::new(SessionOptions::default())?;
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("rows.csv");
+/// std::fs::write(&path, "id;zip;day\n1;01001;2024-01-15\n2;n/a;2024-02-29\n")?;
+/// let options = CsvScanOptions::new()
+///     .with_separator(b';')
+///     .with_null_values(["n/a"])
+///     .with_schema_overrides([("id", DataType::Int32), ("zip", DataType::Utf8)])
+///     .with_try_parse_dates(true);
+/// let rows = session.scan_csv_with(&path, options).collect()?;
+/// assert_eq!((rows.text(0, "zip"), rows.text(1, "zip")), (Some("01001".to_string()), None));
+/// // Everything else goes in and out as Parquet, CSV or JSON lines.
+/// let parquet = folder.path().join("rows.parquet");
+/// rows.lazy().sink_parquet(&parquet, Default::default())?;
+/// rows.lazy().sink_csv(folder.path().join("copy.csv"))?;
+/// assert!(session.read_parquet(&parquet)?.equals(&rows));
+/// assert_eq!(session.scan(parquet.display().to_string()).collect_schema()?.fields().len(), 3);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct CsvScanOptions {
     separator: Option<u8>,

@@ -3,6 +3,7 @@
 use arrow::array::{Int64Array, StringArray};
 
 mod expressions;
+mod results;
 
 use super::testing::{array, check, check_unordered, frame, shown};
 use super::*;

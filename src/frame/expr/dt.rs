@@ -3,6 +3,31 @@
 use super::{DtFunction, Expr, Function};
 
 /// Functions of dates and times; see [`Expr::dt`].
+///
+/// ```
+/// # use arrow::array::record_batch;
+/// # use brimful::frame::*;
+/// # use brimful::{Session, SessionOptions};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let session = Session::new(SessionOptions::default())?;
+/// let rows = session.from_batches(vec![record_batch!(("text", Utf8, ["2024-02-29 22:15:30"]))?]);
+/// let t = || col("t").dt();
+/// let shown = rows
+///     .select([col("text").str().to_datetime(None).alias("t")])
+///     .filter(col("t").gt("2024-01-15") & col("t").lt(datetime(2024, 3, 1)))
+///     .select([
+///         t().date().alias("day"),
+///         t().weekday().alias("weekday"),
+///         t().truncate("1mo").alias("month"),
+///         t().strftime("%H:%M").alias("clock"),
+///         (col("t") - datetime(2024, 2, 29)).dt().total_minutes().alias("minutes"),
+///     ])
+///     .collect()?;
+/// assert_eq!((shown.text(0, "day"), shown.text(0, "weekday")), (Some("2024-02-29".to_string()), Some("4".to_string())));
+/// assert_eq!((shown.text(0, "clock"), shown.text(0, "minutes")), (Some("22:15".to_string()), Some("1335".to_string())));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct DtExpr(pub(super) Expr);
 

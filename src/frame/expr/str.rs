@@ -6,6 +6,32 @@ use super::construct::DATETIME;
 use super::{Expr, Function, StrFunction};
 
 /// Functions of texts; see [`Expr::str`]. Patterns are regular expressions; positions and lengths count characters.
+///
+/// ```
+/// # use arrow::array::record_batch;
+/// # use brimful::frame::*;
+/// # use brimful::{Session, SessionOptions};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let session = Session::new(SessionOptions::default())?;
+/// let rows = session.from_batches(vec![record_batch!(("s", Utf8, ["DEV-00012", " dev-7 "]))?]);
+/// let s = || col("s").str();
+/// let shown = rows
+///     .select([
+///         s().split("-").list().get(1).alias("second"),
+///         s().strip_chars().str().to_uppercase().alias("clean"),
+///         s().contains("[0-9]{5}").alias("five"),
+///         s().extract("([0-9]+)", 1).cast(DataType::Int64).alias("number"),
+///         s().replace_all("-", "_").str().slice(0, 4).alias("start"),
+///         s().strptime_or_null(DataType::Date32, Some("%d.%m.%Y")).alias("day"),
+///     ])
+///     .collect()?;
+/// assert_eq!(shown.text(0, "second"), Some("00012".to_string()));
+/// assert_eq!(shown.text(1, "clean"), Some("DEV-7".to_string()));
+/// assert_eq!((shown.text(0, "five"), shown.text(1, "number")), (Some("true".to_string()), Some("7".to_string())));
+/// assert_eq!((shown.text(0, "start"), shown.text(0, "day")), (Some("DEV_".to_string()), None));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct StrExpr(pub(super) Expr);
 

@@ -16,6 +16,31 @@ pub struct Then {
 }
 
 /// Begins a choice between values: the value of the first condition that holds.
+///
+/// ```
+/// # use arrow::array::record_batch;
+/// # use brimful::frame::*;
+/// # use brimful::{Session, SessionOptions};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let session = Session::new(SessionOptions::default())?;
+/// let rows = session.from_batches(vec![record_batch!(("n", Int64, [Some(5), Some(50), None]))?]);
+/// let size = when(col("n").gt(10)).then("large").when(col("n").is_null()).then("unknown").otherwise("small");
+/// let values = [
+///     size.alias("size"),
+///     col("n").is_between(1, 5).alias("few"),
+///     col("n").is_in([5, 7]).alias("known"),
+///     coalesce([col("n"), lit(-1)]).clip(0, 20).alias("clipped"),
+///     (col("n").cast(DataType::Float64) / 3).round(2).alias("third"),
+///     function("to_hex", [col("n")]).alias("hex"),
+/// ];
+/// let shown = rows.select(values).collect()?;
+/// assert_eq!((shown.text(1, "size"), shown.text(2, "size")), (Some("large".to_string()), Some("unknown".to_string())));
+/// assert_eq!((shown.text(0, "few"), shown.text(2, "known")), (Some("true".to_string()), None));
+/// assert_eq!((shown.text(1, "clipped"), shown.text(0, "third")), (Some("20".to_string()), Some("1.67".to_string())));
+/// assert_eq!(shown.text(1, "hex"), Some("32".to_string()));
+/// # Ok(())
+/// # }
+/// ```
 pub fn when(condition: impl Into<Expr>) -> When {
     When { branches: Vec::new(), condition: condition.into() }
 }

@@ -20,6 +20,34 @@ pub enum RankMethod {
 }
 
 /// The rows an expression is taken over.
+///
+/// ```
+/// # use arrow::array::record_batch;
+/// # use brimful::frame::*;
+/// # use brimful::{Session, SessionOptions};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let session = Session::new(SessionOptions::default())?;
+/// let rows = session.from_batches(vec![record_batch!(
+///     ("city", Utf8, ["Rome", "Oslo", "Rome"]),
+///     ("n", Int64, [1, 2, 5])
+/// )?]);
+/// let largest_first = SortOptions::new().with_order_descending(true);
+/// let shown = rows
+///     .with_columns([
+///         (col("n") / col("n").sum().over("city")).alias("share"),
+///         col("n").shift(1).over("city").alias("before"),
+///         col("n").cum_sum().alias("so_far"),
+///         col("n").rank(RankMethod::Min, true).alias("rank"),
+///         row_number().over_with(OverOptions::partition_by("city").order_by("n", largest_first)).alias("place"),
+///     ])
+///     .collect()?;
+/// // Rows stay where they are.
+/// assert_eq!((shown.text(1, "share"), shown.text(2, "before")), (Some("1.0".to_string()), Some("1".to_string())));
+/// assert_eq!((shown.text(2, "so_far"), shown.text(0, "rank")), (Some("8".to_string()), Some("3".to_string())));
+/// assert_eq!(shown.text(2, "place"), Some("1".to_string()));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct OverOptions {
     pub(in crate::frame) partition: Vec<Expr>,
