@@ -15,15 +15,16 @@ use arrow::datatypes::DataType;
 /// Which of several equal rows is kept.
 ///
 /// ```
-/// # use arrow::array::record_batch;
 /// # use brimful::frame::*;
-/// # use brimful::{Session, SessionOptions};
+/// # use brimful::{Session, SessionOptions, df};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let session = Session::new(SessionOptions::default())?;
-/// let rows = session.from_batches(vec![record_batch!(
-///     ("k", Utf8, [Some("a"), Some("a"), None, Some("b")]),
-///     ("n", Int64, [Some(1), Some(2), Some(3), None])
-/// )?]);
+/// let rows = df!(
+///     session,
+///     "k" => [Some("a"), Some("a"), None, Some("b")],
+///     "n" => [Some(1), Some(2), Some(3), None]
+/// )?
+/// .lazy();
 /// let latest = rows.clone().unique(Some(&["k"]), UniqueKeep::Last).collect()?;
 /// assert_eq!(latest.text(0, "n"), Some("2".to_string()));
 /// assert_eq!(rows.clone().unique(None, UniqueKeep::Any).collect()?.height(), 4);

@@ -29,13 +29,12 @@ pub enum ConcatHow {
 /// The rows of all `frames`, one frame after the other.
 ///
 /// ```
-/// # use arrow::array::record_batch;
 /// # use brimful::frame::*;
-/// # use brimful::{Session, SessionOptions};
+/// # use brimful::{Session, SessionOptions, df};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let session = Session::new(SessionOptions::default())?;
-/// let old = session.from_batches(vec![record_batch!(("id", Int64, [1, 2]))?]);
-/// let new = session.from_batches(vec![record_batch!(("id", Int64, [3]), ("plan", Utf8, ["gold"]))?]);
+/// let old = df!(session, "id" => [1, 2])?.lazy();
+/// let new = df!(session, "id" => [3], "plan" => ["gold"])?.lazy();
 /// let all = concat([old.clone(), new.clone()], ConcatHow::Diagonal)?.collect()?;
 /// assert_eq!((all.text(0, "plan"), all.text(2, "plan")), (None, Some("gold".to_string())));
 /// let mistake = concat([old, new], ConcatHow::Vertical)?.collect().unwrap_err();

@@ -22,12 +22,11 @@ const SHOWN_ROWS: usize = 10;
 /// Rows in memory, counted against the budget of their session.
 ///
 /// ```
-/// # use arrow::array::record_batch;
 /// # use brimful::frame::*;
-/// # use brimful::{Session, SessionOptions};
+/// # use brimful::{Session, SessionOptions, df};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let session = Session::new(SessionOptions::default())?;
-/// let rows = session.from_batches(vec![record_batch!(("a", Int64, [3, 1, 2]))?]);
+/// let rows = df!(session, "a" => [3, 1, 2])?.lazy();
 /// let frame = rows.clone().sort("a", SortOptions::new()).collect()?;
 /// assert_eq!((frame.shape(), frame.text(0, "a")), ((3, 1), Some("1".to_string())));
 /// assert_eq!(frame.column("a")?.len(), 3);

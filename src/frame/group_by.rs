@@ -11,16 +11,17 @@ use crate::sql::plan_failure;
 /// Groups of rows; see [`LazyFrame::group_by`].
 ///
 /// ```
-/// # use arrow::array::record_batch;
 /// # use brimful::frame::*;
-/// # use brimful::{Session, SessionOptions};
+/// # use brimful::{Session, SessionOptions, df};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let session = Session::new(SessionOptions::default())?;
-/// let sales = session.from_batches(vec![record_batch!(
-///     ("city", Utf8, ["Rome", "Oslo", "Rome", "Rome"]),
-///     ("day", Utf8, ["2024-01-15", "2024-01-16", "2024-02-01", "2024-02-03"]),
-///     ("n", Int64, [Some(1), Some(2), Some(3), None])
-/// )?]);
+/// let sales = df!(
+///     session,
+///     "city" => ["Rome", "Oslo", "Rome", "Rome"],
+///     "day" => ["2024-01-15", "2024-01-16", "2024-02-01", "2024-02-03"],
+///     "n" => [Some(1), Some(2), Some(3), None]
+/// )?
+/// .lazy();
 /// let month = col("day").str().to_date(None).dt().month().alias("month");
 /// let by_month = sales
 ///     .clone()

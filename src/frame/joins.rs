@@ -35,19 +35,22 @@ pub enum JoinType {
 /// How two frames are joined.
 ///
 /// ```
-/// # use arrow::array::record_batch;
 /// # use brimful::frame::*;
-/// # use brimful::{Session, SessionOptions};
+/// # use brimful::{Session, SessionOptions, df};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let session = Session::new(SessionOptions::default())?;
-/// let orders = session.from_batches(vec![record_batch!(
-///     ("id", Int64, [1, 2, 3]),
-///     ("customer", Utf8, ["a", "b", "x"])
-/// )?]);
-/// let customers = session.from_batches(vec![record_batch!(
-///     ("key", Utf8, ["a", "b", "c"]),
-///     ("id", Int64, [10, 20, 30])
-/// )?]);
+/// let orders = df!(
+///     session,
+///     "id" => [1, 2, 3],
+///     "customer" => ["a", "b", "x"]
+/// )?
+/// .lazy();
+/// let customers = df!(
+///     session,
+///     "key" => ["a", "b", "c"],
+///     "id" => [10, 20, 30]
+/// )?
+/// .lazy();
 /// let joined = |how: JoinType| orders.clone().join(customers.clone(), "customer", "key", how).collect();
 /// let inner = joined(JoinType::Inner)?;
 /// assert_eq!(inner.get_column_names(), ["id", "customer", "id_right"]);

@@ -24,16 +24,17 @@ use crate::sql::plan_failure;
 /// Columns and rows:
 ///
 /// ```
-/// # use arrow::array::record_batch;
 /// # use brimful::frame::*;
-/// # use brimful::{Session, SessionOptions};
+/// # use brimful::{Session, SessionOptions, df};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let session = Session::new(SessionOptions::default())?;
-/// let rows = session.from_batches(vec![record_batch!(
-///     ("name", Utf8, ["Ada", "Bo", "Cy"]),
-///     ("born", Int64, [1990, 1985, 2001]),
-///     ("city", Utf8, ["Rome", "Oslo", "Rome"])
-/// )?]);
+/// let rows = df!(
+///     session,
+///     "name" => ["Ada", "Bo", "Cy"],
+///     "born" => [1990, 1985, 2001],
+///     "city" => ["Rome", "Oslo", "Rome"]
+/// )?
+/// .lazy();
 /// let young = rows
 ///     .clone()
 ///     .filter(col("born").gt(1986) & col("city").eq("Rome"))

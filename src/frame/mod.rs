@@ -6,19 +6,19 @@
 //! columns that are needed are read, conditions skip row groups, and whatever does not fit into the budget spills.
 //!
 //! ```
-//! use arrow::array::record_batch;
 //! use brimful::frame::{SortOptions, col, len};
-//! use brimful::{Session, SessionOptions};
+//! use brimful::{Session, SessionOptions, df};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let session = Session::new(SessionOptions::default())?;
-//! let trips = record_batch!(
-//!     ("city", Utf8, ["Oslo", "Rome", "Oslo", "Rome"]),
-//!     ("km", Float64, [2.5, 8.0, 4.5, 1.0]),
-//!     ("price", Float64, [9.0, 21.0, 14.0, 6.0])
+//! let trips = df!(
+//!     session,
+//!     "city" => ["Oslo", "Rome", "Oslo", "Rome"],
+//!     "km" => [2.5, 8.0, 4.5, 1.0],
+//!     "price" => [9.0, 21.0, 14.0, 6.0],
 //! )?;
-//! let by_city = session
-//!     .from_batches(vec![trips])                    // or session.scan_csv("trips/*.csv")
+//! let by_city = trips
+//!     .lazy() // or session.scan_csv("trips/*.csv")
 //!     .filter(col("km").gt(1.0))
 //!     .with_columns([(col("price") / col("km")).alias("price_per_km")])
 //!     .group_by("city")
@@ -81,6 +81,7 @@ mod concat;
 mod data_frame;
 mod describe;
 pub mod expr;
+mod from_values;
 mod group_by;
 mod joins;
 mod lazy;
@@ -101,6 +102,7 @@ pub use expr::{
     ClosedInterval, Expr, IntoColumn, IntoColumns, OverOptions, QuantileMethod, RankMethod, all, coalesce, col, cols,
     concat_str, corr, date, datetime, datetime_at, function, len, lit, null, row_number, when,
 };
+pub use from_values::{ColumnValue, IntoArray, MaybeValue};
 pub use group_by::LazyGroupBy;
 pub use joins::{JoinArgs, JoinType};
 pub use lazy::LazyFrame;

@@ -16,16 +16,17 @@ use crate::sql::plan_failure;
 /// How the values of one cell of a pivot become one.
 ///
 /// ```
-/// # use arrow::array::record_batch;
 /// # use brimful::frame::*;
-/// # use brimful::{Session, SessionOptions};
+/// # use brimful::{Session, SessionOptions, df};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let session = Session::new(SessionOptions::default())?;
-/// let wide = session.from_batches(vec![record_batch!(
-///     ("city", Utf8, ["Rome", "Oslo"]),
-///     ("jan", Int64, [1, 2]),
-///     ("feb", Int64, [3, 4])
-/// )?]);
+/// let wide = df!(
+///     session,
+///     "city" => ["Rome", "Oslo"],
+///     "jan" => [1, 2],
+///     "feb" => [3, 4]
+/// )?
+/// .lazy();
 /// let long = wide.clone().unpivot_named(["jan", "feb"], "city", "month", "n");
 /// assert_eq!(long.clone().collect()?.shape(), (4, 3));
 /// let again = long.pivot("month", ["jan", "feb"], "city", "n", PivotAgg::Sum).sort("city", SortOptions::new());

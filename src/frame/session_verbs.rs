@@ -23,9 +23,8 @@ use crate::sql::plan_failure;
 /// How CSV files are read. What is not said is found out from the first rows.
 ///
 /// ```
-/// # use arrow::array::record_batch;
 /// # use brimful::frame::*;
-/// # use brimful::{Session, SessionOptions};
+/// # use brimful::{Session, SessionOptions, df};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let session = Session::new(SessionOptions::default())?;
 /// let folder = tempfile::tempdir()?;

@@ -5,12 +5,11 @@ use super::{DtFunction, Expr, Function};
 /// Functions of dates and times; see [`Expr::dt`].
 ///
 /// ```
-/// # use arrow::array::record_batch;
 /// # use brimful::frame::*;
-/// # use brimful::{Session, SessionOptions};
+/// # use brimful::{Session, SessionOptions, df};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let session = Session::new(SessionOptions::default())?;
-/// let rows = session.from_batches(vec![record_batch!(("text", Utf8, ["2024-02-29 22:15:30"]))?]);
+/// let rows = df!(session, "text" => ["2024-02-29 22:15:30"])?.lazy();
 /// let t = || col("t").dt();
 /// let shown = rows
 ///     .select([col("text").str().to_datetime(None).alias("t")])

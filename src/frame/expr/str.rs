@@ -8,12 +8,11 @@ use super::{Expr, Function, StrFunction};
 /// Functions of texts; see [`Expr::str`]. Patterns are regular expressions; positions and lengths count characters.
 ///
 /// ```
-/// # use arrow::array::record_batch;
 /// # use brimful::frame::*;
-/// # use brimful::{Session, SessionOptions};
+/// # use brimful::{Session, SessionOptions, df};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let session = Session::new(SessionOptions::default())?;
-/// let rows = session.from_batches(vec![record_batch!(("s", Utf8, ["DEV-00012", " dev-7 "]))?]);
+/// let rows = df!(session, "s" => ["DEV-00012", " dev-7 "])?.lazy();
 /// let s = || col("s").str();
 /// let shown = rows
 ///     .select([

@@ -18,12 +18,11 @@ pub struct Then {
 /// Begins a choice between values: the value of the first condition that holds.
 ///
 /// ```
-/// # use arrow::array::record_batch;
 /// # use brimful::frame::*;
-/// # use brimful::{Session, SessionOptions};
+/// # use brimful::{Session, SessionOptions, df};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let session = Session::new(SessionOptions::default())?;
-/// let rows = session.from_batches(vec![record_batch!(("n", Int64, [Some(5), Some(50), None]))?]);
+/// let rows = df!(session, "n" => [Some(5), Some(50), None])?.lazy();
 /// let size = when(col("n").gt(10)).then("large").when(col("n").is_null()).then("unknown").otherwise("small");
 /// let values = [
 ///     size.alias("size"),

@@ -22,15 +22,16 @@ pub enum RankMethod {
 /// The rows an expression is taken over.
 ///
 /// ```
-/// # use arrow::array::record_batch;
 /// # use brimful::frame::*;
-/// # use brimful::{Session, SessionOptions};
+/// # use brimful::{Session, SessionOptions, df};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let session = Session::new(SessionOptions::default())?;
-/// let rows = session.from_batches(vec![record_batch!(
-///     ("city", Utf8, ["Rome", "Oslo", "Rome"]),
-///     ("n", Int64, [1, 2, 5])
-/// )?]);
+/// let rows = df!(
+///     session,
+///     "city" => ["Rome", "Oslo", "Rome"],
+///     "n" => [1, 2, 5]
+/// )?
+/// .lazy();
 /// let largest_first = SortOptions::new().with_order_descending(true);
 /// let shown = rows
 ///     .with_columns([
