@@ -60,7 +60,7 @@ fn statistic(field: &Field, name: &str) -> Option<Expr> {
     let is_flag = *data_type == DataType::Boolean;
     let value = if is_flag { value.cast(DataType::Int64) } else { value };
     let has_order = is_number(data_type) || data_type.is_temporal() || is_text(data_type);
-    let quartile = |at: f64| value.clone().quantile(at, QuantileMethod::Linear);
+    let quartile = |at: f64| value.clone().quantile(at, QuantileMethod::Nearest);
     let expr = match name {
         "count" => value.count(),
         "null_count" => value.null_count(),

@@ -53,7 +53,7 @@
 //! | counts are `u32`, ranks too | counts, lengths, ranks and row numbers are `Int64`; a row index is `UInt64` |
 //! | sums of `i32` are `i32` and wrap | sums of whole numbers have 64 bits; overflow is an error |
 //! | `month()` is `i8`, `weekday()` too | parts of dates are `Int32` |
-//! | `quantile` takes the nearest value | it interpolates, or takes a value that is there: [`QuantileMethod`] |
+//! | a quantile is a number | [`QuantileMethod::Discrete`] besides: of any type, as `percentile_disc` in SQL |
 //! | `mode` is a list of all modes | one value: the smallest of the most frequent, and never NULL |
 //! | `scan_csv` reads dates as text | dates are found out; [`CsvScanOptions::with_try_parse_dates`] says no |
 //! | `unpivot` gives column after column | the rows of one input row stay together |

@@ -4,6 +4,7 @@ use arrow::array::{Int64Array, StringArray};
 
 mod expressions;
 mod results;
+mod types;
 
 use super::testing::{array, check, check_unordered, frame, shown};
 use super::*;

@@ -8,8 +8,16 @@ use super::{Aggregate, Expr, IntoColumn, Node};
 /// Which value a quantile is when it lies between two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum QuantileMethod {
-    /// Between the two, by how near it is to each.
+    /// The nearer one; from the middle the upper one.
     #[default]
+    Nearest,
+    /// The lower one.
+    Lower,
+    /// The upper one.
+    Higher,
+    /// The mean of both.
+    Midpoint,
+    /// Between the two, by how near it is to each.
     Linear,
     /// The smallest value with at least that share of values at or below it (`percentile_disc` in SQL).
     Discrete,

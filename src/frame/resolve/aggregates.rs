@@ -125,6 +125,10 @@ impl Resolver<'_> {
         }
         let (name, input) = match method {
             QuantileMethod::Linear => ("percentile_cont", self.float(input, "quantile")?),
+            QuantileMethod::Nearest => ("percentile_nearest", self.float(input, "quantile")?),
+            QuantileMethod::Lower => ("percentile_lower", self.float(input, "quantile")?),
+            QuantileMethod::Higher => ("percentile_higher", self.float(input, "quantile")?),
+            QuantileMethod::Midpoint => ("percentile_midpoint", self.float(input, "quantile")?),
             QuantileMethod::Discrete => ("percentile_disc", input.clone()),
         };
         let order = vec![Sort::new(input.clone(), true, false)];

@@ -136,8 +136,13 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// Types that can be seen are not computed: a long chain of conditions is asked for its type at every link.
     pub(super) fn type_of(&self, expr: &Planned) -> Result<DataType> {
-        expr.get_type(self.schema).map_err(plan_failure)
+        match expr {
+            Planned::Not(_) => Ok(DataType::Boolean),
+            Planned::BinaryExpr(binary) if binary.op.is_logic_operator() => Ok(DataType::Boolean),
+            _ => expr.get_type(self.schema).map_err(plan_failure),
+        }
     }
 
     pub(super) fn resolve_all(&self, exprs: &[Expr]) -> Result<Vec<Planned>> {

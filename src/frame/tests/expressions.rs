@@ -225,6 +225,12 @@ fn aggregates() {
     check(c("b").any(), "true");
     check(corr("i", "j"), "0.0");
     check(c("i").quantile(0.25, QuantileMethod::Linear), "-3.5");
+    let quantile = |at, method| c("j").quantile(at, method);
+    check(quantile(0.3, QuantileMethod::Nearest), "2.0");
+    check(quantile(0.5, QuantileMethod::Lower), "2.0");
+    check(quantile(0.7, QuantileMethod::Higher), "3.0");
+    check(quantile(0.9, QuantileMethod::Midpoint), "2.5");
+    check(c("s").quantile(0.5, QuantileMethod::Discrete), "a-b");
     check(c("i").implode(), "[7, -7, -, 0]");
     check(c("i").filter(c("j").eq(2)).sum(), "0");
     check(c("j").mode(), "2");
