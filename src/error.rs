@@ -144,6 +144,13 @@ impl Error {
         self.inner.morsel
     }
 
+    /// The same error once more, for whoever asks again.
+    pub(crate) fn repeated(&self) -> Self {
+        let inner = &*self.inner;
+        let (message, hint, location) = (inner.message.clone(), inner.hint.clone(), inner.location.clone());
+        Error { inner: Box::new(Inner { kind: inner.kind, message, hint, location, morsel: inner.morsel }) }
+    }
+
     /// The kind.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind

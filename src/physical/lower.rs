@@ -17,6 +17,7 @@ use super::asof::AsofJoin;
 use super::expression::{Evaluator, plain_column};
 use super::failure::query_failure;
 use super::known_keys::{WantedKeys, cannot_fail};
+use super::numbered::NumberRows;
 use super::repeat::RepeatRows;
 use super::shared::{SharedPlan, SharedRows};
 use super::text::Namer;
@@ -109,7 +110,7 @@ impl Wishes {
         Wishes { dictionary: vec![false; n_columns], in_order: false, keys: vec![] }
     }
 
-    fn in_order(self) -> Self {
+    pub(super) fn in_order(self) -> Self {
         Wishes { in_order: true, ..self }
     }
 
@@ -275,6 +276,9 @@ impl<'a> Lowering<'a> {
         }
         if let Some(join) = node.downcast_ref::<AsofJoin>() {
             return self.lower_asof(join);
+        }
+        if let Some(numbered) = node.downcast_ref::<NumberRows>() {
+            return self.lower_numbered(numbered);
         }
         Err(Error::usage(format!("{} is not supported yet", extension.node.name())))
     }

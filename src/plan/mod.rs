@@ -17,6 +17,7 @@ mod shared;
 pub use crate::physical::cardinality::estimate_rows;
 pub use crate::physical::{options, statistics};
 pub use asof::{ASOF_CONDITION, asof_condition};
+pub use datafusion_expr::LogicalPlan;
 pub use explain::{explain_json, explain_text};
 pub use footprint::{Footprint, footprint};
 #[cfg(test)]

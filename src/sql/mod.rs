@@ -33,6 +33,7 @@ use crate::memory::Memory;
 use crate::plan;
 
 use catalog::Catalog;
+pub(crate) use functions::functions;
 pub use registry::Registry;
 use registry::View;
 use statements::Request;
@@ -179,6 +180,22 @@ fn on_deep_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> 
         let planner = planner.map_err(|error| Error::query(format!("cannot start a thread: {error}")))?;
         planner.join().unwrap_or_else(|_| Err(Error::query("the planner failed on this query; this is a bug")))
     })
+}
+
+/// Optimizes a plan that was not written as text.
+///
+/// # Errors
+/// [`crate::ErrorKind::Usage`] where types do not fit.
+pub(crate) fn plan_frame(plan: LogicalPlan, registry: &Registry) -> Result<PlannedQuery> {
+    let planned = on_deep_stack(|| {
+        plan::optimize(plan, &plan::options(), registry.effort()).map_err(|error| failure::usage(error, ""))
+    });
+    Ok(PlannedQuery { plan: planned?, explain: None, target: Target::Result })
+}
+
+/// What the planner says of a plan that was not written as text, in our words.
+pub(crate) fn plan_failure(error: DataFusionError) -> Error {
+    failure::usage(error, "")
 }
 
 struct Planner<'a> {
