@@ -104,7 +104,13 @@ impl<'s> Statements<'s> {
     /// As [`Session::sql`].
     pub fn prepare_next(&mut self) -> Result<Option<Prepared<'s>>> {
         match self.waiting.pop_front() {
-            Some(statement) => self.session.prepare(&statement, &self.text).map(Some),
+            Some(statement) => {
+                let prepared = self.session.prepare(&statement, &self.text)?;
+                if self.waiting.is_empty() {
+                    self.session.files.end_text()?;
+                }
+                Ok(Some(prepared))
+            }
             None => Ok(None),
         }
     }
@@ -179,7 +185,9 @@ impl Session {
     /// cannot be read.
     pub fn sql(&self, text: &str) -> Result<PreparedQuery<'_>> {
         self.files.start_text();
-        match self.prepare(&sql::parse_one(text)?, text)? {
+        let prepared = self.prepare(&sql::parse_one(text)?, text)?;
+        self.files.end_text()?;
+        match prepared {
             Prepared::Query(query) => Ok(*query),
             Prepared::Done => Err(Error::usage("this statement gives no rows").with_hint("run it with `statements`")),
         }
@@ -226,7 +234,9 @@ impl Session {
     /// # Errors
     /// [`crate::ErrorKind::Data`] for files that are not there or cannot be read as one table.
     pub fn add_files(&self, name: &str, paths: &[String]) -> Result<Arc<dyn Table>> {
+        self.files.start_text();
         let table = self.files.open_all(paths, &self.memory)?;
+        self.files.end_text()?;
         self.registry.add_files(name.to_string(), table.clone());
         Ok(table)
     }

@@ -20,7 +20,6 @@ mod schema;
 mod settings;
 mod signals;
 mod sql;
-mod types;
 mod validate;
 
 use std::process::ExitCode;

@@ -226,7 +226,7 @@ impl<'a> Lowering<'a> {
         let top = self.lower_plan(plan, &Wishes::none(plan.schema().fields().len()))?.top();
         self.pipelines.truncate(n_pipelines);
         for node in &mut self.nodes[n_nodes..] {
-            node.report = None;
+            node.report = node.report.take().filter(|_| node.name == "Scan").map(super::recursion::only_bad_rows);
         }
         Ok(top)
     }

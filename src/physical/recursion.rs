@@ -17,7 +17,7 @@ use datafusion_expr::{LogicalPlan, RecursiveQuery, TableScan, TableSource};
 use super::failure::query_failure;
 use super::lower::{Lowering, Stream, Wishes};
 use crate::error::{Error, Result};
-use crate::exec::{self, LocalSource, Node, QueryContext, Source, Step, TaskContext};
+use crate::exec::{self, LocalSource, Node, OperatorReport, QueryContext, Report, Source, Step, TaskContext};
 use crate::operators::stored::{PageRange, StoredRows};
 
 /// Rounds after which a query is taken for one that never ends. A round takes a millisecond or so.
@@ -123,6 +123,21 @@ impl RecursionSource {
              ALL; unnest(range(1, 1000001)) gives numbers at once",
         ))
     }
+}
+
+/// What a scan of the rounds reports. Its figures are not kept, but the rows that it leaves out are: it is the scan that
+/// tells of them, since those that run in the rounds read the same table later.
+struct OnlyBadRows(Arc<dyn Report>);
+
+impl Report for OnlyBadRows {
+    fn report(&self) -> OperatorReport {
+        OperatorReport { n_bad_rows: self.0.report().n_bad_rows, ..OperatorReport::default() }
+    }
+}
+
+/// The rows left out, of all that `report` says.
+pub(super) fn only_bad_rows(report: Arc<dyn Report>) -> Arc<dyn Report> {
+    Arc::new(OnlyBadRows(report))
 }
 
 impl Lowering<'_> {

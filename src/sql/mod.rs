@@ -13,6 +13,7 @@ mod failure;
 mod functions;
 mod names;
 mod ordered_functions;
+mod read_csv;
 mod registry;
 mod statements;
 

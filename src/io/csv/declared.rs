@@ -1,16 +1,38 @@
-//! Column types as they are written in `--schema`.
+//! Columns and types as they are written in `--schema`: `id=varchar,price=decimal(10,2),day=date(%d.%m.%Y)`.
 
 use arrow::datatypes::{DataType, TimeUnit};
 
+/// A column as the user declares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DeclaredColumn {
+    pub(crate) name: String,
+    pub(crate) data_type: DataType,
+    /// How its dates or times are written: the `%d.%m.%Y` of `date(%d.%m.%Y)`.
+    pub(crate) format: Option<String>,
+}
+
 /// Reads `col=type` or several with commas between them: `price=double,id=varchar`.
-pub(super) fn parse_columns(text: &str) -> Result<Vec<(String, DataType)>, String> {
+pub(crate) fn parse_columns(text: &str) -> Result<Vec<DeclaredColumn>, String> {
     split_outside_parentheses(text).into_iter().map(parse_column).collect()
 }
 
-fn parse_column(text: &str) -> Result<(String, DataType), String> {
+fn parse_column(text: &str) -> Result<DeclaredColumn, String> {
     let (column, type_name) =
         text.rsplit_once('=').ok_or_else(|| format!("{text:?} is not col=type, for example price=double"))?;
-    Ok((column.trim().to_string(), parse_type(type_name)?))
+    let name = column.trim().to_string();
+    // Without changing case: `%M` is not `%m`.
+    if let Some((kind, format)) = type_name.trim().strip_suffix(')').and_then(|text| text.split_once('('))
+        && format.contains('%')
+    {
+        let data_type = parse_type(kind)?;
+        return match data_type {
+            DataType::Date32 | DataType::Timestamp(_, _) | DataType::Time64(_) => {
+                Ok(DeclaredColumn { name, data_type, format: Some(format.to_string()) })
+            }
+            _ => Err(format!("{kind} has no format; date, time and timestamp have")),
+        };
+    }
+    Ok(DeclaredColumn { name, data_type: parse_type(type_name)?, format: None })
 }
 
 /// Commas between parentheses belong to a type: `decimal(10,2)`.
@@ -28,7 +50,7 @@ fn split_outside_parentheses(text: &str) -> Vec<&str> {
 }
 
 /// Reads the name of a type, as SQL or Arrow spell it.
-pub(super) fn parse_type(text: &str) -> Result<DataType, String> {
+pub(crate) fn parse_type(text: &str) -> Result<DataType, String> {
     let name = text.trim().to_ascii_lowercase();
     if let Some(arguments) = name.strip_prefix("decimal").or_else(|| name.strip_prefix("numeric")) {
         return parse_decimal(arguments).ok_or_else(|| format!("{text:?} is not a decimal, for example decimal(10,2)"));
@@ -47,12 +69,13 @@ pub(super) fn parse_type(text: &str) -> Result<DataType, String> {
         "double" | "float64" | "double precision" => DataType::Float64,
         "varchar" | "text" | "string" | "utf8" | "char" => DataType::Utf8,
         "date" | "date32" => DataType::Date32,
+        "time" | "time64" => DataType::Time64(TimeUnit::Microsecond),
         "timestamp" | "datetime" => DataType::Timestamp(TimeUnit::Microsecond, None),
         "timestamptz" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         _ => {
             return Err(format!(
                 "{text:?} is not a type; known are boolean, int, bigint, float, double, decimal(p,s), varchar, date, \
-                 timestamp"
+                 time, timestamp, timestamptz"
             ));
         }
     })
@@ -77,13 +100,22 @@ mod tests {
     #[test]
     fn columns_with_types_are_read() {
         let columns = parse_columns("a=int,b = DECIMAL(10,2), c=d=varchar").unwrap();
-        let expected = [("a", DataType::Int32), ("b", DataType::Decimal128(10, 2)), ("c=d", DataType::Utf8)];
-        assert_eq!(columns, expected.map(|(name, data_type)| (name.to_string(), data_type)));
+        let declared = |name: &str, data_type| DeclaredColumn { name: name.to_string(), data_type, format: None };
+        let decimal = DataType::Decimal128(10, 2);
+        let expected = [declared("a", DataType::Int32), declared("b", decimal), declared("c=d", DataType::Utf8)];
+        assert_eq!(columns, expected);
+    }
+
+    #[test]
+    fn dates_and_times_may_have_a_form() {
+        let columns = parse_columns("day=date(%d.%m.%Y),at=timestamp(%B %d, %Y %H:%M)").unwrap();
+        let formats: Vec<_> = columns.iter().map(|column| column.format.as_deref()).collect();
+        assert_eq!(formats, [Some("%d.%m.%Y"), Some("%B %d, %Y %H:%M")]);
     }
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["a", "a=", "a=intt", "a=decimal(50,2)", "a=decimal(3,4)"] {
+        for text in ["a", "a=", "a=intt", "a=decimal(50,2)", "a=decimal(3,4)", "a=int(%d)"] {
             assert!(parse_columns(text).is_err(), "{text}");
         }
     }
