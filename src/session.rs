@@ -114,7 +114,13 @@ impl<'s> Statements<'s> {
     /// As [`Session::sql`].
     pub fn prepare_next(&mut self) -> Result<Option<Prepared<'s>>> {
         match self.waiting.pop_front() {
-            Some(statement) => self.session.prepare(&statement, &self.text).map(Some),
+            Some(statement) => {
+                let prepared = self.session.prepare(&statement, &self.text)?;
+                if self.waiting.is_empty() {
+                    self.session.shared.files.end_text()?;
+                }
+                Ok(Some(prepared))
+            }
             None => Ok(None),
         }
     }
@@ -186,7 +192,9 @@ impl Session {
     /// cannot be read.
     pub fn sql(&self, text: &str) -> Result<PreparedQuery<'_>> {
         self.shared.files.start_text();
-        match self.prepare(&sql::parse_one(text)?, text)? {
+        let prepared = self.prepare(&sql::parse_one(text)?, text)?;
+        self.shared.files.end_text()?;
+        match prepared {
             Prepared::Query(query) => Ok(*query),
             Prepared::Done => Err(Error::usage("this statement gives no rows").with_hint("run it with `statements`")),
         }
@@ -262,7 +270,9 @@ impl Session {
     /// # Errors
     /// [`crate::ErrorKind::Data`] for files that are not there or cannot be read as one table.
     pub fn add_files(&self, name: &str, paths: &[String]) -> Result<Arc<dyn Table>> {
+        self.shared.files.start_text();
         let table = self.shared.files.open_all(paths, &self.shared.memory)?;
+        self.shared.files.end_text()?;
         self.shared.registry.add_open_table(name.to_string(), table.clone());
         Ok(table)
     }
@@ -281,6 +291,7 @@ impl Session {
         self.shared.memory.set_overrun(0);
         self.make_room_for_planning();
         let planned = sql::plan_frame(plan, &self.shared.registry)?;
+        self.shared.files.end_text()?;
         self.shared.memory.check_overrun()?;
         let rejects = self.shared.files.rejects().cloned();
         Ok(PreparedQuery { session: self, planned, rejects })

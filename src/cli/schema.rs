@@ -81,7 +81,7 @@ pub(super) fn type_name(data_type: &DataType) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::type_names::parse_columns;
+    use crate::io::csv::parse_columns;
 
     #[test]
     fn the_flag_is_read_as_the_schema_it_was_made_of() {
@@ -100,6 +100,7 @@ mod tests {
             types.iter().enumerate().map(|(idx, kind)| Field::new(format!("c{idx}"), kind.clone(), true)).collect();
         let flag = as_flag(&fields.iter().collect::<Vec<_>>());
         let read = parse_columns(flag.trim().trim_matches('\'')).unwrap();
+        let read: Vec<_> = read.into_iter().map(|column| (column.name, column.data_type)).collect();
         let expected: Vec<_> = fields.iter().map(|field| (field.name().clone(), field.data_type().clone())).collect();
         assert_eq!(read, expected);
     }

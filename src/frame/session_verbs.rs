@@ -109,7 +109,7 @@ impl CsvScanOptions {
     fn over(self, session: &CsvOptions) -> CsvOptions {
         let mut options = session.clone();
         options.delimiter = self.separator.or(options.delimiter);
-        options.quote = self.quote.unwrap_or(options.quote);
+        options.quote = self.quote.map_or(options.quote, crate::io::csv::Quote::Byte);
         options.header = self.has_header.or(options.header);
         options.null_values.extend(self.null_values);
         options.infer_rows = self.infer_rows.or(options.infer_rows);

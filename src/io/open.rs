@@ -28,6 +28,7 @@ impl FileTables {
         if let OnBadRow::Reject(rejects) = &mut files.csv.on_bad_row {
             *rejects = rejects.for_session();
         }
+        files.csv.shared_schema = Some(Arc::default());
         files
     }
 
@@ -36,6 +37,17 @@ impl FileTables {
         if let Some(rejects) = self.rejects() {
             rejects.start_text();
         }
+        if let Some(schema) = &self.csv.shared_schema {
+            schema.start_text();
+        }
+    }
+
+    /// All tables of a text have been opened.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Usage`] for a declared column that none of them has.
+    pub(crate) fn end_text(&self) -> Result<()> {
+        self.csv.shared_schema.as_ref().map_or(Ok(()), |schema| schema.check())
     }
 
     /// Where bad rows go.
@@ -70,9 +82,26 @@ impl FileTables {
     }
 }
 
+impl FileTables {
+    /// `path` as CSV, whatever its name says, with options that hold for it alone.
+    fn open_as_csv(&self, path: &str, options: &[(String, String)], memory: &Memory) -> Result<Arc<dyn Table>> {
+        let files = find_files(path)?;
+        let mut csv = self.csv.clone();
+        options.iter().try_for_each(|(name, value)| csv.set(name, value))?;
+        if let Some(rejects) = self.rejects() {
+            files.iter().try_for_each(|file| rejects.refuse_input(file))?;
+        }
+        Ok(Arc::new(CsvTable::open(&files, csv, memory)?))
+    }
+}
+
 impl OpenTable for FileTables {
     fn open(&self, path: &str, memory: &Memory) -> Result<Arc<dyn Table>> {
         self.open_all(&[path.to_string()], memory)
+    }
+
+    fn open_csv(&self, path: &str, options: &[(String, String)], memory: &Memory) -> Result<Arc<dyn Table>> {
+        self.open_as_csv(path, options, memory)
     }
 }
 

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
 
 use super::TableFacts;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exec::{Report, Source};
 use crate::memory::Memory;
 
@@ -147,4 +147,9 @@ pub struct ColumnStatistics {
 pub trait OpenTable: Send + Sync {
     /// Opens `path`: a file, a glob or a directory.
     fn open(&self, path: &str, memory: &Memory) -> Result<Arc<dyn Table>>;
+
+    /// Opens `path` as CSV, with options that hold for it alone.
+    fn open_csv(&self, path: &str, _options: &[(String, String)], _memory: &Memory) -> Result<Arc<dyn Table>> {
+        Err(Error::usage(format!("{path} cannot be read as CSV here")))
+    }
 }

@@ -295,7 +295,7 @@ impl<'a> Lowering<'a> {
         let top = steps(self, stream)?.top();
         self.pipelines.truncate(n_pipelines);
         for node in &mut self.nodes[n_nodes..] {
-            node.report = None;
+            node.report = node.report.take().filter(|_| node.name == "Scan").map(super::recursion::only_bad_rows);
         }
         Ok(top)
     }

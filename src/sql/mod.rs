@@ -15,6 +15,7 @@ mod failure;
 mod functions;
 mod names;
 mod ordered_functions;
+mod read_csv;
 mod registry;
 mod sample_key;
 mod statements;

@@ -2,6 +2,7 @@
 
 mod completions;
 mod convert;
+mod csv;
 mod describe;
 mod explain;
 mod files;

@@ -105,6 +105,9 @@ impl Damage {
 /// The error for an input that cannot be read, with what to try when it is a damaged compressed file.
 pub(super) fn read_failed(path: &Path, error: &io::Error) -> Error {
     let failed = Error::read_failed(path, error);
+    if let Some(hint) = super::transcode::hint_for(error) {
+        return failed.with_hint(hint);
+    }
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Damage>()) {
         Some(damage) => failed.with_hint(damage.hint(path)),
         None => failed,

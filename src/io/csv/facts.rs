@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::compressed::read_failed;
 use super::open::Definition;
 use super::stream::{OpenText, Text, UTF8_MARK, open_text, read_fully};
-use super::structure::{Dialect, QuoteState};
+use super::structure::{NO_QUOTE, QuoteState};
 use crate::error::Result;
 use crate::exec::{format_bytes, group_digits};
 use crate::io::TableFacts;
@@ -68,6 +68,7 @@ pub(super) fn facts(table: &Definition, memory: &Memory) -> Result<TableFacts> {
         let times = sampled.text_bytes as f64 / sampled.disk_bytes as f64;
         lines.push(("text", format!("about {}", format_bytes((table.file_bytes as f64 * times) as u64))));
     }
+    lines.extend(table.hints.iter().map(|hint| ("oddity", hint.clone())));
     lines.extend(sampled.oddities().into_iter().map(|text| ("oddity", text)));
     Ok(TableFacts { format: "csv".into(), n_files: table.paths.len(), lines, likely_rows, column_bytes: Vec::new() })
 }
@@ -76,7 +77,7 @@ impl Sampled {
     fn look_at(&mut self, path: &Path, table: &Definition, memory: &Memory) -> Result<()> {
         let failed = |error: std::io::Error| read_failed(path, &error);
         let read_bytes = Arc::new(AtomicU64::new(0));
-        let OpenText { text, len } = open_text(path, memory, read_bytes.clone())?;
+        let OpenText { text, len } = open_text(path, table.access(memory), read_bytes.clone())?;
         let (mut reader, is_streamed, _held): (Box<dyn Read>, _, _) = match text {
             Text::Plain(file) => (Box::new(file), false, None),
             Text::Streamed { reader, reservation } => (reader, true, Some(reservation)),
@@ -101,7 +102,6 @@ impl Sampled {
 
     /// Counts rows and oddities in the text of one file.
     fn count(&mut self, text: &[u8], table: &Definition) {
-        let Dialect { delimiter, quote } = table.dialect;
         let body = text.strip_prefix(UTF8_MARK).unwrap_or(text);
         self.has_mark |= body.len() < text.len();
         self.text_bytes += text.len() as u64;
@@ -110,7 +110,7 @@ impl Sampled {
         self.has_nul |= memchr::memchr(0, body).is_some();
         let (mut state, mut n_fields, mut start, mut first_width) = (QuoteState::RECORD_START, 0, 0, None);
         for (idx, &byte) in body.iter().enumerate() {
-            n_fields += usize::from(state.step(byte, Dialect { delimiter, quote }));
+            n_fields += usize::from(state.step(byte, table.dialect));
             if byte != b'\n' {
                 continue;
             }
@@ -148,7 +148,11 @@ impl Sampled {
             (_, 0) => "CRLF",
             _ => "LF and CRLF",
         };
-        format!("{delimiter}, quote {}, {header}, lines end in {ends}", char::from(table.dialect.quote))
+        let quote = match table.dialect.quote {
+            NO_QUOTE => "no quotes".into(),
+            quote => format!("quote {}", char::from(quote)),
+        };
+        format!("{delimiter}, {quote}, {header}, lines end in {ends}")
     }
 
     fn encoding(&self) -> String {
