@@ -1,19 +1,16 @@
 //! The built command: exit codes, messages, what goes to which stream, and how it ends when it is stopped.
 
+mod shell;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use expect_test::{Expect, expect};
+use shell::{brimful, transcript};
 use tempfile::TempDir;
-
-fn brimful(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_brimful"));
-    command.current_dir(folder).stdin(Stdio::null()).env_remove("NO_COLOR").env("TERM", "dumb");
-    command
-}
 
 /// A folder with small inputs.
 fn inputs() -> TempDir {
@@ -23,16 +20,6 @@ fn inputs() -> TempDir {
     write("dirty.csv", "a,b\n1,2\n3\n5,6\n7,8,9\n");
     write("query.sql", "SELECT city FROM 'sales.csv' ORDER BY city LIMIT 1");
     folder
-}
-
-fn transcript(output: &Output) -> String {
-    let mut text = format!("exit {}\n", output.status.code().map_or("by a signal".into(), |code| code.to_string()));
-    for (name, bytes) in [("out", &output.stdout), ("err", &output.stderr)] {
-        for line in String::from_utf8_lossy(bytes).lines() {
-            text.push_str(&format!("{name}| {line}\n"));
-        }
-    }
-    text
 }
 
 fn check(args: &[&str], expected: Expect) {

@@ -56,9 +56,16 @@ impl FileTables {
     }
 }
 
-impl OpenTable for FileTables {
-    fn open(&self, path: &str, memory: &Memory) -> Result<Arc<dyn Table>> {
-        let files = find_files(path)?;
+impl FileTables {
+    /// Opens files, globs and directories as one table.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Data`] for files that are not there or cannot be read as one table.
+    pub fn open_all(&self, paths: &[String], memory: &Memory) -> Result<Arc<dyn Table>> {
+        let mut files = Vec::new();
+        for path in paths {
+            files.extend(find_files(path)?);
+        }
         if let Some(rejects) = self.rejects() {
             files.iter().try_for_each(|file| rejects.refuse_input(file))?;
         }
@@ -69,13 +76,9 @@ impl OpenTable for FileTables {
                 Arc::new(CsvTable::open(&files, CsvOptions { delimiter, ..self.csv.clone() }, memory)?)
             }
             FileFormat::Parquet => Arc::new(ParquetTable::open(&files, self.parquet.clone(), memory)?),
-            FileFormat::NdJson => return Err(unsupported(path, "JSON lines")),
-            FileFormat::Ipc => return Err(unsupported(path, "Arrow IPC")),
+            FileFormat::NdJson => return Err(unsupported(&files, "JSON lines")),
+            FileFormat::Ipc => return Err(unsupported(&files, "Arrow IPC")),
         })
-    }
-
-    fn open_csv(&self, path: &str, options: &[(String, String)], memory: &Memory) -> Result<Arc<dyn Table>> {
-        self.open_as_csv(path, options, memory)
     }
 }
 
@@ -92,7 +95,18 @@ impl FileTables {
     }
 }
 
-fn unsupported(path: &str, format: &str) -> Error {
+impl OpenTable for FileTables {
+    fn open(&self, path: &str, memory: &Memory) -> Result<Arc<dyn Table>> {
+        self.open_all(&[path.to_string()], memory)
+    }
+
+    fn open_csv(&self, path: &str, options: &[(String, String)], memory: &Memory) -> Result<Arc<dyn Table>> {
+        self.open_as_csv(path, options, memory)
+    }
+}
+
+fn unsupported(files: &[PathBuf], format: &str) -> Error {
+    let path = files.first().map_or_else(|| "the input".into(), |path| path.display().to_string());
     Error::usage(format!("{path} looks like {format}, which cannot be read yet"))
         .with_hint("CSV and Parquet files can be read")
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
 
+use super::TableFacts;
 use crate::error::{Error, Result};
 use crate::exec::{Report, Source};
 use crate::memory::Memory;
@@ -22,6 +23,14 @@ pub trait Table: Send + Sync {
 
     /// What the table is, for EXPLAIN: format and path.
     fn describe(&self) -> String;
+
+    /// What there is to know about its files, for `inspect`.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Data`] for files that cannot be read.
+    fn facts(&self) -> Result<TableFacts> {
+        Ok(TableFacts { format: self.describe(), ..TableFacts::default() })
+    }
 }
 
 /// What a query needs of a table.

@@ -1,53 +1,6 @@
-//! Columns and types as they are written in `--schema`: `id=varchar,price=decimal(10,2),day=date(%d.%m.%Y)`.
+//! Column types as they are written in `--schema` and in pipeline files.
 
 use arrow::datatypes::{DataType, TimeUnit};
-
-/// A column as the user declares it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct DeclaredColumn {
-    pub(crate) name: String,
-    pub(crate) data_type: DataType,
-    /// How its dates or times are written: the `%d.%m.%Y` of `date(%d.%m.%Y)`.
-    pub(crate) format: Option<String>,
-}
-
-/// Reads `col=type` or several with commas between them: `price=double,id=varchar`.
-pub(crate) fn parse_columns(text: &str) -> Result<Vec<DeclaredColumn>, String> {
-    split_outside_parentheses(text).into_iter().map(parse_column).collect()
-}
-
-fn parse_column(text: &str) -> Result<DeclaredColumn, String> {
-    let (column, type_name) =
-        text.rsplit_once('=').ok_or_else(|| format!("{text:?} is not col=type, for example price=double"))?;
-    let name = column.trim().to_string();
-    // Without changing case: `%M` is not `%m`.
-    if let Some((kind, format)) = type_name.trim().strip_suffix(')').and_then(|text| text.split_once('('))
-        && format.contains('%')
-    {
-        let data_type = parse_type(kind)?;
-        return match data_type {
-            DataType::Date32 | DataType::Timestamp(_, _) | DataType::Time64(_) => {
-                Ok(DeclaredColumn { name, data_type, format: Some(format.to_string()) })
-            }
-            _ => Err(format!("{kind} has no format; date, time and timestamp have")),
-        };
-    }
-    Ok(DeclaredColumn { name, data_type: parse_type(type_name)?, format: None })
-}
-
-/// Commas between parentheses belong to a type: `decimal(10,2)`.
-fn split_outside_parentheses(text: &str) -> Vec<&str> {
-    let mut depth = 0;
-    text.split(|letter| {
-        match letter {
-            '(' => depth += 1,
-            ')' => depth -= 1,
-            _ => {}
-        }
-        letter == ',' && depth == 0
-    })
-    .collect()
-}
 
 /// Reads the name of a type, as SQL or Arrow spell it.
 pub(crate) fn parse_type(text: &str) -> Result<DataType, String> {
@@ -67,7 +20,7 @@ pub(crate) fn parse_type(text: &str) -> Result<DataType, String> {
         "uint64" => DataType::UInt64,
         "real" | "float" | "float32" => DataType::Float32,
         "double" | "float64" | "double precision" => DataType::Float64,
-        "varchar" | "text" | "string" | "utf8" | "char" => DataType::Utf8,
+        "varchar" | "text" | "string" | "utf8" | "str" | "char" => DataType::Utf8,
         "date" | "date32" => DataType::Date32,
         "time" | "time64" => DataType::Time64(TimeUnit::Microsecond),
         "timestamp" | "datetime" => DataType::Timestamp(TimeUnit::Microsecond, None),
@@ -79,6 +32,30 @@ pub(crate) fn parse_type(text: &str) -> Result<DataType, String> {
             ));
         }
     })
+}
+
+/// The SQL name of a type that [`parse_type`] gives.
+pub(crate) fn sql_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Boolean => "BOOLEAN",
+        DataType::Int8 => "TINYINT",
+        DataType::Int16 => "SMALLINT",
+        DataType::Int32 => "INT",
+        DataType::Int64 => "BIGINT",
+        DataType::UInt8 => "TINYINT UNSIGNED",
+        DataType::UInt16 => "SMALLINT UNSIGNED",
+        DataType::UInt32 => "INT UNSIGNED",
+        DataType::UInt64 => "BIGINT UNSIGNED",
+        DataType::Float32 => "REAL",
+        DataType::Float64 => "DOUBLE",
+        DataType::Date32 => "DATE",
+        DataType::Time64(_) => "TIME",
+        DataType::Timestamp(_, Some(_)) => "TIMESTAMPTZ",
+        DataType::Timestamp(_, None) => "TIMESTAMP(6)",
+        DataType::Decimal128(precision, scale) => return format!("DECIMAL({precision}, {scale})"),
+        _ => "VARCHAR",
+    }
+    .to_string()
 }
 
 /// `(10,2)`, `(10)` or nothing.
@@ -98,25 +75,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_with_types_are_read() {
-        let columns = parse_columns("a=int,b = DECIMAL(10,2), c=d=varchar").unwrap();
-        let declared = |name: &str, data_type| DeclaredColumn { name: name.to_string(), data_type, format: None };
-        let decimal = DataType::Decimal128(10, 2);
-        let expected = [declared("a", DataType::Int32), declared("b", decimal), declared("c=d", DataType::Utf8)];
-        assert_eq!(columns, expected);
-    }
-
-    #[test]
-    fn dates_and_times_may_have_a_form() {
-        let columns = parse_columns("day=date(%d.%m.%Y),at=timestamp(%B %d, %Y %H:%M)").unwrap();
-        let formats: Vec<_> = columns.iter().map(|column| column.format.as_deref()).collect();
-        assert_eq!(formats, [Some("%d.%m.%Y"), Some("%B %d, %Y %H:%M")]);
-    }
-
-    #[test]
-    fn nonsense_is_refused() {
-        for text in ["a", "a=", "a=intt", "a=decimal(50,2)", "a=decimal(3,4)", "a=int(%d)"] {
-            assert!(parse_columns(text).is_err(), "{text}");
+    fn types_are_read_by_any_of_their_names() {
+        assert_eq!(parse_type(" DECIMAL(10,2)"), Ok(DataType::Decimal128(10, 2)));
+        assert_eq!(parse_type("text"), Ok(DataType::Utf8));
+        for text in ["", "intt", "decimal(50,2)", "decimal(3,4)"] {
+            assert!(parse_type(text).is_err(), "{text}");
         }
     }
 }

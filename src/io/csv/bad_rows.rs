@@ -14,7 +14,6 @@ use super::header::ENCODING_HINT;
 use super::open::Definition;
 use super::options::OnBadRow;
 use super::seen_rows::{Kind, Seen};
-use super::stream::count_lines;
 use crate::error::{Error, Result};
 use crate::memory::Memory;
 
@@ -138,7 +137,7 @@ impl BadRows {
             Problem::Fields { .. } => row.start,
         };
         let path = &block.layout.path;
-        let line = count_lines(path, block.offset + at as u64, self.table.access(&self.memory))? + 1;
+        let line = block.line_of(data, at, self.table.access(&self.memory))?;
         let column = self.column_name(row).map(|name| format!(", column {name:?}")).unwrap_or_default();
         let reason = self.reason(block, data, row);
         let error = Error::data(format!("{}, line {line}{column}: {reason}", path.display()));

@@ -5,8 +5,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use memchr::memchr_iter;
+
+use super::stream::{Access, count_lines};
 use super::structure::{CHUNK, Dialect, QuoteState};
 use crate::error::{Error, Result};
+use crate::io::stdin;
 use crate::memory::{Memory, Reservation};
 
 /// Bytes read beyond a block, for the rest of its last record. Longer records take another read.
@@ -38,6 +42,19 @@ pub(super) struct Block {
     pub(super) has_quotes: bool,
     /// What is wrong with the text behind `end`; the rows before it count all the same.
     pub(super) failure: Option<Error>,
+}
+
+impl Block {
+    /// The line of a place in the buffer, whose text is `data`. Reads the file again up to there, unless it is a stream:
+    /// there lines are counted on the way.
+    pub(super) fn line_of(&self, data: &[u8], at: usize, access: Access<'_>) -> Result<u64> {
+        let path = &self.layout.path;
+        let n_lines = match stdin::is_stream(path) {
+            true => self.n_lines + memchr_iter(b'\n', &data[self.begin..at]).count() as u64,
+            false => count_lines(path, self.offset + at as u64, access)?,
+        };
+        Ok(n_lines + 1)
+    }
 }
 
 /// Room for one block, and for vector loads behind it.

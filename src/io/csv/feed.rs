@@ -147,7 +147,7 @@ impl Feed {
             Text::Streamed { mut reader, reservation } => {
                 let head = Head::read(&mut *reader, &path, bounds)?;
                 let (layout, start) = self.layout(path, was_looked_at, &head)?;
-                let parts = (self.table.clone(), self.memory.clone(), layout);
+                let parts = (self.table.clone(), layout);
                 Ok(Current::Streamed(StreamedFile::new(reader, reservation, head, start, parts)))
             }
         }

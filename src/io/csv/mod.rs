@@ -16,6 +16,8 @@ mod chain;
 mod column;
 mod compressed;
 mod dates;
+mod declared;
+mod facts;
 mod feed;
 mod header;
 mod hints;
@@ -41,6 +43,7 @@ mod transcode;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use declared::{DeclaredColumn, parse_columns};
 pub use open::CsvTable;
 pub use options::{CsvOptions, Encoding, OnBadRow, Quote, Ragged};
 pub use reject_file::RejectFile;

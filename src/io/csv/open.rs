@@ -22,7 +22,7 @@ use super::stream::Access;
 use super::structure::Dialect;
 use super::time_format::{TimeFormat, Use};
 use crate::error::{Error, Result};
-use crate::io::{Scan, ScanRequest, Table, TableStatistics};
+use crate::io::{Scan, ScanRequest, Table, TableFacts, TableStatistics};
 use crate::memory::Memory;
 
 /// Files that are looked at one by one before only every so many-th is.
@@ -180,6 +180,10 @@ impl Table for CsvTable {
             [path] => format!("csv {}", path.display()),
             paths => format!("csv {} and {} more files", paths[0].display(), paths.len() - 1),
         }
+    }
+
+    fn facts(&self) -> Result<TableFacts> {
+        super::facts::facts(&self.definition, &self.memory)
     }
 }
 

@@ -17,7 +17,6 @@ use super::header::too_long;
 use super::open::Definition;
 use super::options::OnBadRow;
 use super::seen_rows::SeenRows;
-use super::stream::count_lines;
 use super::tokens::{Rows, Tokens};
 use crate::error::{Error, Result};
 use crate::exec::{Batch, CancelToken, LocalSource, OperatorReport, Report, Sequence, Source, TaskContext};
@@ -283,8 +282,8 @@ fn first_too_long(scan: &CsvScan, block: &Block, tokens: &Tokens, data: &[u8]) -
         return Ok(None);
     };
     let path = &block.layout.path;
-    let n_lines = count_lines(path, block.offset + start as u64, scan.table.access(scan.feed.memory()))?;
-    Ok(Some((start, too_long(path, n_lines + 1, max))))
+    let line = block.line_of(data, start, scan.table.access(scan.feed.memory()))?;
+    Ok(Some((start, too_long(path, line, max))))
 }
 
 /// What [`Columns`] needs to append rows.

@@ -14,6 +14,7 @@ use super::compressed::{COMPRESSED_BYTES, GzipReader, ZstdReader, counted, read_
 use super::options::Encoding;
 use super::transcode::Transcoder;
 use crate::error::{Error, Result};
+use crate::io::stdin;
 use crate::memory::{Memory, Reservation};
 
 /// The mark that says UTF-8.
@@ -45,7 +46,9 @@ pub(super) struct Access<'a> {
 
 /// Opens a file. `read_bytes` counts what is read of a streamed one.
 pub(super) fn open_text(path: &Path, access: Access<'_>, read_bytes: Arc<AtomicU64>) -> Result<OpenText> {
-    let Access { memory, encoding } = access;
+    if stdin::is_stream(path) {
+        return open_stdin(path, access, read_bytes);
+    }
     let failed = |error: io::Error| read_failed(path, &error);
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
@@ -54,36 +57,68 @@ pub(super) fn open_text(path: &Path, access: Access<'_>, read_bytes: Arc<AtomicU
     }
     let mut magic = [0; 18];
     let n = read_fully_at(&file, &mut magic, 0).map_err(failed)?;
-    let magic = &magic[..n];
+    let (magic, len) = (&magic[..n], metadata.len());
+    if is_plain(magic, access.encoding) {
+        return Ok(OpenText { text: Text::Plain(file), len });
+    }
+    Ok(OpenText { text: decoded(file, magic, path, access, read_bytes)?, len })
+}
+
+/// Standard input, from its first byte on as often as it may be looked at.
+fn open_stdin(path: &Path, access: Access<'_>, read_bytes: Arc<AtomicU64>) -> Result<OpenText> {
+    let mut stream = stdin::open(access.memory)?;
+    let mut magic = [0; 18];
+    let n = read_fully(&mut stream, &mut magic).map_err(|error| read_failed(path, &error))?;
+    let whole = Cursor::new(magic[..n].to_vec()).chain(stream);
+    Ok(OpenText { text: decoded(whole, &magic[..n], path, access, read_bytes)?, len: 0 })
+}
+
+/// Whether a file that begins like this is its own text.
+fn is_plain(magic: &[u8], encoding: Option<Encoding>) -> bool {
+    !matches!(magic, [0x1F, 0x8B, ..] | [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..])
+        && foreign_format(magic).is_none()
+        && encoding_of(magic, encoding).0.is_none()
+}
+
+/// The text of `from`, which begins with `magic`.
+fn decoded(
+    from: impl Read + Send + 'static,
+    magic: &[u8],
+    path: &Path,
+    access: Access<'_>,
+    read_bytes: Arc<AtomicU64>,
+) -> Result<Text> {
+    let Access { memory, encoding } = access;
+    let failed = |error: io::Error| read_failed(path, &error);
     let mut reservation = memory.reserve("Scan");
     let reader: Box<dyn Read + Send> = match magic {
         [0x1F, 0x8B, ..] => {
             reservation.try_grow(2 * COMPRESSED_BYTES as u64)?;
-            Box::new(GzipReader::new(counted(file, read_bytes)))
+            Box::new(GzipReader::new(counted(from, read_bytes)))
         }
         [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => {
             let window = window_bytes(magic, path, memory)?;
             reservation.try_grow(window + 4 * COMPRESSED_BYTES as u64)?;
             let window_log = window.next_power_of_two().ilog2().max(10);
-            Box::new(ZstdReader::new(counted(file, read_bytes), window_log).map_err(failed)?)
+            Box::new(ZstdReader::new(counted(from, read_bytes), window_log).map_err(failed)?)
         }
         _ => match foreign_format(magic) {
-            None if encoding_of(magic, encoding).0.is_none() => {
-                return Ok(OpenText { text: Text::Plain(file), len: metadata.len() });
-            }
-            None => Box::new(counted(file, read_bytes)),
-            Some(format) => {
-                let hint = match format {
-                    UTF_32 => "convert it first: iconv -f UTF-32 -t UTF-8",
-                    _ => "unpack it first, or give the file an extension that says what it is",
-                };
-                return Err(Error::data(format!("{} is {format}, not CSV", path.display())).with_hint(hint));
-            }
+            None => Box::new(counted(from, read_bytes)),
+            Some(format) => return Err(not_csv(path, format)),
         },
     };
     reservation.try_grow(Transcoder::<File>::BYTES)?;
     let reader = to_utf8(reader, encoding).map_err(failed)?;
-    Ok(OpenText { text: Text::Streamed { reader, reservation }, len: metadata.len() })
+    Ok(Text::Streamed { reader, reservation })
+}
+
+fn not_csv(path: &Path, format: &str) -> Error {
+    let hint = match format {
+        UTF_32 => "convert it first: iconv -f UTF-32 -t UTF-8",
+        _ if path == Path::new(stdin::STDIN) => "name the file instead: only text can be read from a pipe",
+        _ => "unpack it first, or give the file an extension that says what it is",
+    };
+    Error::data(format!("{} is {format}, not CSV", path.display())).with_hint(hint)
 }
 
 const UTF_32: &str = "UTF-32 text";

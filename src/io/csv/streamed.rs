@@ -11,10 +11,10 @@ use super::block::{Block, BlockBuffer, Layout, finish_last_row};
 use super::compressed::read_failed;
 use super::header::{Head, too_long, unterminated};
 use super::open::Definition;
-use super::stream::{count_lines, read_fully};
+use super::stream::read_fully;
 use super::structure::{QuoteState, find_boundaries};
 use crate::error::{Error, Result};
-use crate::memory::{Memory, Reservation};
+use crate::memory::Reservation;
 
 /// A file that can only be read from front to back.
 pub(super) struct StreamedFile {
@@ -24,7 +24,6 @@ pub(super) struct StreamedFile {
     /// Covers `carry`.
     carry_reserved: Reservation,
     table: Arc<Definition>,
-    memory: Memory,
     layout: Arc<Layout>,
     /// Text behind the last block: the start of a record.
     carry: Vec<u8>,
@@ -42,9 +41,9 @@ impl StreamedFile {
         reservation: Reservation,
         mut head: Head,
         start: usize,
-        parts: (Arc<Definition>, Memory, Arc<Layout>),
+        parts: (Arc<Definition>, Arc<Layout>),
     ) -> Self {
-        let (table, memory, layout) = parts;
+        let (table, layout) = parts;
         let n_lines = memchr_iter(b'\n', &head.bytes[..start]).count() as u64;
         head.bytes.drain(..start);
         StreamedFile {
@@ -52,7 +51,6 @@ impl StreamedFile {
             _reservation: reservation,
             carry_reserved: head.reserved,
             table,
-            memory,
             layout,
             carry: head.bytes,
             offset: start as u64,
@@ -92,7 +90,7 @@ impl StreamedFile {
             };
             let last_row = last.unwrap_or(0);
             if (filled - last_row) as u64 > self.table.max_row_bytes {
-                let n_lines = self.n_lines_before(last_row)?;
+                let n_lines = self.n_lines_before(&buffer.bytes, last_row);
                 let error = too_long(&self.layout.path, n_lines + 1, self.table.max_row_bytes);
                 return self.end_before(last_row, error, morsel, buffer).map(Some);
             }
@@ -112,16 +110,13 @@ impl StreamedFile {
     }
 
     fn finish(&self, bytes: &mut [u8], last_row: usize, filled: usize, state: QuoteState) -> Result<usize> {
-        finish_last_row(bytes, last_row, filled, state, self.table.dialect).map_err(|open| {
-            match self.n_lines_before(open) {
-                Ok(n_lines) => unterminated(&self.layout.path, n_lines + 1),
-                Err(error) => error,
-            }
-        })
+        finish_last_row(bytes, last_row, filled, state, self.table.dialect)
+            .map_err(|open| unterminated(&self.layout.path, self.n_lines_before(bytes, open) + 1))
     }
 
-    fn n_lines_before(&self, at: usize) -> Result<u64> {
-        count_lines(&self.layout.path, self.offset + at as u64, self.table.access(&self.memory))
+    /// Newlines before a place in the block in hand.
+    fn n_lines_before(&self, bytes: &[u8], at: usize) -> u64 {
+        self.n_lines + memchr_iter(b'\n', &bytes[..at]).count() as u64
     }
 
     /// Ends the file at `end`, because of what is wrong with the text behind it.

@@ -19,6 +19,7 @@ use super::scan::{ParquetSource, ScanPlan};
 use super::schema::UnitedSchema;
 use super::statistics::StatisticsOfFiles;
 use crate::error::{Error, Result};
+use crate::io::TableFacts;
 use crate::io::table::{RowFilter, Scan, ScanRequest, Table, TableStatistics};
 use crate::memory::Memory;
 
@@ -252,5 +253,9 @@ impl Table for ParquetTable {
             [first, ..] => format!("parquet {} and {} more files", first.display(), self.files.paths.len() - 1),
             [] => "parquet".into(),
         }
+    }
+
+    fn facts(&self) -> Result<TableFacts> {
+        super::facts::facts(&self.files.paths, &self.schema, &self.memory)
     }
 }

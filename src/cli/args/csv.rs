@@ -2,15 +2,14 @@
 
 use clap::Args;
 
-use super::args::parse_size;
+use super::resources::parse_size;
 use crate::io::csv::settings::{parse_delimiter, parse_encoding, parse_quote, parse_ragged, parse_yes_no};
-use crate::io::csv::{CsvOptions, Encoding, OnBadRow, Quote, Ragged, RejectFile};
-use crate::io::type_names::{DeclaredColumn, parse_columns};
+use crate::io::csv::{CsvOptions, DeclaredColumn, Encoding, OnBadRow, Quote, Ragged, RejectFile, parse_columns};
 
 /// How CSV files are read.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Reading CSV")]
-pub(super) struct CsvArgs {
+pub struct CsvArgs {
     /// What happens to a malformed row: fail, skip, or reject=FILE to collect them [default: fail]
     #[arg(long, value_name = "fail|skip|reject=FILE", value_parser = parse_on_bad_row)]
     on_bad_row: Option<OnBadRow>,
@@ -81,7 +80,7 @@ struct ColumnTypes(Vec<DeclaredColumn>);
 
 impl CsvArgs {
     /// The same as options.
-    pub(super) fn options(&self) -> CsvOptions {
+    pub fn options(&self) -> CsvOptions {
         let mut options = CsvOptions {
             delimiter: self.delimiter,
             quote: self.quote.unwrap_or_default(),
