@@ -266,7 +266,13 @@ impl<'s> PreparedQuery<'s> {
         let is_run = planned.explain.is_none_or(|asked| asked.analyze);
         let output = match &planned.target {
             Target::File { path, format } if is_run => &Output::File(path.clone(), *format),
+            Target::Partitioned(to) if is_run => &Output::Partitioned(to.clone()),
             _ => output,
+        };
+        let schema = planned.plan.schema().as_arrow();
+        let clusters = match &planned.target {
+            Target::Partitioned(to) => to.clustering(schema)?,
+            _ => output.clustering(schema)?,
         };
         if let (Some(rejects), Output::File(path, _)) = (&rejects, output) {
             rejects.refuse_output(path)?;
@@ -288,7 +294,7 @@ impl<'s> PreparedQuery<'s> {
                 None => output,
             })
         };
-        let query = physical::lower(&planned.plan, sink, &cx)?;
+        let query = physical::lower_clustered(&planned.plan, &clusters, sink, &cx)?;
         let monitor = Monitor::new(&query);
         let creates = stored.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         Ok(QueryRun { session, query, cx, monitor, rejects, creates })

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::types::parse_columns;
 use crate::io::csv::{CsvOptions, OnBadRow, RejectFile};
 use crate::io::parquet::ParquetOptions;
-use crate::io::{FileTables, OutputFormat};
+use crate::io::{FileTables, HiveFolders, OutputFormat};
 use crate::memory::{Budget, parse_bytes};
 use crate::session::{SessionOptions, Strain};
 use crate::spill::SpillConfig;
@@ -184,6 +184,10 @@ pub(super) struct ReadingArgs {
     #[arg(long, value_name = "TEXT")]
     null_value: Vec<String>,
 
+    /// Whether folders called key=value are columns of the files in them [default: yes]
+    #[arg(long, value_name = "yes|no", value_parser = parse_yes_no)]
+    hive: Option<bool>,
+
     /// The largest page of a Parquet file that is accepted [default: 1GiB]
     #[arg(long, value_name = "BYTES", value_parser = parse_size, help_heading = "Reading Parquet")]
     max_page_bytes: Option<u64>,
@@ -242,6 +246,10 @@ pub(super) fn session_options(session: &SessionArgs, reading: &ReadingArgs) -> S
         max_row_bytes: reading.max_row_bytes,
         ..CsvOptions::default()
     };
+    let hive = match reading.hive {
+        Some(false) => HiveFolders::Ignored,
+        _ => HiveFolders::Columns,
+    };
     let mut parquet = ParquetOptions::default();
     if let Some(bytes) = reading.max_page_bytes {
         parquet.max_page_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -250,7 +258,7 @@ pub(super) fn session_options(session: &SessionArgs, reading: &ReadingArgs) -> S
         budget: session.memory_budget,
         threads: session.threads.map(usize::from),
         spill: SpillConfig { dirs: session.spill_dir.clone(), limit_bytes: session.spill_limit },
-        files: FileTables { csv, parquet },
+        files: FileTables { csv, parquet, hive },
         strain: Strain::default(),
     }
 }

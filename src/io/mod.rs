@@ -4,17 +4,23 @@
 
 pub mod csv;
 pub mod files;
+pub mod hive;
 mod open;
 mod output;
 mod output_file;
 pub mod parquet;
+pub mod partitioned;
+mod selected_files;
 mod suggest;
 mod table;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod text;
 
-pub use open::FileTables;
+pub use open::{FileTables, HiveFolders};
 pub use output::{Discard, Output, OutputFormat};
 pub use output_file::OutputFile;
+pub use selected_files::SelectedFiles;
 pub use table::{
     ColumnStatistics, Comparison, ComparisonOp, OpenTable, RowFilter, Scan, ScanRequest, Table, TableStatistics,
 };

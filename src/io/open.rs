@@ -5,8 +5,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
+
 use super::csv::{CsvOptions, CsvTable, OnBadRow, RejectFile};
 use super::files::{FileFormat, find_files};
+use super::hive::{HiveTable, Partitions};
 use super::parquet::{ParquetOptions, ParquetTable};
 use super::{OpenTable, Table};
 use crate::error::{Error, Result};
@@ -19,6 +22,18 @@ pub struct FileTables {
     pub csv: CsvOptions,
     /// How Parquet files are read.
     pub parquet: ParquetOptions,
+    /// What folders called `key=value` mean.
+    pub hive: HiveFolders,
+}
+
+/// What folders called `key=value` mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HiveFolders {
+    /// They are columns of the files in them.
+    #[default]
+    Columns,
+    /// Nothing.
+    Ignored,
 }
 
 impl FileTables {
@@ -50,13 +65,36 @@ impl OpenTable for FileTables {
         if let Some(rejects) = self.rejects() {
             files.iter().try_for_each(|file| rejects.refuse_input(file))?;
         }
-        Ok(match one_format(&files)? {
-            FileFormat::Csv => Arc::new(CsvTable::open(&files, self.csv.clone(), memory)?),
+        let declared = &self.csv.schema_overrides;
+        let partitions = match self.hive {
+            HiveFolders::Columns => Partitions::find(&files, declared, memory)?,
+            HiveFolders::Ignored => None,
+        };
+        let Some(partitions) = partitions else { return self.open_files(path, &files, declared.clone(), memory) };
+        let is_folder = |name: &String| partitions.fields().iter().any(|field| field.name() == name);
+        let of_files = declared.iter().filter(|(name, _)| !is_folder(name)).cloned().collect();
+        let inner = self.open_files(path, &files, of_files, memory)?;
+        Ok(Arc::new(HiveTable::new(inner, partitions, memory)))
+    }
+}
+
+impl FileTables {
+    /// `files`, which `path` names, as one table; `declared` are types of columns.
+    fn open_files(
+        &self,
+        path: &str,
+        files: &[PathBuf],
+        declared: Vec<(String, DataType)>,
+        memory: &Memory,
+    ) -> Result<Arc<dyn Table>> {
+        let csv = CsvOptions { schema_overrides: declared, ..self.csv.clone() };
+        Ok(match one_format(files)? {
+            FileFormat::Csv => Arc::new(CsvTable::open(files, csv, memory)?),
             FileFormat::Tsv => {
-                let delimiter = self.csv.delimiter.or(Some(b'\t'));
-                Arc::new(CsvTable::open(&files, CsvOptions { delimiter, ..self.csv.clone() }, memory)?)
+                let delimiter = csv.delimiter.or(Some(b'\t'));
+                Arc::new(CsvTable::open(files, CsvOptions { delimiter, ..csv }, memory)?)
             }
-            FileFormat::Parquet => Arc::new(ParquetTable::open(&files, self.parquet.clone(), memory)?),
+            FileFormat::Parquet => Arc::new(ParquetTable::open(files, self.parquet.clone(), memory)?),
             FileFormat::NdJson => return Err(unsupported(path, "JSON lines")),
             FileFormat::Ipc => return Err(unsupported(path, "Arrow IPC")),
         })

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 
+use super::partitioned::PartitionedOutput;
 use super::parquet::{ParquetSink, ParquetSinkOptions};
 use super::text::{Destination, TextFormat, text_sink};
 use crate::error::{Error, Result};
@@ -30,6 +31,8 @@ pub enum Output {
     Stdout(OutputFormat),
     /// A file, which appears when it is complete.
     File(PathBuf, OutputFormat),
+    /// A folder of files, by the values of some columns; it appears when all of them are complete.
+    Partitioned(PartitionedOutput),
     /// Nowhere: the rows are only counted.
     Discard,
 }
@@ -58,6 +61,17 @@ impl OutputFormat {
 }
 
 impl Output {
+    /// The columns by which the rows of a result of `schema` must come sorted; equal values must come in one morsel.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Usage`] for a column that is not there or cannot be partitioned by.
+    pub fn clustering(&self, schema: &Schema) -> Result<Vec<usize>> {
+        match self {
+            Output::Partitioned(to) => to.clustering(schema),
+            Output::Stdout(_) | Output::File(..) | Output::Discard => Ok(Vec::new()),
+        }
+    }
+
     /// The sink for a result of `schema`. `ordered` keeps the order of the batches' sequence numbers.
     ///
     /// # Errors
@@ -65,6 +79,7 @@ impl Output {
     pub fn sink(&self, schema: SchemaRef, ordered: bool, cx: &QueryContext) -> Result<Arc<dyn Sink>> {
         match self {
             Output::Discard => Ok(Arc::new(Discard)),
+            Output::Partitioned(to) => to.sink(schema),
             Output::Stdout(format) => match format.text() {
                 Some(text) => text_sink(text, Destination::stdout()?, schema, ordered, cx),
                 None => Err(Error::usage("Parquet cannot be written to standard output")

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
 
+use super::selected_files::SelectedFiles;
 use crate::error::Result;
 use crate::exec::{Report, Source};
 use crate::memory::Memory;
@@ -22,6 +23,11 @@ pub trait Table: Send + Sync {
 
     /// What the table is, for EXPLAIN: format and path.
     fn describe(&self) -> String;
+
+    /// The same with what a scan for `request` will read of it, where that is less than all.
+    fn describe_scan(&self, _request: &ScanRequest) -> String {
+        self.describe()
+    }
 }
 
 /// What a query needs of a table.
@@ -39,6 +45,8 @@ pub struct ScanRequest {
     /// Whether something above waits for file order (an output that keeps it, LIMIT without ORDER BY). Morsels are then
     /// small, so that the batches that wait for an earlier morsel are few. Batches carry their place in any case.
     pub in_order: bool,
+    /// The only files to read, if not all; a scan notes in it where each of them begins.
+    pub files: Option<Arc<SelectedFiles>>,
 }
 
 /// A predicate over some columns of a table.

@@ -37,9 +37,29 @@ pub fn lower(
     output: impl FnOnce(SchemaRef, bool) -> Result<Arc<dyn Sink>>,
     cx: &QueryContext,
 ) -> Result<Query> {
+    lower_clustered(plan, &[], output, cx)
+}
+
+/// [`lower`] for an output that takes the rows sorted by the columns `clusters`, equal ones in one morsel. Among those,
+/// rows keep their order.
+///
+/// # Errors
+/// As [`lower`].
+pub fn lower_clustered(
+    plan: &LogicalPlan,
+    clusters: &[usize],
+    output: impl FnOnce(SchemaRef, bool) -> Result<Arc<dyn Sink>>,
+    cx: &QueryContext,
+) -> Result<Query> {
     let mut lowering = Lowering::new(plan, cx);
-    let n_columns = plan.schema().fields().len();
-    let stream = lowering.lower_plan(plan, &Wishes::none(n_columns).in_order())?;
+    let wishes = Wishes::none(plan.schema().fields().len());
+    let stream = match clusters.is_empty() {
+        true => lowering.lower_plan(plan, &wishes.in_order())?,
+        false => {
+            let stream = lowering.lower_plan(plan, &wishes)?;
+            lowering.cluster(stream, clusters)?
+        }
+    };
     let sink = output(stream.schema.clone(), stream.ordered)?;
     let order = if stream.ordered { "in order" } else { "" };
     let node =

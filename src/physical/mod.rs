@@ -34,7 +34,7 @@ mod window_library;
 mod window_limit;
 
 pub use huge::bounded;
-pub use lower::lower;
+pub use lower::{lower, lower_clustered};
 pub use options::options;
 pub use recursion::{WorkRole, WorkTable};
 pub use repeat::RepeatRows;

@@ -62,7 +62,7 @@ impl Lowering<'_> {
         let only_filtered = filtered_by_value.into_iter().filter(|idx| is_text(idx) && !projection.contains(idx));
         request.dictionary_columns.extend(only_filtered);
         request.projection = projection;
-        let detail = describe(&table.describe(), &request, &scan.filters, &schema, &self.namer);
+        let detail = describe(&table.describe_scan(&request), &request, &scan.filters, &schema, &self.namer);
         let scan_of_table = table.scan(request)?;
         let node =
             self.add_node(Node { name: "Scan", detail, inputs: vec![], report: Some(scan_of_table.report.clone()) });

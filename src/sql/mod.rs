@@ -8,6 +8,7 @@
 
 mod catalog;
 mod clauses;
+mod copy;
 mod dialect;
 mod failure;
 mod functions;
@@ -24,6 +25,7 @@ use datafusion_common::{DataFusionError, ScalarValue};
 use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
 use crate::error::{Error, Result};
+use crate::io::partitioned::PartitionedOutput;
 use crate::io::{OpenTable, OutputFormat};
 use crate::memory::Memory;
 use crate::plan;
@@ -67,6 +69,8 @@ pub enum Target {
         /// Its format.
         format: OutputFormat,
     },
+    /// Into a folder of files: COPY .. TO with PARTITION_BY.
+    Partitioned(PartitionedOutput),
     /// Into a table of the session: CREATE TEMP TABLE.
     Table {
         /// The table's name.

@@ -49,6 +49,7 @@ struct Plan {
 impl CsvScan {
     /// Prepares a scan. Nothing is read yet.
     pub(super) fn prepare(table: Arc<Definition>, request: ScanRequest, memory: &Memory) -> Result<Scan> {
+        let files = request.files.clone();
         let plan = Plan::new(&table, request, memory);
         let sizes = memory.sizes();
         let n_fields = table.schema.fields().len();
@@ -56,7 +57,7 @@ impl CsvScan {
             BlockBuffer::bytes_for(table.block_bytes) + Tokens::bytes_for(n_fields) + 2 * sizes.batch_bytes as u64;
         let counts_lines = matches!(table.on_bad_row, OnBadRow::Reject(_));
         let scan = Arc::new(CsvScan {
-            feed: Feed::new(table.clone(), memory.clone(), counts_lines),
+            feed: Feed::new(table.clone(), memory.clone(), counts_lines, files),
             bad_rows: BadRows::new(table.clone(), memory.clone()),
             plan,
             bytes_per_worker,

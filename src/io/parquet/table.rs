@@ -240,7 +240,8 @@ impl Table for ParquetTable {
             self.read_bytes.clone(),
             self.memory.clone(),
             self.morsel_rows(&request),
-        );
+        )
+        .of(request.files.clone());
         let affordable = self.memory.governed_bytes() / READERS_SHARE / bytes_per_worker.max(1);
         let places = AtomicUsize::new(affordable.clamp(1, 1 << 16) as usize);
         let source = Arc::new(ParquetSource { plan: plan.clone(), queue: Arc::new(queue), places: Arc::new(places) });
