@@ -5,6 +5,7 @@
 pub mod csv;
 pub mod files;
 pub mod hive;
+pub mod ndjson;
 mod open;
 mod output;
 mod output_file;

@@ -10,6 +10,7 @@ use arrow::datatypes::DataType;
 use super::csv::{CsvOptions, CsvTable, OnBadRow, RejectFile};
 use super::files::{FileFormat, find_files};
 use super::hive::{HiveTable, Partitions};
+use super::ndjson::NdJsonTable;
 use super::parquet::{ParquetOptions, ParquetTable};
 use super::{OpenTable, Table};
 use crate::error::{Error, Result};
@@ -95,7 +96,7 @@ impl FileTables {
                 Arc::new(CsvTable::open(files, CsvOptions { delimiter, ..csv }, memory)?)
             }
             FileFormat::Parquet => Arc::new(ParquetTable::open(files, self.parquet.clone(), memory)?),
-            FileFormat::NdJson => return Err(unsupported(path, "JSON lines")),
+            FileFormat::NdJson => Arc::new(NdJsonTable::open(files, csv.into(), memory)?),
             FileFormat::Ipc => return Err(unsupported(path, "Arrow IPC")),
         })
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 
-use super::partitioned::PartitionedOutput;
 use super::parquet::{ParquetSink, ParquetSinkOptions};
+use super::partitioned::PartitionedOutput;
 use super::text::{Destination, TextFormat, text_sink};
 use crate::error::{Error, Result};
 use crate::exec::{Batch, Flow, LocalSink, QueryContext, Sink, TaskContext};

@@ -41,12 +41,7 @@ pub(crate) fn contexts(memory: &Memory, n_workers: usize) -> Vec<TaskContext> {
 }
 
 /// Reads everything on `n_workers` threads; the batches in order. Checks the numbering of batches and morsels.
-pub(crate) fn scan(
-    table: &dyn Table,
-    request: ScanRequest,
-    memory: &Memory,
-    n_workers: usize,
-) -> Result<Vec<Batch>> {
+pub(crate) fn scan(table: &dyn Table, request: ScanRequest, memory: &Memory, n_workers: usize) -> Result<Vec<Batch>> {
     let scan = table.scan(request)?;
     let source = &scan.source;
     let workers = contexts(memory, n_workers);

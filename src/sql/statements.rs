@@ -5,8 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use datafusion_sql::sqlparser::ast::{
-    CopyLegacyOption, CopyOption, CopySource, CopyTarget, CreateTable, CreateView, DescribeAlias, Ident, ObjectName, ObjectNamePart,
-    ObjectType, Query, Statement,
+    CopyLegacyOption, CopyOption, CopySource, CopyTarget, CreateTable, CreateView, DescribeAlias, Ident, ObjectName,
+    ObjectNamePart, ObjectType, Query, Statement,
 };
 use datafusion_sql::sqlparser::parser::Parser;
 

@@ -18,6 +18,7 @@ mod dates;
 mod feed;
 mod header;
 mod infer;
+mod lines;
 mod numbers;
 mod open;
 mod options;
@@ -32,6 +33,9 @@ mod tokens;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::io) use lines::{
+    Lines, count_lines, open_lines, parse_date, parse_timestamp, read_failed, read_fully, read_fully_at,
+};
 pub use open::CsvTable;
 pub use options::{CsvOptions, OnBadRow};
 pub use reject_file::RejectFile;

@@ -44,7 +44,8 @@ impl Partitions {
             let folder = path.parent().unwrap_or(Path::new(""));
             if folders.last().is_none_or(|(last, _)| *last != folder) {
                 let values = values_in(folder);
-                reserved.try_grow(values.iter().map(|(_, value)| 8 + value.as_ref().map_or(0, String::len) as u64).sum())?;
+                reserved
+                    .try_grow(values.iter().map(|(_, value)| 8 + value.as_ref().map_or(0, String::len) as u64).sum())?;
                 folders.push((folder, values));
             }
             folder_of.push((folders.len() - 1) as u32);
@@ -158,7 +159,11 @@ mod tests {
                     let value = |file: usize| {
                         let values = found.values(idx);
                         let folder = found.folder_of(file);
-                        if values.is_null(folder) { "NULL".into() } else { array_value_to_string(values, folder).unwrap() }
+                        if values.is_null(folder) {
+                            "NULL".into()
+                        } else {
+                            array_value_to_string(values, folder).unwrap()
+                        }
                     };
                     let values: Vec<String> = (0..paths.len()).map(value).collect();
                     format!("{} {}: {}", field.name(), field.data_type(), values.join(" "))

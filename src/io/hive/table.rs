@@ -5,15 +5,13 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, BooleanArray, RecordBatch, UInt64Array};
-use arrow::compute::{SortOptions, and, sort_limit, take};
+use arrow::compute::{SortOptions, and, prep_null_mask_filter, sort_limit, take};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 
 use super::partitions::Partitions;
 use super::scan::{HiveScan, MixedFilter};
 use crate::error::{Error, Result};
-use crate::io::{
-    ColumnStatistics, Comparison, RowFilter, Scan, ScanRequest, SelectedFiles, Table, TableStatistics,
-};
+use crate::io::{ColumnStatistics, Comparison, RowFilter, Scan, ScanRequest, SelectedFiles, Table, TableStatistics};
 use crate::memory::Memory;
 
 /// Files whose folders hold some of their columns. Columns of the files come first; a column of a file that is called
@@ -88,7 +86,8 @@ impl HiveTable {
         let mut keep = BooleanArray::from(vec![true; n_folders]);
         for filter in std::mem::take(&mut conditions.of_partitions) {
             match filter.evaluate(&self.folders(filter.columns())?) {
-                Ok(answers) => keep = and(&keep, &arrow::compute::prep_null_mask_filter(&answers))?,
+                Ok(answers) if answers.null_count() > 0 => keep = and(&keep, &prep_null_mask_filter(&answers))?,
+                Ok(answers) => keep = and(&keep, &answers)?,
                 Err(_) => conditions.mixed.push(filter),
             }
         }

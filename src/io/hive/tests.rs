@@ -39,7 +39,8 @@ fn check(files: &[(&str, &str)], tables: &FileTables, want: Expect) {
 
 #[test]
 fn folders_are_columns_behind_those_of_the_files() {
-    let files = [("year=2023/month=04/a.csv", "id,amount\n1,10\n2,20\n"), ("year=2024/month=12/b.csv", "id,amount\n3,30\n")];
+    let files =
+        [("year=2023/month=04/a.csv", "id,amount\n1,10\n2,20\n"), ("year=2024/month=12/b.csv", "id,amount\n3,30\n")];
     check(
         &files,
         &FileTables::default(),
@@ -190,15 +191,15 @@ fn conditions_on_folders_leave_files_out_and_others_leave_rows_out() {
             let found = rows(&Arc::new(arrow::datatypes::Schema::new(fields.to_vec())), &found);
             let mut want = Vec::new();
             for month in ["10", "11", "6", "7", "8", "9"].map(|month| month.parse::<i64>().unwrap()) {
-                want.extend((0..50).filter(|n| n % 2 == 0).map(|n| format!("{month} | text {}", month * 1000 + 200 + n)));
+                want.extend(
+                    (0..50).filter(|n| n % 2 == 0).map(|n| format!("{month} | text {}", month * 1000 + 200 + n)),
+                );
             }
             let shown = show(&found);
             assert_eq!(shown.lines().skip(1).collect::<Vec<_>>(), want, "{n_workers}");
         }
-        assert_eq!(memory.reserved_bytes(), {
-            drop(table);
-            0
-        });
+        drop(table);
+        assert_eq!(memory.reserved_bytes(), 0);
     }
 }
 

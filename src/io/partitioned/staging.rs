@@ -144,10 +144,13 @@ fn lock(path: &Path) -> io::Result<Option<File>> {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
         // Where there are no locks, nothing is ever taken for abandoned.
-        Err(rustix::io::Errno::NOTSUP | rustix::io::Errno::NOLCK | rustix::io::Errno::NOSYS) => return Ok(Some(folder)),
+        Err(rustix::io::Errno::NOTSUP | rustix::io::Errno::NOLCK | rustix::io::Errno::NOSYS) => {
+            return Ok(Some(folder));
+        }
         Err(error) => return Err(error.into()),
     }
-    let is_still_there = std::fs::metadata(path).is_ok_and(|found| folder.metadata().is_ok_and(|own| own.ino() == found.ino()));
+    let is_still_there =
+        std::fs::metadata(path).is_ok_and(|found| folder.metadata().is_ok_and(|own| own.ino() == found.ino()));
     Ok(is_still_there.then_some(folder))
 }
 

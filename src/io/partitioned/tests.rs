@@ -152,7 +152,8 @@ fn the_target_is_the_old_folder_or_the_whole_new_one_whatever_call_fails() {
                         assert_eq!(error.kind(), ErrorKind::Disk, "{error}");
                         let found = target.exists().then(|| names_below(&target));
                         // Only the very last call comes after the folder is in place.
-                        let is_new = found.as_ref().is_some_and(|names| names.iter().any(|name| name.contains("key=k3")));
+                        let is_new =
+                            found.as_ref().is_some_and(|names| names.iter().any(|name| name.contains("key=k3")));
                         assert!(found == old || is_new, "{found:?}");
                     }
                 }

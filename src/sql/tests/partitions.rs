@@ -50,7 +50,15 @@ fn partition_columns_prune_files() {
         "EXPLAIN SELECT id FROM 'DIR/claims/' WHERE year = 2023 AND month > '01' AND id > 1;
          SELECT * FROM 'DIR/claims/**/*.csv' WHERE year = 2023 AND month > '01';
          SELECT month, sum(amount) AS amount FROM 'DIR/claims' GROUP BY month ORDER BY month",
-        expect![[""]],
+        expect![[r#"
+            Output: in order
+              Scan: csv DIR/claims/year=2023/month=01/part.csv and 2 more files, 1 of 3 files, 1 of 4 columns, where year = 2023 AND month > '01' AND id > 1, pruning by year = 2023 AND month > 01 AND id > 1, dictionaries month
+            id,amount,year,month
+            3,30,2023,02
+            month,amount
+            01,70
+            02,30
+        "#]],
     );
 }
 
@@ -66,12 +74,47 @@ fn copy_makes_folders() {
     }
     check(
         "EXPLAIN COPY 'DIR/claims' TO 'DIR/out' WITH (PARTITION_BY year, OVERWRITE)",
-        expect![[""]],
+        expect![[r#"
+            Output: in order
+              Sort: by year, to partition the output
+                Scan: csv DIR/claims/year=2023/month=01/part.csv and 2 more files, 3 of 3 files, 4 of 4 columns
+        "#]],
     );
-    check("COPY 'DIR/claims' TO 'DIR/out' (PARTITION_BY (yaer))", expect![[""]]);
-    check("COPY 'DIR/claims' TO 'DIR/claims' (PARTITION_BY (year))", expect![[""]]);
-    check("COPY 'DIR/claims' TO 'DIR/claims' (PARTITION_BY (year), OVERWRITE); SELECT count(*) AS n FROM 'DIR/claims'", expect![[""]]);
-    check("COPY 'DIR/claims' TO 'DIR/out.csv' (FORMAT csv, OVERWRITE)", expect![[""]]);
-    check("COPY 'DIR/claims' TO 'DIR/out' (FORMAT table, PARTITION_BY year)", expect![[""]]);
-    check("COPY 'DIR/claims' TO 'DIR/out' (PARTITION_BY ())", expect![[""]]);
+    check(
+        "COPY 'DIR/claims' TO 'DIR/out' (PARTITION_BY (yaer))",
+        expect![[r#"
+        Usage: the output is to be partitioned by "yaer", which is not a column of it
+          hint: did you mean "year"?"#]],
+    );
+    check(
+        "COPY 'DIR/claims' TO 'DIR/claims' (PARTITION_BY (year))",
+        expect![[r#"
+        Disk: cannot write DIR/claims: the folder is not empty
+          hint: name a new folder, or add OVERWRITE to the options of COPY: all that is in it is replaced then"#]],
+    );
+    check(
+        "COPY 'DIR/claims' TO 'DIR/claims' (PARTITION_BY (year), OVERWRITE); SELECT count(*) AS n FROM 'DIR/claims'",
+        expect![[r#"
+        n
+        4
+    "#]],
+    );
+    check(
+        "COPY 'DIR/claims' TO 'DIR/out.csv' (FORMAT csv, OVERWRITE)",
+        expect![[r#"
+        Usage: OVERWRITE is for folders: a file is replaced in any case
+          hint: add PARTITION_BY (column), or leave OVERWRITE out"#]],
+    );
+    check(
+        "COPY 'DIR/claims' TO 'DIR/out' (FORMAT table, PARTITION_BY year)",
+        expect![[r#"
+        Usage: there is no format table
+          hint: csv, json or parquet"#]],
+    );
+    check(
+        "COPY 'DIR/claims' TO 'DIR/out' (PARTITION_BY ())",
+        expect![[r#"
+        Usage: syntax error: Expected: option, found: PARTITION_BY
+          --> sql:1:57"#]],
+    );
 }
