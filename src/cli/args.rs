@@ -205,6 +205,8 @@ pub(super) enum FormatArg {
     #[value(alias = "jsonl", alias = "ndjson")]
     Json,
     Parquet,
+    #[value(alias = "ipc", alias = "feather")]
+    Arrow,
 }
 
 /// `--format` of a plan.
@@ -229,6 +231,7 @@ impl From<FormatArg> for OutputFormat {
             FormatArg::Csv => OutputFormat::Csv,
             FormatArg::Json => OutputFormat::JsonLines,
             FormatArg::Parquet => OutputFormat::Parquet,
+            FormatArg::Arrow => OutputFormat::Ipc,
         }
     }
 }

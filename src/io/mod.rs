@@ -3,8 +3,10 @@
 //! Memory: a source holds a fixed number of buffers a worker, sized by [`crate::memory::Sizes`]; an output likewise.
 
 pub mod csv;
+mod drift;
 pub mod files;
 pub mod hive;
+pub mod ipc;
 pub mod ndjson;
 mod open;
 mod output;

@@ -10,6 +10,7 @@ use arrow::datatypes::DataType;
 use super::csv::{CsvOptions, CsvTable, OnBadRow, RejectFile};
 use super::files::{FileFormat, find_files};
 use super::hive::{HiveTable, Partitions};
+use super::ipc::IpcTable;
 use super::ndjson::NdJsonTable;
 use super::parquet::{ParquetOptions, ParquetTable};
 use super::{OpenTable, Table};
@@ -71,19 +72,18 @@ impl OpenTable for FileTables {
             HiveFolders::Columns => Partitions::find(&files, declared, memory)?,
             HiveFolders::Ignored => None,
         };
-        let Some(partitions) = partitions else { return self.open_files(path, &files, declared.clone(), memory) };
+        let Some(partitions) = partitions else { return self.open_files(&files, declared.clone(), memory) };
         let is_folder = |name: &String| partitions.fields().iter().any(|field| field.name() == name);
         let of_files = declared.iter().filter(|(name, _)| !is_folder(name)).cloned().collect();
-        let inner = self.open_files(path, &files, of_files, memory)?;
+        let inner = self.open_files(&files, of_files, memory)?;
         Ok(Arc::new(HiveTable::new(inner, partitions, memory)))
     }
 }
 
 impl FileTables {
-    /// `files`, which `path` names, as one table; `declared` are types of columns.
+    /// `files` as one table; `declared` are types of columns.
     fn open_files(
         &self,
-        path: &str,
         files: &[PathBuf],
         declared: Vec<(String, DataType)>,
         memory: &Memory,
@@ -97,14 +97,9 @@ impl FileTables {
             }
             FileFormat::Parquet => Arc::new(ParquetTable::open(files, self.parquet.clone(), memory)?),
             FileFormat::NdJson => Arc::new(NdJsonTable::open(files, csv.into(), memory)?),
-            FileFormat::Ipc => return Err(unsupported(path, "Arrow IPC")),
+            FileFormat::Ipc => Arc::new(IpcTable::open(files, memory)?),
         })
     }
-}
-
-fn unsupported(path: &str, format: &str) -> Error {
-    Error::usage(format!("{path} looks like {format}, which cannot be read yet"))
-        .with_hint("CSV and Parquet files can be read")
 }
 
 /// The format of all `files`: detected from the first; the names of the others must not say something else.

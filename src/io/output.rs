@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 
+use super::ipc::{IpcLayout, IpcSink};
 use super::parquet::{ParquetSink, ParquetSinkOptions};
 use super::partitioned::PartitionedOutput;
 use super::text::{Destination, TextFormat, text_sink};
@@ -22,6 +23,10 @@ pub enum OutputFormat {
     JsonLines,
     /// Parquet, compressed with zstd.
     Parquet,
+    /// An Arrow IPC file, or a stream of it on standard output.
+    Ipc,
+    /// An Arrow IPC stream.
+    IpcStream,
 }
 
 /// Where a result goes.
@@ -45,6 +50,8 @@ impl OutputFormat {
             "csv" => OutputFormat::Csv,
             "json" | "jsonl" | "ndjson" => OutputFormat::JsonLines,
             "parquet" | "pq" => OutputFormat::Parquet,
+            "arrow" | "feather" | "ipc" => OutputFormat::Ipc,
+            "arrows" => OutputFormat::IpcStream,
             "txt" => OutputFormat::Table,
             _ => return None,
         })
@@ -55,7 +62,16 @@ impl OutputFormat {
             OutputFormat::Table => Some(TextFormat::Table),
             OutputFormat::Csv => Some(TextFormat::Csv),
             OutputFormat::JsonLines => Some(TextFormat::JsonLines),
-            OutputFormat::Parquet => None,
+            OutputFormat::Parquet | OutputFormat::Ipc | OutputFormat::IpcStream => None,
+        }
+    }
+
+    /// How Arrow data is laid out in a file of this format.
+    fn ipc_layout(self) -> Option<IpcLayout> {
+        match self {
+            OutputFormat::Ipc => Some(IpcLayout::File),
+            OutputFormat::IpcStream => Some(IpcLayout::Stream),
+            _ => None,
         }
     }
 }
@@ -80,14 +96,22 @@ impl Output {
         match self {
             Output::Discard => Ok(Arc::new(Discard)),
             Output::Partitioned(to) => to.sink(schema),
-            Output::Stdout(format) => match format.text() {
-                Some(text) => text_sink(text, Destination::stdout()?, schema, ordered, cx),
-                None => Err(Error::usage("Parquet cannot be written to standard output")
+            Output::Stdout(format) => match (format.text(), format.ipc_layout()) {
+                (Some(text), _) => text_sink(text, Destination::stdout()?, schema, ordered, cx),
+                // The end of a file would say where its parts are, which nobody can seek in.
+                (None, Some(_)) => {
+                    let layout = IpcLayout::Stream;
+                    Ok(Arc::new(IpcSink::new(Destination::stdout()?, schema, layout, ordered, cx)))
+                }
+                (None, None) => Err(Error::usage("Parquet cannot be written to standard output")
                     .with_hint("name a file: -o result.parquet")),
             },
-            Output::File(path, format) => match format.text() {
-                Some(text) => text_sink(text, Destination::file(path)?, schema, ordered, cx),
-                None => parquet_sink(path, schema, ordered, cx),
+            Output::File(path, format) => match (format.text(), format.ipc_layout()) {
+                (Some(text), _) => text_sink(text, Destination::file(path)?, schema, ordered, cx),
+                (None, Some(layout)) => {
+                    Ok(Arc::new(IpcSink::new(Destination::file(path)?, schema, layout, ordered, cx)))
+                }
+                (None, None) => parquet_sink(path, schema, ordered, cx),
             },
         }
     }

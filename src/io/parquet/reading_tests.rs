@@ -234,7 +234,9 @@ fn integers_that_a_double_would_round_are_errors() {
     assert_eq!(read(1 << 60).unwrap(), 4);
     let error = read((1 << 53) + 1).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Data);
-    assert!(error.message().ends_with("whole.parquet, row group 0, column a: 9007199254740993 does not fit float64"));
+    let want = "whole.parquet, row group 0, column a: 9007199254740993 does not fit float64, the type of this column over \
+                all files";
+    assert!(error.message().ends_with(want), "{error}");
 }
 
 fn number_and_text() -> SchemaRef {

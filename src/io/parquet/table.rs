@@ -15,9 +15,9 @@ use super::morsels::{Files, MorselQueue};
 use super::pruning::Pruning;
 use super::row_group::WantedColumn;
 use super::scan::{BoundFilter, ParquetSource, ScanPlan};
-use super::schema::UnitedSchema;
 use super::statistics::StatisticsOfFiles;
 use crate::error::{Error, Result};
+use crate::io::drift::UnitedSchema;
 use crate::io::table::{RowFilter, Scan, ScanRequest, Table, TableStatistics};
 use crate::memory::Memory;
 
@@ -75,7 +75,7 @@ impl ParquetTable {
         let (mut kept_bytes, mut n_rows) = (0, 0);
         for (idx, path) in paths.iter().enumerate() {
             let file = OpenFile::open(path, &read_bytes, memory)?;
-            schemas.add(&file.schema, path)?;
+            schemas.add(file.schema.columns.iter().map(|column| &column.field), path)?;
             n_rows += file.n_rows();
             kept_bytes += file.metadata.memory_size() as u64;
             if kept_bytes <= memory.governed_bytes() / KEPT_FOOTERS_SHARE {
