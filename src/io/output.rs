@@ -67,7 +67,7 @@ impl OutputFormat {
     }
 
     /// How Arrow data is laid out in a file of this format.
-    fn ipc_layout(self) -> Option<IpcLayout> {
+    pub(super) fn ipc_layout(self) -> Option<IpcLayout> {
         match self {
             OutputFormat::Ipc => Some(IpcLayout::File),
             OutputFormat::IpcStream => Some(IpcLayout::Stream),

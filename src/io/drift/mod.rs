@@ -8,6 +8,8 @@
 
 mod common_type;
 mod engine_types;
+#[cfg(test)]
+mod tests;
 mod unite;
 mod widen;
 

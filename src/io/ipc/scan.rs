@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::{Array, ArrayRef, MutableArrayData, RecordBatch, RecordBatchOptions, make_array, new_null_array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Fields, Schema, SchemaRef};
+use arrow::error::ArrowError;
 
 use super::file::{Found, OpenFile};
 use super::input::Input;
@@ -31,9 +32,7 @@ pub(super) struct IpcScan {
     read_bytes: Arc<AtomicU64>,
     /// Workers that may still begin to read.
     places: AtomicUsize,
-    /// Columns of the table that are read.
-    columns: Vec<usize>,
-    /// Of those columns.
+    /// Of the columns that are read.
     schema: SchemaRef,
     projection: Vec<usize>,
     filters: Vec<(Arc<dyn RowFilter>, Vec<usize>)>,
@@ -85,7 +84,6 @@ impl IpcScan {
             position: Mutex::new(Position { next_file: 0, file: 0, next_morsel: 0, current: None }),
             read_bytes: Arc::default(),
             places: AtomicUsize::new(affordable.clamp(1, 1 << 16) as usize),
-            columns,
             schema,
             projection,
             filters,
@@ -276,7 +274,7 @@ fn nullable(schema: &SchemaRef) -> SchemaRef {
 fn convert(array: ArrayRef, data_type: &DataType, is_whole: bool) -> Result<ArrayRef, String> {
     let own_type = engine_type(array.data_type());
     if &own_type == array.data_type() && &own_type == data_type {
-        return Ok(if is_whole { array } else { copied(&array) });
+        return if is_whole { Ok(array) } else { copied(&array).map_err(|error| error.to_string()) };
     }
     // Views and dictionaries may share what they refer to: taken apart, each value is a copy.
     let plain = widen(&array, &own_type)?;
@@ -284,9 +282,9 @@ fn convert(array: ArrayRef, data_type: &DataType, is_whole: bool) -> Result<Arra
 }
 
 /// The same values in buffers of their own.
-fn copied(array: &ArrayRef) -> ArrayRef {
+fn copied(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let data = array.to_data();
     let mut copy = MutableArrayData::new(vec![&data], false, data.len());
-    copy.extend(0, 0, data.len());
-    make_array(copy.freeze())
+    copy.try_extend(0, 0, data.len())?;
+    Ok(make_array(copy.freeze()))
 }

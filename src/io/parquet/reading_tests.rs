@@ -414,7 +414,7 @@ fn schemas_of_several_files_are_united_by_name() {
     assert_eq!(statistics.columns[0].max.as_ref().unwrap().as_primitive::<Int64Type>().value(0), 1 << 40);
     assert_eq!(statistics.columns[1].n_nulls, Some(1));
 
-    let three = write("three.parquet", vec![("a", Arc::new(StringArray::from(vec!["no number"])) as ArrayRef)]);
+    let three = write("three.parquet", vec![("a", Arc::new(BinaryArray::from(vec![&b"no number"[..]])) as ArrayRef)]);
     let error = ParquetTable::open(&[one, three], ParquetOptions::default(), &memory).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Data);
     assert!(error.message().contains("one.parquet") && error.message().contains("three.parquet"), "{error}");

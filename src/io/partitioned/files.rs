@@ -9,9 +9,10 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use crate::error::{Error, Result};
-use crate::exec::{Batch, LocalSink, Sink, TaskContext};
+use crate::exec::{Batch, LocalSink, QueryContext, Sink, TaskContext};
+use crate::io::ipc::IpcSink;
 use crate::io::parquet::{ParquetSink, ParquetSinkOptions};
-use crate::io::text::{CsvFormat, JsonLinesFormat, RowFormat};
+use crate::io::text::{CsvFormat, Destination, JsonLinesFormat, RowFormat};
 use crate::io::{OutputFile, OutputFormat};
 use crate::spill::Disk;
 
@@ -31,7 +32,8 @@ pub(super) struct FileSettings {
 pub(super) enum PartFile {
     Csv(TextFile<CsvFormat>),
     JsonLines(TextFile<JsonLinesFormat>),
-    Parquet(ParquetFile),
+    /// Whole batches: Parquet and Arrow.
+    Batches(BatchFile),
 }
 
 /// Lines that are written a block at a time.
@@ -42,8 +44,9 @@ pub(super) struct TextFile<F> {
     block_bytes: usize,
 }
 
-pub(super) struct ParquetFile {
-    sink: ParquetSink,
+/// A file that a sink of its own writes.
+pub(super) struct BatchFile {
+    sink: Box<dyn Sink>,
     rows: Box<dyn LocalSink>,
 }
 
@@ -54,8 +57,10 @@ impl FileSettings {
             OutputFormat::Csv => Ok("csv"),
             OutputFormat::JsonLines => Ok("ndjson"),
             OutputFormat::Parquet => Ok("parquet"),
-            other => Err(Error::usage(format!("a partitioned output cannot be written as {other:?}"))
-                .with_hint("csv, json and parquet can")),
+            OutputFormat::Ipc => Ok("arrow"),
+            OutputFormat::IpcStream => Ok("arrows"),
+            OutputFormat::Table => Err(Error::usage("a partitioned output cannot be a drawn table")
+                .with_hint("csv, json, parquet and arrow can")),
         }
     }
 
@@ -79,10 +84,22 @@ impl FileSettings {
                 PartFile::JsonLines(TextFile::begin(JsonLinesFormat::new(schema), file, block_bytes)?)
             }
             _ => {
-                let sink = ParquetSink::into_output(file, schema, &self.parquet, false, &cx.memory)?;
+                let sink = self.sink(file, cx)?;
                 let rows = sink.local(cx)?;
-                PartFile::Parquet(ParquetFile { sink, rows })
+                PartFile::Batches(BatchFile { sink, rows })
             }
+        })
+    }
+
+    fn sink(&self, file: OutputFile, cx: &TaskContext) -> Result<Box<dyn Sink>> {
+        let schema = self.schema.clone();
+        Ok(match self.format.ipc_layout() {
+            Some(layout) => {
+                let TaskContext { memory, pages, cancel, .. } = cx.clone();
+                let cx = QueryContext { memory, pages, cancel };
+                Box::new(IpcSink::new(Destination::to(file), schema, layout, false, &cx))
+            }
+            None => Box::new(ParquetSink::into_output(file, schema, &self.parquet, false, &cx.memory)?),
         })
     }
 }
@@ -93,7 +110,7 @@ impl PartFile {
         match self {
             PartFile::Csv(file) => file.write(&rows),
             PartFile::JsonLines(file) => file.write(&rows),
-            PartFile::Parquet(file) => file.rows.push(Batch::only(rows)).map(|_| ()),
+            PartFile::Batches(file) => file.rows.push(Batch::only(rows)).map(|_| ()),
         }
     }
 
@@ -102,7 +119,7 @@ impl PartFile {
         match self {
             PartFile::Csv(file) => file.finish(),
             PartFile::JsonLines(file) => file.finish(),
-            PartFile::Parquet(ParquetFile { sink, rows }) => {
+            PartFile::Batches(BatchFile { sink, rows }) => {
                 rows.combine()?;
                 sink.finish(cx)
             }

@@ -103,7 +103,7 @@ proptest! {
     fn what_is_written_comes_back(
         keys in prop::collection::vec((prop::option::of("[a-c%/=. \u{e9}]{0,3}"), -2i64..3), 1..60),
         batch_rows in 1usize..20,
-        format in prop::sample::select(vec![OutputFormat::Csv, OutputFormat::Parquet]),
+        format in prop::sample::select(vec![OutputFormat::Csv, OutputFormat::Parquet, OutputFormat::Ipc]),
     ) {
         let folder = TempDir::new().unwrap();
         let target = folder.path().join("out");
@@ -125,7 +125,7 @@ fn few_rows() -> RecordBatch {
 
 #[test]
 fn the_target_is_the_old_folder_or_the_whole_new_one_whatever_call_fails() {
-    for format in [OutputFormat::Csv, OutputFormat::JsonLines, OutputFormat::Parquet] {
+    for format in [OutputFormat::Csv, OutputFormat::JsonLines, OutputFormat::Parquet, OutputFormat::Ipc] {
         for (fault, overwrites) in [(Fault::NoSpace, false), (Fault::Io, true), (Fault::ShortWrite, true)] {
             let folder = TempDir::new().unwrap();
             let target = folder.path().join("out");
