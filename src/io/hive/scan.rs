@@ -58,7 +58,7 @@ impl HiveScan {
     /// The rows of `batch` that pass the conditions.
     fn filter(&self, batch: RecordBatch, folder: usize) -> Result<RecordBatch> {
         let mut batch = batch;
-        for mixed in &self.mixed {
+        for mixed in self.mixed.iter().filter(|mixed| mixed.filter.is_active()) {
             let columns = mixed.columns.iter().map(|&origin| self.column(origin, &batch, folder));
             let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
             let asked =

@@ -70,7 +70,7 @@ impl HiveTable {
             let is_of_folder = |column: &usize| matches!(self.columns.get(*column), Some(Origin::Partition(_)));
             if let Some(columns) = self.columns_in_files(filter) {
                 conditions.of_files.push(Arc::new(Moved { filter: filter.clone(), columns }));
-            } else if filter.columns().iter().all(is_of_folder) {
+            } else if filter.columns().iter().all(is_of_folder) && filter.is_active() {
                 conditions.of_partitions.push(filter.clone());
             } else {
                 conditions.mixed.push(filter.clone());
@@ -239,5 +239,21 @@ impl RowFilter for Moved {
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<BooleanArray> {
         self.filter.evaluate(batch)
+    }
+
+    fn is_active(&self) -> bool {
+        self.filter.is_active()
+    }
+
+    fn is_total(&self) -> bool {
+        self.filter.is_total()
+    }
+
+    fn late_comparisons(&self) -> Vec<Comparison> {
+        let late = self.filter.late_comparisons().into_iter().filter_map(|comparison| {
+            let place = self.filter.columns().iter().position(|column| *column == comparison.column)?;
+            Some(Comparison { column: self.columns[place], ..comparison })
+        });
+        late.collect()
     }
 }
