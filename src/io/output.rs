@@ -8,7 +8,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use super::ipc::{IpcLayout, IpcSink};
 use super::parquet::{ParquetSink, ParquetSinkOptions};
 use super::partitioned::PartitionedOutput;
-use super::text::{Destination, TextFormat, text_sink};
+use super::text::{Destination, TextCompression, TextFormat, text_sink};
 use crate::error::{Error, Result};
 use crate::exec::{Batch, Flow, LocalSink, QueryContext, Sink, TaskContext};
 
@@ -43,8 +43,12 @@ pub enum Output {
 }
 
 impl OutputFormat {
-    /// The format that the name of a file states.
+    /// The format that the name of a file states; texts may be compressed, and then end in `.gz` or `.zst` besides.
     pub fn from_path(path: &Path) -> Option<Self> {
+        if TextCompression::from_path(path) != TextCompression::None {
+            return Self::from_path(&path.with_extension(""))
+                .filter(|format| matches!(format, OutputFormat::Csv | OutputFormat::JsonLines));
+        }
         let extension = path.extension()?.to_str()?.to_ascii_lowercase();
         Some(match extension.as_str() {
             "csv" => OutputFormat::Csv,

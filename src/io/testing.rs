@@ -113,3 +113,27 @@ pub(crate) fn read(table: &dyn Table, memory: &Memory, n_workers: usize) -> Resu
     let batches = scan(table, everything(table), memory, n_workers)?;
     Ok(show(&rows(&table.schema(), &batches)))
 }
+
+/// Reads a table while every n-th reservation is refused, for many n: all rows or an error about memory, and nothing is
+/// kept.
+pub(crate) fn check_refusals(n_rows: usize, open: impl Fn(&Memory) -> Result<Arc<dyn Table>>) {
+    for n in (1..40).chain([0]) {
+        let memory = Memory::with_governed(32 << 20, 2);
+        let workers = contexts(&memory, 1);
+        memory.refuse_every(n);
+        let read = open(&memory).and_then(|table| {
+            let prepared = table.scan(everything(&*table))?;
+            let mut local = prepared.source.local(&workers[0])?;
+            let mut found = 0;
+            while let Some(batch) = local.next()? {
+                found += batch.n_rows();
+            }
+            Ok(found)
+        });
+        match read {
+            Ok(found) => assert_eq!(found, n_rows, "every {n}th refused"),
+            Err(error) => assert!(n > 0 && error.kind() == crate::ErrorKind::Budget, "every {n}th refused: {error}"),
+        }
+        assert_eq!(memory.reserved_bytes(), 0, "every {n}th refused");
+    }
+}

@@ -233,3 +233,10 @@ fn long_values_make_small_batches() {
     let most = found.iter().map(|batch| batch.data.column(1).as_string::<i32>().value_data().len()).max().unwrap();
     assert!(most <= memory.sizes().batch_bytes, "{most}");
 }
+
+#[test]
+fn refused_memory_is_an_error_and_never_a_lost_row() {
+    let folder = TempDir::new().unwrap();
+    months(folder.path(), true);
+    crate::io::testing::check_refusals(12 * 3 * 50, |memory| open(folder.path(), &FileTables::default(), memory));
+}

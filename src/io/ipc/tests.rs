@@ -132,7 +132,7 @@ impl RowFilter for Even {
 fn only_wanted_columns_are_read() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.arrow");
-    let batches = with_one_dictionary(&numbered(3, 5000));
+    let batches = with_one_dictionary(&numbered(3, 30_000));
     write_file(&path, &batches, false);
     let memory = memory();
     let table = IpcTable::open(&[path.clone()], &memory).unwrap();
@@ -140,7 +140,7 @@ fn only_wanted_columns_are_read() {
     let request = ScanRequest { projection: vec![5], filters, ..ScanRequest::default() };
     let prepared = table.scan(request.clone()).unwrap();
     let found = scan(&table, request, &memory, 2).unwrap();
-    assert_eq!(found.iter().map(Batch::n_rows).sum::<usize>(), 7500);
+    assert_eq!(found.iter().map(Batch::n_rows).sum::<usize>(), 45_000);
     drop(prepared);
     // A batch that does not fit is read after all when few of its columns are wanted.
     let small = Memory::with_governed(1 << 20, 1);
@@ -148,9 +148,9 @@ fn only_wanted_columns_are_read() {
     let error = scan(&table, everything(&table), &small, 1).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Budget);
     let text = error.to_string();
-    assert!(text.contains("a record batch of 5000 rows takes") && text.contains("smaller record batches"), "{text}");
+    assert!(text.contains("a record batch of 30000 rows takes") && text.contains("smaller record batches"), "{text}");
     let found = scan(&table, ScanRequest { projection: vec![0], ..ScanRequest::default() }, &small, 1).unwrap();
-    assert_eq!(found.iter().map(Batch::n_rows).sum::<usize>(), 15_000);
+    assert_eq!(found.iter().map(Batch::n_rows).sum::<usize>(), 90_000);
 }
 
 /// The message of one batch of integers, compressed by hand as other writers do it.
@@ -438,5 +438,15 @@ fn many_files_are_one_table() {
             n.values().iter().for_each(|n| *found.entry(*n).or_default() += 1);
         }
         assert_eq!(found, want);
+    }
+}
+
+#[test]
+fn refused_memory_is_an_error_and_never_a_lost_row() {
+    let folder = TempDir::new().unwrap();
+    for is_stream in [false, true] {
+        let path = folder.path().join("a");
+        write_file(&path, &with_one_dictionary(&numbered(5, 400)), is_stream);
+        crate::io::testing::check_refusals(2000, |memory| Ok(Arc::new(IpcTable::open(&[path.clone()], memory)?)));
     }
 }

@@ -529,3 +529,18 @@ fn speed() {
         println!("{n_workers} workers: {n_rows} rows, {:.0} MB/s", bytes / 1e6 / start.elapsed().as_secs_f64());
     }
 }
+
+#[test]
+fn refused_memory_is_an_error_and_never_a_lost_row() {
+    let text: String = (0..3000).map(|n| format!("{{\"n\":{n},\"s\":\"text {n}\"}}\n")).collect();
+    let folder = TempDir::new().unwrap();
+    let paths = write(&folder, &[("a.ndjson", &text)]);
+    let zipped = folder.path().join("a.gz");
+    std::fs::write(&zipped, gzip(text.as_bytes())).unwrap();
+    for path in [paths[0].clone(), zipped] {
+        crate::io::testing::check_refusals(3000, |memory| {
+            let options = NdJsonOptions { block_bytes: Some(4000), ..NdJsonOptions::default() };
+            Ok(Arc::new(NdJsonTable::open(&[path.clone()], options, memory)?))
+        });
+    }
+}
