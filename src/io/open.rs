@@ -5,17 +5,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, SchemaRef};
 
 use super::csv::{CsvOptions, CsvTable, OnBadRow, RejectFile};
 use super::files::{FileFormat, find_files};
-use super::hive::{HiveTable, Partitions};
+use super::hive::{BYTES_PER_FILE, HiveTable, Partitions};
 use super::ipc::IpcTable;
 use super::ndjson::NdJsonTable;
 use super::parquet::{ParquetOptions, ParquetTable};
-use super::{OpenTable, Table};
+use super::{OpenTable, Scan, ScanRequest, Table, TableStatistics};
 use crate::error::{Error, Result};
-use crate::memory::Memory;
+use crate::memory::{Memory, Reservation};
 
 /// Opens files, globs and directories; the format is told by the first bytes or the name.
 #[derive(Debug, Clone, Default)]
@@ -72,7 +72,11 @@ impl OpenTable for FileTables {
             HiveFolders::Columns => Partitions::find(&files, declared, memory)?,
             HiveFolders::Ignored => None,
         };
-        let Some(partitions) = partitions else { return self.open_files(&files, declared.clone(), memory) };
+        let Some(partitions) = partitions else {
+            let reserved = reserve_paths(&files, memory)?;
+            let inner = self.open_files(&files, declared.clone(), memory)?;
+            return Ok(if reserved.bytes() == 0 { inner } else { Arc::new(ManyFiles { inner, _reserved: reserved }) });
+        };
         let is_folder = |name: &String| partitions.fields().iter().any(|field| field.name() == name);
         let of_files = declared.iter().filter(|(name, _)| !is_folder(name)).cloned().collect();
         let inner = self.open_files(&files, of_files, memory)?;
@@ -99,6 +103,47 @@ impl FileTables {
             FileFormat::NdJson => Arc::new(NdJsonTable::open(files, csv.into(), memory)?),
             FileFormat::Ipc => Arc::new(IpcTable::open(files, memory)?),
         })
+    }
+}
+
+/// Files from which on their paths are worth a reservation.
+const MANY_FILES: usize = 256;
+
+/// Covers the paths of `files` in all lists of them, if they are many.
+fn reserve_paths(files: &[PathBuf], memory: &Memory) -> Result<Reservation> {
+    let mut reserved = memory.reserve("Scan");
+    if files.len() >= MANY_FILES {
+        let bytes = files.iter().map(|path| BYTES_PER_FILE + 2 * path.as_os_str().len() as u64).sum();
+        reserved.try_grow(bytes)?;
+    }
+    Ok(reserved)
+}
+
+/// A table whose list of files is long.
+struct ManyFiles {
+    inner: Arc<dyn Table>,
+    _reserved: Reservation,
+}
+
+impl Table for ManyFiles {
+    fn schema(&self) -> SchemaRef {
+        self.inner.schema()
+    }
+
+    fn statistics(&self) -> TableStatistics {
+        self.inner.statistics()
+    }
+
+    fn scan(&self, request: ScanRequest) -> Result<Scan> {
+        self.inner.scan(request)
+    }
+
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+
+    fn describe_scan(&self, request: &ScanRequest) -> String {
+        self.inner.describe_scan(request)
     }
 }
 

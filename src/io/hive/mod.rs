@@ -14,5 +14,6 @@ mod table;
 mod tests;
 
 pub(crate) use folder_name::folder_name;
+pub(super) use partitions::BYTES_PER_FILE;
 pub use partitions::Partitions;
 pub use table::HiveTable;

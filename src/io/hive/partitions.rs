@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::memory::{Memory, Reservation};
 
 /// What a file takes in all lists of files, besides the bytes of its path.
-const BYTES_PER_FILE: u64 = 128;
+pub(in crate::io) const BYTES_PER_FILE: u64 = 128;
 
 /// The columns that stand in the paths of files.
 pub struct Partitions {
