@@ -29,7 +29,7 @@ use crate::io::{Scan, ScanRequest, Table, TableStatistics};
 use crate::memory::Memory;
 
 /// Files that are looked at one by one before only every so many-th is.
-const FIRST_FILES: usize = 32;
+const FIRST_FILES: usize = 1024;
 
 /// Rows and bytes that are looked at when the user says nothing.
 const INFER_ROWS: u64 = 10_000;
@@ -213,7 +213,9 @@ impl Sampler<'_> {
                 Some(_) => u64::MAX,
                 None => (INFER_BYTES / share).max(16 * 1024),
             };
-            samples.extend(self.look_at_file(path, dialect, n_rows, n_bytes)?);
+            if let Some(sample) = self.look_at_file(path, dialect, n_rows, n_bytes)? {
+                add_sample(&mut samples, sample);
+            }
         }
         Ok(samples)
     }
@@ -280,6 +282,19 @@ impl Sample {
                 }
             }
         }
+    }
+}
+
+/// Adds what a file says to an earlier file with the same header, or to the others: however many files there are, one
+/// sample is kept for each header.
+fn add_sample(samples: &mut Vec<Sample>, sample: Sample) {
+    let is_same = |known: &&mut Sample| known.names == sample.names && looks_like_header(&known.first, &known.below);
+    match samples.iter_mut().find(is_same) {
+        Some(known) => {
+            known.below.iter_mut().zip(&sample.below).for_each(|(guess, more)| *guess = guess.widen(*more));
+            known.n_rows += sample.n_rows;
+        }
+        None => samples.push(sample),
     }
 }
 

@@ -40,6 +40,10 @@ fn file(n: usize) -> Vec<(&'static str, ArrayRef)> {
     if n == 333 {
         columns.retain(|(name, _)| *name != "day");
     }
+    // Only one file of all has these.
+    if n == 777 {
+        columns.push(("once", Arc::new(Int64Array::from(vec![7, 8]))));
+    }
     columns
 }
 
@@ -119,6 +123,7 @@ fn a_thousand_files_that_drift_are_one_table() {
         let microseconds = DataType::Timestamp(TimeUnit::Microsecond, None);
         let wanted = [DataType::Int64, DataType::Float64, microseconds, DataType::Utf8, DataType::Boolean];
         assert_eq!(types.map(Clone::clone), wanted, "{parquet}");
+        assert_eq!(schema.field_with_name("once").unwrap().data_type(), &DataType::Int64, "{parquet}");
         assert_eq!(shown(&*table, &memory), want(), "{parquet}");
     }
 }

@@ -25,8 +25,8 @@ pub enum TextCompression {
 /// The level of gzip that most programs write.
 const GZIP_LEVEL: u32 = 6;
 
-/// The level of zstd that most programs write.
-const ZSTD_LEVEL: i32 = 3;
+/// The level of zstd that keeps up with writing.
+const ZSTD_LEVEL: i32 = 1;
 
 impl TextCompression {
     /// What the name of a file states.
@@ -44,7 +44,7 @@ impl TextCompression {
         match self {
             TextCompression::None => 0,
             TextCompression::Gzip => (512 << 10) + block_bytes as u64,
-            TextCompression::Zstd => (4 << 20) + block_bytes as u64,
+            TextCompression::Zstd => (704 << 10) + block_bytes as u64,
         }
     }
 
