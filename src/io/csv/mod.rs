@@ -22,6 +22,7 @@ mod feed;
 mod header;
 mod hints;
 mod infer;
+mod lines;
 mod numbers;
 mod open;
 mod options;
@@ -44,6 +45,9 @@ mod transcode;
 pub(crate) mod tests;
 
 pub(crate) use declared::{DeclaredColumn, parse_columns};
+pub(in crate::io) use lines::{
+    Lines, count_lines, open_lines, parse_date, parse_timestamp, read_failed, read_fully, read_fully_at,
+};
 pub use open::CsvTable;
 pub use options::{CsvOptions, Encoding, OnBadRow, Quote, Ragged};
 pub use reject_file::RejectFile;
