@@ -5,6 +5,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::stdin;
 use super::suggest::closest;
 use crate::error::{Error, Result};
 
@@ -56,6 +57,9 @@ impl FileFormat {
     /// # Errors
     /// [`crate::ErrorKind::Data`] when the file cannot be read.
     pub fn detect(path: &Path) -> Result<FileFormat> {
+        if stdin::is_stream(path) {
+            return Ok(FileFormat::Csv);
+        }
         let failed = |error: std::io::Error| Error::read_failed(path, &error);
         let file = std::fs::File::open(path).map_err(failed)?;
         let start = read_start(file.take(START_BYTES)).map_err(failed)?;
@@ -124,6 +128,9 @@ fn first_bytes(mut from: impl Read) -> Vec<u8> {
 /// # Errors
 /// [`crate::ErrorKind::Data`] when there is none; with the nearest name when one file is missing.
 pub fn find_files(path: &str) -> Result<Vec<PathBuf>> {
+    if stdin::names_stdin(path) {
+        return Ok(vec![stdin::stdin_path()?.to_owned()]);
+    }
     let literal = Path::new(path);
     let mut files = if literal.is_dir() {
         let mut files = Vec::new();
@@ -145,6 +152,51 @@ pub fn find_files(path: &str) -> Result<Vec<PathBuf>> {
             .with_hint("data files end in .csv, .tsv, .parquet, .ndjson or .arrow, the texts also in .gz or .zst"));
     }
     Ok(files)
+}
+
+/// Makes the folder that `file` is to stand in, and those above it.
+///
+/// # Errors
+/// [`crate::ErrorKind::Disk`].
+pub fn make_folder_of(file: &Path) -> Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|error| Error::write_failed(folder, &error))
+}
+
+/// Bytes of a file, or of all files below a folder.
+///
+/// # Errors
+/// [`crate::ErrorKind::Data`] when that cannot be found out.
+pub fn size_of(path: &Path) -> Result<u64> {
+    let failed = |error: std::io::Error| Error::read_failed(path, &error);
+    let metadata = path.metadata().map_err(failed)?;
+    if !metadata.is_dir() {
+        return Ok(metadata.len());
+    }
+    let entries = std::fs::read_dir(path).map_err(failed)?;
+    entries.map(|entry| size_of(&entry.map_err(failed)?.path())).sum()
+}
+
+/// The text of a small file that the user named.
+///
+/// # Errors
+/// [`crate::ErrorKind::Usage`] when it cannot be read, is not UTF-8, or has more than `most_bytes`.
+pub(crate) fn read_text(path: &Path, most_bytes: u64) -> Result<String> {
+    let failed = |error: &std::io::Error| Error::usage(format!("cannot read {}: {error}", path.display()));
+    let file = std::fs::File::open(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            let missing = missing(path);
+            let error = Error::usage(missing.message());
+            missing.hint().map_or(Error::usage(missing.message()), |hint| error.with_hint(hint))
+        }
+        _ => failed(&error),
+    })?;
+    let mut text = String::new();
+    file.take(most_bytes + 1).read_to_string(&mut text).map_err(|error| failed(&error))?;
+    if text.len() as u64 > most_bytes {
+        return Err(Error::usage(format!("{} has more than {most_bytes} bytes", path.display())));
+    }
+    Ok(text)
 }
 
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {

@@ -4,6 +4,7 @@
 
 pub mod csv;
 mod drift;
+mod facts;
 pub mod files;
 pub mod hive;
 pub mod ipc;
@@ -13,17 +14,24 @@ mod output;
 mod output_file;
 pub mod parquet;
 pub mod partitioned;
+pub mod run_folder;
 mod selected_files;
-mod suggest;
+pub(crate) mod stdin;
+pub(crate) mod suggest;
 mod table;
+mod tee;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod text;
+pub(crate) mod type_names;
 
+pub use facts::TableFacts;
 pub use open::{FileTables, HiveFolders};
 pub use output::{Discard, Output, OutputFormat};
 pub use output_file::OutputFile;
 pub use selected_files::SelectedFiles;
+pub(crate) use suggest::closest;
 pub use table::{
     ColumnStatistics, Comparison, ComparisonOp, OpenTable, RowFilter, Scan, ScanRequest, Table, TableStatistics,
 };
+pub use tee::Tee;

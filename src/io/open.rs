@@ -13,7 +13,7 @@ use super::hive::{BYTES_PER_FILE, HiveTable, Partitions};
 use super::ipc::IpcTable;
 use super::ndjson::NdJsonTable;
 use super::parquet::{ParquetOptions, ParquetTable};
-use super::{OpenTable, Scan, ScanRequest, Table, TableStatistics};
+use super::{OpenTable, Scan, ScanRequest, Table, TableFacts, TableStatistics};
 use crate::error::{Error, Result};
 use crate::memory::{Memory, Reservation};
 
@@ -45,6 +45,7 @@ impl FileTables {
         if let OnBadRow::Reject(rejects) = &mut files.csv.on_bad_row {
             *rejects = rejects.for_session();
         }
+        files.csv.shared_schema = Some(Arc::default());
         files
     }
 
@@ -53,6 +54,17 @@ impl FileTables {
         if let Some(rejects) = self.rejects() {
             rejects.start_text();
         }
+        if let Some(schema) = &self.csv.shared_schema {
+            schema.start_text();
+        }
+    }
+
+    /// All tables of a text have been opened.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Usage`] for a declared column that none of them has.
+    pub(crate) fn end_text(&self) -> Result<()> {
+        self.csv.shared_schema.as_ref().map_or(Ok(()), |schema| schema.check())
     }
 
     /// Where bad rows go.
@@ -61,9 +73,16 @@ impl FileTables {
     }
 }
 
-impl OpenTable for FileTables {
-    fn open(&self, path: &str, memory: &Memory) -> Result<Arc<dyn Table>> {
-        let files = find_files(path)?;
+impl FileTables {
+    /// Opens files, globs and directories as one table.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Data`] for files that are not there or cannot be read as one table.
+    pub fn open_all(&self, paths: &[String], memory: &Memory) -> Result<Arc<dyn Table>> {
+        let mut files = Vec::new();
+        for path in paths {
+            files.extend(find_files(path)?);
+        }
         if let Some(rejects) = self.rejects() {
             files.iter().try_for_each(|file| rejects.refuse_input(file))?;
         }
@@ -106,6 +125,29 @@ impl FileTables {
     }
 }
 
+impl FileTables {
+    /// `path` as CSV, whatever its name says, with options that hold for it alone.
+    fn open_as_csv(&self, path: &str, options: &[(String, String)], memory: &Memory) -> Result<Arc<dyn Table>> {
+        let files = find_files(path)?;
+        let mut csv = self.csv.clone();
+        options.iter().try_for_each(|(name, value)| csv.set(name, value))?;
+        if let Some(rejects) = self.rejects() {
+            files.iter().try_for_each(|file| rejects.refuse_input(file))?;
+        }
+        Ok(Arc::new(CsvTable::open(&files, csv, memory)?))
+    }
+}
+
+impl OpenTable for FileTables {
+    fn open(&self, path: &str, memory: &Memory) -> Result<Arc<dyn Table>> {
+        self.open_all(&[path.to_string()], memory)
+    }
+
+    fn open_csv(&self, path: &str, options: &[(String, String)], memory: &Memory) -> Result<Arc<dyn Table>> {
+        self.open_as_csv(path, options, memory)
+    }
+}
+
 /// Files from which on their paths are worth a reservation.
 const MANY_FILES: usize = 256;
 
@@ -144,6 +186,10 @@ impl Table for ManyFiles {
 
     fn describe_scan(&self, request: &ScanRequest) -> String {
         self.inner.describe_scan(request)
+    }
+
+    fn facts(&self) -> Result<TableFacts> {
+        self.inner.facts()
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::reject_file::{AppendRecord, RejectFile};
-use super::stream::{OpenText, Text, open_text};
+use super::stream::{Access, OpenText, Text, open_text};
 use super::{compressed, dates, stream};
 use crate::error::{Error, Result};
 use crate::memory::{Memory, Reservation};
@@ -24,7 +24,7 @@ pub(in crate::io) enum Lines {
 
 /// Opens a file; also returns its bytes on disk. `read_bytes` counts what is read of a streamed one.
 pub(in crate::io) fn open_lines(path: &Path, memory: &Memory, read_bytes: Arc<AtomicU64>) -> Result<(Lines, u64)> {
-    let OpenText { text, len } = open_text(path, memory, read_bytes)?;
+    let OpenText { text, len } = open_text(path, Access { memory, encoding: None }, read_bytes)?;
     Ok(match text {
         Text::Plain(file) => (Lines::Plain(file), len),
         Text::Streamed { reader, reservation } => (Lines::Streamed(reader, reservation), len),
@@ -33,7 +33,7 @@ pub(in crate::io) fn open_lines(path: &Path, memory: &Memory, read_bytes: Arc<At
 
 /// The number of newlines in the first `offset` bytes of a file's text. Reads the file again, so for errors only.
 pub(in crate::io) fn count_lines(path: &Path, offset: u64, memory: &Memory) -> Result<u64> {
-    stream::count_lines(path, offset, memory)
+    stream::count_lines(path, offset, Access { memory, encoding: None })
 }
 
 /// The error for an input that cannot be read, with what to try when it is a damaged compressed file.

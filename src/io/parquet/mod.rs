@@ -10,6 +10,7 @@ mod columns;
 mod damage_tests;
 mod decompress;
 mod encode;
+mod facts;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod footer;

@@ -18,6 +18,7 @@ use super::row_group::WantedColumn;
 use super::scan::{ParquetSource, ScanPlan};
 use super::statistics::StatisticsOfFiles;
 use crate::error::{Error, Result};
+use crate::io::TableFacts;
 use crate::io::drift::UnitedSchema;
 use crate::io::table::{RowFilter, Scan, ScanRequest, Table, TableStatistics};
 use crate::memory::Memory;
@@ -253,5 +254,9 @@ impl Table for ParquetTable {
             [first, ..] => format!("parquet {} and {} more files", first.display(), self.files.paths.len() - 1),
             [] => "parquet".into(),
         }
+    }
+
+    fn facts(&self) -> Result<TableFacts> {
+        super::facts::facts(&self.files.paths, &self.schema, &self.memory)
     }
 }

@@ -7,6 +7,7 @@ mod membership;
 mod partitions;
 mod plans;
 mod pressure;
+mod range_joins;
 mod recursion;
 mod rows;
 mod rules;
