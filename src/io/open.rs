@@ -86,20 +86,42 @@ impl FileTables {
         if let Some(rejects) = self.rejects() {
             files.iter().try_for_each(|file| rejects.refuse_input(file))?;
         }
-        let declared = &self.csv.schema_overrides;
+        let declared = self.csv.schema_overrides.clone();
+        self.with_folders(&files, declared, memory, |of_files| self.open_files(&files, of_files, memory))
+    }
+}
+
+impl FileTables {
+    /// The table of `files` that `open` makes, with the columns of their folders. `declared` are types of columns; `open`
+    /// gets those that are not of folders.
+    fn with_folders(
+        &self,
+        files: &[PathBuf],
+        declared: Vec<(String, DataType)>,
+        memory: &Memory,
+        open: impl FnOnce(Vec<(String, DataType)>) -> Result<Arc<dyn Table>>,
+    ) -> Result<Arc<dyn Table>> {
         let partitions = match self.hive {
-            HiveFolders::Columns => Partitions::find(&files, declared, memory)?,
+            HiveFolders::Columns => Partitions::find(files, &declared, memory)?,
             HiveFolders::Ignored => None,
         };
         let Some(partitions) = partitions else {
-            let reserved = reserve_paths(&files, memory)?;
-            let inner = self.open_files(&files, declared.clone(), memory)?;
+            let reserved = reserve_paths(files, memory)?;
+            let inner = open(declared)?;
             return Ok(if reserved.bytes() == 0 { inner } else { Arc::new(ManyFiles { inner, _reserved: reserved }) });
         };
         let is_folder = |name: &String| partitions.fields().iter().any(|field| field.name() == name);
-        let of_files = declared.iter().filter(|(name, _)| !is_folder(name)).cloned().collect();
-        let inner = self.open_files(&files, of_files, memory)?;
+        let (of_folders, of_files): (Vec<_>, Vec<_>) = declared.into_iter().partition(|(name, _)| is_folder(name));
+        self.note_used(&of_folders);
+        let inner = open(of_files)?;
         Ok(Arc::new(HiveTable::new(inner, partitions, memory)))
+    }
+
+    /// A table has these declared columns.
+    fn note_used(&self, declared: &[(String, DataType)]) {
+        if let Some(schema) = &self.csv.shared_schema {
+            declared.iter().for_each(|(name, _)| schema.note_used(name));
+        }
     }
 }
 
@@ -119,7 +141,10 @@ impl FileTables {
                 Arc::new(CsvTable::open(files, CsvOptions { delimiter, ..csv }, memory)?)
             }
             FileFormat::Parquet => Arc::new(ParquetTable::open(files, self.parquet.clone(), memory)?),
-            FileFormat::NdJson => Arc::new(NdJsonTable::open(files, csv.into(), memory)?),
+            FileFormat::NdJson => {
+                self.note_used(&csv.schema_overrides);
+                Arc::new(NdJsonTable::open(files, csv.into(), memory)?)
+            }
             FileFormat::Ipc => Arc::new(IpcTable::open(files, memory)?),
         })
     }
@@ -134,7 +159,10 @@ impl FileTables {
         if let Some(rejects) = self.rejects() {
             files.iter().try_for_each(|file| rejects.refuse_input(file))?;
         }
-        Ok(Arc::new(CsvTable::open(&files, csv, memory)?))
+        let declared = std::mem::take(&mut csv.schema_overrides);
+        self.with_folders(&files, declared, memory, |schema_overrides| {
+            Ok(Arc::new(CsvTable::open(&files, CsvOptions { schema_overrides, ..csv }, memory)?))
+        })
     }
 }
 
