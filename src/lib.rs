@@ -9,6 +9,7 @@
 pub mod cli;
 pub mod error;
 pub mod exec;
+pub mod frame;
 pub mod io;
 pub mod memory;
 pub mod operators;

@@ -1,7 +1,5 @@
 //! `brimful explain`.
 
-use std::io::Write;
-
 use super::args::{ExplainArgs, ExplainFormat, session_options};
 use super::{messages, sql};
 use crate::error::{Error, Result};
@@ -30,20 +28,11 @@ pub(super) fn show(query: PreparedQuery<'_>, analyze: bool, format: ExplainForma
             if format == ExplainFormat::Json { pretty(&metrics)? } else { metrics.to_text() }
         }
     };
-    print(&text)
+    messages::print(&text)
 }
 
-fn pretty(value: &impl serde::Serialize) -> Result<String> {
+/// `value` as JSON for a person.
+pub(super) fn pretty(value: &impl serde::Serialize) -> Result<String> {
     let text = serde_json::to_string_pretty(value);
-    text.map(|text| text + "\n").map_err(|error| Error::query(format!("cannot write the plan as JSON: {error}")))
-}
-
-/// A reader that goes away is no error.
-fn print(text: &str) -> Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::disk(format!("cannot write standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
+    text.map(|text| text + "\n").map_err(|error| Error::query(format!("cannot write this as JSON: {error}")))
 }

@@ -2,31 +2,6 @@
 
 use arrow::datatypes::{DataType, TimeUnit};
 
-/// Reads `col=type` or several with commas between them: `price=double,id=varchar`.
-pub(crate) fn parse_columns(text: &str) -> Result<Vec<(String, DataType)>, String> {
-    split_outside_parentheses(text).into_iter().map(parse_column).collect()
-}
-
-fn parse_column(text: &str) -> Result<(String, DataType), String> {
-    let (column, type_name) =
-        text.rsplit_once('=').ok_or_else(|| format!("{text:?} is not col=type, for example price=double"))?;
-    Ok((column.trim().to_string(), parse_type(type_name)?))
-}
-
-/// Commas between parentheses belong to a type: `decimal(10,2)`.
-fn split_outside_parentheses(text: &str) -> Vec<&str> {
-    let mut depth = 0;
-    text.split(|letter| {
-        match letter {
-            '(' => depth += 1,
-            ')' => depth -= 1,
-            _ => {}
-        }
-        letter == ',' && depth == 0
-    })
-    .collect()
-}
-
 /// Reads the name of a type, as SQL or Arrow spell it.
 pub(crate) fn parse_type(text: &str) -> Result<DataType, String> {
     let name = text.trim().to_ascii_lowercase();
@@ -47,12 +22,13 @@ pub(crate) fn parse_type(text: &str) -> Result<DataType, String> {
         "double" | "float64" | "double precision" => DataType::Float64,
         "varchar" | "text" | "string" | "utf8" | "str" | "char" => DataType::Utf8,
         "date" | "date32" => DataType::Date32,
+        "time" | "time64" => DataType::Time64(TimeUnit::Microsecond),
         "timestamp" | "datetime" => DataType::Timestamp(TimeUnit::Microsecond, None),
         "timestamptz" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         _ => {
             return Err(format!(
                 "{text:?} is not a type; known are boolean, int, bigint, float, double, decimal(p,s), varchar, date, \
-                 timestamp"
+                 time, timestamp, timestamptz"
             ));
         }
     })
@@ -73,6 +49,7 @@ pub(crate) fn sql_name(data_type: &DataType) -> String {
         DataType::Float32 => "REAL",
         DataType::Float64 => "DOUBLE",
         DataType::Date32 => "DATE",
+        DataType::Time64(_) => "TIME",
         DataType::Timestamp(_, Some(_)) => "TIMESTAMPTZ",
         DataType::Timestamp(_, None) => "TIMESTAMP(6)",
         DataType::Decimal128(precision, scale) => return format!("DECIMAL({precision}, {scale})"),
@@ -98,16 +75,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_with_types_are_read() {
-        let columns = parse_columns("a=int,b = DECIMAL(10,2), c=d=varchar").unwrap();
-        let expected = [("a", DataType::Int32), ("b", DataType::Decimal128(10, 2)), ("c=d", DataType::Utf8)];
-        assert_eq!(columns, expected.map(|(name, data_type)| (name.to_string(), data_type)));
-    }
-
-    #[test]
-    fn nonsense_is_refused() {
-        for text in ["a", "a=", "a=intt", "a=decimal(50,2)", "a=decimal(3,4)"] {
-            assert!(parse_columns(text).is_err(), "{text}");
+    fn types_are_read_by_any_of_their_names() {
+        assert_eq!(parse_type(" DECIMAL(10,2)"), Ok(DataType::Decimal128(10, 2)));
+        assert_eq!(parse_type("text"), Ok(DataType::Utf8));
+        for text in ["", "intt", "decimal(50,2)", "decimal(3,4)"] {
+            assert!(parse_type(text).is_err(), "{text}");
         }
     }
 }

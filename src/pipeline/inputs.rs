@@ -38,7 +38,7 @@ pub(super) fn open(session: &Session, source: &Source, input: &Input) -> Result<
     let mut tables: FileTables = session.files().clone();
     let (csv, reading) = (&mut tables.csv, &input.reading);
     csv.delimiter = reading.delimiter.or(csv.delimiter);
-    csv.quote = reading.quote.unwrap_or(csv.quote);
+    csv.quote = reading.quote.map_or(csv.quote, crate::io::csv::Quote::Byte);
     csv.header = reading.header.or(csv.header);
     csv.infer_rows = reading.infer_rows.or(csv.infer_rows);
     csv.null_values.extend(reading.null_values.iter().cloned());

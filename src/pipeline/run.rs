@@ -215,7 +215,7 @@ impl<'a> Run<'a> {
             let sinks = files.iter().map(|file| self.sink(file, schema.clone(), ordered, cx));
             Ok(Tee::of(sinks.collect::<Result<Vec<_>>>()?))
         };
-        let run = query.into_run_to(sink, cancel)?;
+        let run = query.into_run_to(cancel, sink)?;
         let labels = run.labels().to_vec();
         let onlooker = (self.options.watch)(run.monitor().clone(), self.prepared.session.memory());
         let (metrics, done) = run.execute_measured();
@@ -323,7 +323,7 @@ impl<'a> Run<'a> {
         let query = self.prepared.session.further_query(sql.as_str()).map_err(failed)?;
         let sink = OneRow::default();
         let result = sink.clone();
-        let run = query.into_run_to(|_, _, _| Ok(Arc::new(sink)), self.options.cancel.clone())?;
+        let run = query.into_run_to(self.options.cancel.clone(), |_, _, _| Ok(Arc::new(sink)))?;
         run.execute()?;
         let Some(row) = result.take() else { return Err(Error::query("a check gave no row; this is a bug")) };
         check_sql::judge(&self.prepared, &stage.name, &probes, &row)?;

@@ -2,6 +2,7 @@
 //!
 //! Memory: a plan takes a few MiB at most.
 
+mod asof;
 mod decimals;
 mod explain;
 mod footprint;
@@ -15,6 +16,8 @@ mod shared;
 
 pub use crate::physical::cardinality::estimate_rows;
 pub use crate::physical::{options, statistics};
+pub use asof::{ASOF_CONDITION, asof_condition};
+pub use datafusion_expr::LogicalPlan;
 pub use explain::{explain_json, explain_text};
 pub use footprint::{Footprint, footprint};
 #[cfg(test)]

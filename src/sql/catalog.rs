@@ -125,6 +125,20 @@ impl ContextProvider for Catalog<'_> {
         Ok(table)
     }
 
+    /// `read_csv('path', 'delimiter=;')`: as `clauses` writes what the user wrote with names.
+    fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> Result<Arc<dyn TableSource>, DataFusionError> {
+        let (path, options) = super::read_csv::arguments(name, &args).map_err(external)?;
+        let key = format!("{name}({path}, {options:?})");
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(table) = opened.get(&key) {
+            return Ok(table.clone());
+        }
+        let table = self.opener.open_csv(&path, &options, self.memory).map_err(external)?;
+        let table = Arc::new(FileTable::new(table));
+        opened.insert(key, table.clone());
+        Ok(table)
+    }
+
     fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>, DataFusionError> {
         Ok(WorkTable::new(name, schema, WorkRole::LastRound))
     }

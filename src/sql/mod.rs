@@ -6,14 +6,17 @@
 //! Memory: a plan takes a few MiB at most, whatever the size of the files.
 //! Planning runs on a thread of its own with a deep stack, since a long chain of conditions is a deep tree.
 
+mod asof;
 mod catalog;
 mod clauses;
+mod copy;
 mod date_functions;
 mod dialect;
 mod failure;
 mod functions;
 mod names;
 mod ordered_functions;
+mod read_csv;
 mod registry;
 mod sample_key;
 mod statements;
@@ -27,11 +30,13 @@ use datafusion_common::{DataFusionError, ScalarValue};
 use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
 use crate::error::{Error, Result};
+use crate::io::partitioned::PartitionedOutput;
 use crate::io::{OpenTable, OutputFormat};
 use crate::memory::Memory;
 use crate::plan;
 
 use catalog::Catalog;
+pub(crate) use functions::functions;
 pub use registry::Registry;
 use registry::View;
 use statements::Request;
@@ -49,6 +54,18 @@ pub struct PlannedQuery {
     pub explain: Option<Explain>,
     /// Where the rows go.
     pub target: Target,
+}
+
+impl PlannedQuery {
+    /// The names of the columns of its result.
+    pub fn column_names(&self) -> Vec<String> {
+        self.plan.schema().fields().iter().map(|field| field.name().clone()).collect()
+    }
+}
+
+/// The names of all functions.
+pub fn function_names() -> Vec<String> {
+    functions::functions().names().map(str::to_string).collect()
 }
 
 /// `EXPLAIN` in front of a query.
@@ -70,6 +87,8 @@ pub enum Target {
         /// Its format.
         format: OutputFormat,
     },
+    /// Into a folder of files: COPY .. TO with PARTITION_BY.
+    Partitioned(PartitionedOutput),
     /// Into a table of the session: CREATE TEMP TABLE.
     Table {
         /// The table's name.
@@ -166,6 +185,22 @@ fn on_deep_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> 
         let planner = planner.map_err(|error| Error::query(format!("cannot start a thread: {error}")))?;
         planner.join().unwrap_or_else(|_| Err(Error::query("the planner failed on this query; this is a bug")))
     })
+}
+
+/// Optimizes a plan that was not written as text.
+///
+/// # Errors
+/// [`crate::ErrorKind::Usage`] where types do not fit.
+pub(crate) fn plan_frame(plan: LogicalPlan, registry: &Registry) -> Result<PlannedQuery> {
+    let planned = on_deep_stack(|| {
+        plan::optimize(plan, &plan::options(), registry.effort()).map_err(|error| failure::usage(error, ""))
+    });
+    Ok(PlannedQuery { plan: planned?, explain: None, target: Target::Result })
+}
+
+/// What the planner says of a plan that was not written as text, in our words.
+pub(crate) fn plan_failure(error: DataFusionError) -> Error {
+    failure::usage(error, "")
 }
 
 struct Planner<'a> {

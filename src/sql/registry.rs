@@ -96,6 +96,11 @@ impl Registry {
         self.lock().insert(name, Named::Table(Arc::new(FileTable::new(table))));
     }
 
+    /// All names.
+    pub fn names(&self) -> Vec<String> {
+        self.lock().keys().cloned().collect()
+    }
+
     /// Adds or replaces a table that is open already.
     pub fn add_open_table(&self, name: String, table: Arc<dyn Table>) {
         self.lock().insert(name, Named::Table(Arc::new(FileTable::new(table))));

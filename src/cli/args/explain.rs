@@ -4,8 +4,15 @@ use clap::{Args, ValueEnum};
 
 use super::{QueryText, ReadingArgs, SessionArgs};
 
+const EXAMPLES: &str = "\
+Examples:
+  brimful explain \"SELECT DISTINCT city FROM 'trips.csv'\"
+  brimful explain --analyze \"SELECT city, count(*) FROM 'trips.csv' GROUP BY city\"
+  brimful explain --format json -f report.sql";
+
 /// Show how a query is run.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct ExplainArgs {
     #[command(flatten)]
     pub query: QueryText,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{SessionArgs, When};
+use super::{ProgressArgs, SessionArgs};
 
 const RUN_EXAMPLES: &str = "\
 A pipeline file names inputs, steps and outputs; steps are verbs (filter, join, group_by, sql ..) over one another:
@@ -48,7 +48,6 @@ pub struct RunArgs {
     #[command(flatten)]
     pub session: SessionArgs,
 
-    /// Show progress on stderr; auto shows it on a terminal
-    #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
-    pub progress: When,
+    #[command(flatten)]
+    pub progress: ProgressArgs,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{FormatArg, ReadingArgs, SessionArgs, When};
+use super::{OutputArgs, ProgressArgs, ReadingArgs, SessionArgs};
 
 const SQL_EXAMPLES: &str = "\
 Files are named in FROM, in single quotes: a file, a glob ('data/*.parquet') or a folder. CSV and TSV (also .gz and .zst)
@@ -14,7 +14,8 @@ Examples:
   brimful sql \"SELECT count(*) FROM 'data/*.csv.gz'\"
   brimful sql -f report.sql -o report.parquet --memory-budget 512MiB
   echo \"SELECT 1 + 1\" | brimful sql
-  brimful sql --schema zip=varchar,price='decimal(10,2)' \"SELECT zip, sum(price) FROM 'sales.csv' GROUP BY zip\"";
+  brimful sql --report took.html \"SELECT city, count(*) FROM 'trips.csv' GROUP BY city\"
+  brimful sql --schema price='decimal(9,2)' \"SELECT zip, sum(price) FROM 'sales.csv' GROUP BY 1\"";
 
 /// Run a SQL query over files.
 #[derive(Debug, Args)]
@@ -23,13 +24,16 @@ pub struct SqlArgs {
     #[command(flatten)]
     pub query: QueryText,
 
-    /// Write the result to this file, which is replaced only when the result is complete
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: OutputArgs,
 
-    /// Format of the result [default: by the extension of -o; on a terminal table, otherwise csv]
-    #[arg(long, value_enum)]
-    pub format: Option<FormatArg>,
+    /// Write what the query took to this file, as JSON; an array when several statements run
+    #[arg(long, value_name = "FILE.json")]
+    pub metrics: Option<PathBuf>,
+
+    /// Write a page with the plan and the course of memory, spilling and throughput to this file
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
 
     #[command(flatten)]
     pub session: SessionArgs,
@@ -37,13 +41,8 @@ pub struct SqlArgs {
     #[command(flatten)]
     pub reading: ReadingArgs,
 
-    /// Show progress on stderr; auto shows it on a terminal
-    #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
-    pub progress: When,
-
-    /// Write what the query took to this file, as JSON; an array when several statements run
-    #[arg(long, value_name = "FILE.json")]
-    pub metrics: Option<PathBuf>,
+    #[command(flatten)]
+    pub messages: ProgressArgs,
 }
 
 /// Where the text of the query is.
