@@ -491,7 +491,7 @@ fn mistakes_say_what_to_do() {
             err| 
             err|   tip: a similar subcommand exists: 'head'
             err| 
-            err| Usage: brimful <COMMAND>
+            err| Usage: brimful [OPTIONS] <COMMAND>
             err| 
             err| For more information, try '--help'.
             $ brimful head --colums city trips.csv
