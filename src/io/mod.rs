@@ -13,6 +13,7 @@ pub(crate) mod stdin;
 mod suggest;
 mod table;
 pub mod text;
+pub(crate) mod type_names;
 
 pub use facts::TableFacts;
 pub use open::FileTables;

@@ -47,7 +47,7 @@ impl FileTables {
     /// # Errors
     /// [`crate::ErrorKind::Usage`] for a declared column that none of them has.
     pub(crate) fn end_text(&self) -> Result<()> {
-        self.csv.shared_schema.as_ref().map_or(Ok(()), |schema| schema.check())
+        self.csv.shared_schema.as_ref().map_or(Ok(()), |schema| schema.end_text())
     }
 
     /// Where bad rows go.

@@ -4,7 +4,8 @@ use clap::Args;
 
 use super::resources::parse_size;
 use crate::io::csv::settings::{parse_delimiter, parse_encoding, parse_quote, parse_ragged, parse_yes_no};
-use crate::io::csv::{CsvOptions, DeclaredColumn, Encoding, OnBadRow, Quote, Ragged, RejectFile, parse_columns};
+use crate::io::csv::{CsvOptions, Encoding, OnBadRow, Quote, Ragged, RejectFile};
+use crate::io::type_names::{DeclaredColumn, parse_columns};
 
 /// How CSV files are read.
 #[derive(Debug, Args)]
@@ -44,7 +45,7 @@ pub struct CsvArgs {
     skip_rows: u64,
 
     /// Lines of CSV files that begin with this are no rows, for example '#'
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     comment: Option<String>,
 
     /// What happens to a row with too few or too many fields: pad fills short ones up with NULL, fit also drops what a long
@@ -70,7 +71,7 @@ pub struct CsvArgs {
     timestamp_format: Option<String>,
 
     /// A text that means NULL in CSV files; may be given several times. An empty field always does
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     null_value: Vec<String>,
 }
 

@@ -16,7 +16,6 @@ mod chain;
 mod column;
 mod compressed;
 mod dates;
-mod declared;
 mod facts;
 mod feed;
 mod header;
@@ -43,7 +42,6 @@ mod transcode;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use declared::{DeclaredColumn, parse_columns};
 pub use open::CsvTable;
 pub use options::{CsvOptions, Encoding, OnBadRow, Quote, Ragged};
 pub use reject_file::RejectFile;

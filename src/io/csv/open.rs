@@ -37,6 +37,7 @@ pub struct CsvTable {
 }
 
 /// Everything that is settled before a scan.
+#[derive(Clone)]
 pub(super) struct Definition {
     pub(super) paths: Vec<PathBuf>,
     pub(super) dialect: Dialect,
@@ -152,6 +153,12 @@ impl CsvTable {
     /// What was settled.
     pub(super) fn definition(&self) -> &Definition {
         &self.definition
+    }
+
+    /// The same table, read in blocks of another size.
+    pub(super) fn with_block_bytes(&self, block_bytes: usize) -> CsvTable {
+        let definition = Definition { block_bytes, ..Definition::clone(&self.definition) };
+        CsvTable { definition: Arc::new(definition), memory: self.memory.clone(), seen: SeenRows::default() }
     }
 }
 
