@@ -117,6 +117,13 @@ impl Error {
         self
     }
 
+    /// The same error at another place: who made the text knows where it came from.
+    #[must_use]
+    pub(crate) fn relocated(mut self, location: Option<String>) -> Self {
+        self.inner.location = location;
+        self
+    }
+
     /// Says in which morsel of the input it happened, unless that is known: a LIMIT that is reached before that morsel
     /// does not want to hear of it. The query's end is nowhere in the input.
     pub(crate) fn in_morsel(mut self, morsel: u64) -> Self {
@@ -135,6 +142,13 @@ impl Error {
     /// The morsel it happened in, where that is known.
     pub(crate) fn morsel(&self) -> Option<u64> {
         self.inner.morsel
+    }
+
+    /// The same error once more, for whoever asks again.
+    pub(crate) fn repeated(&self) -> Self {
+        let inner = &*self.inner;
+        let (message, hint, location) = (inner.message.clone(), inner.hint.clone(), inner.location.clone());
+        Error { inner: Box::new(Inner { kind: inner.kind, message, hint, location, morsel: inner.morsel }) }
     }
 
     /// The kind.

@@ -141,7 +141,7 @@ fn streams_to_terminal(output: &Output) -> bool {
     matches!(output, Output::Stdout(OutputFormat::Csv | OutputFormat::JsonLines)) && std::io::stdout().is_terminal()
 }
 
-fn shows_progress(when: When, streams_to_terminal: bool) -> bool {
+pub(super) fn shows_progress(when: When, streams_to_terminal: bool) -> bool {
     match when {
         When::Always => true,
         When::Never => false,
@@ -149,7 +149,7 @@ fn shows_progress(when: When, streams_to_terminal: bool) -> bool {
     }
 }
 
-fn progress_style() -> ProgressStyle {
+pub(super) fn progress_style() -> ProgressStyle {
     match (messages::are_json(), std::io::stderr().is_terminal()) {
         (true, _) => ProgressStyle::Json,
         (false, true) => ProgressStyle::Redrawn,

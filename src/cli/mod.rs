@@ -15,6 +15,7 @@ mod inspect;
 mod messages;
 mod repl;
 mod report;
+mod run;
 mod sample;
 mod schema;
 mod settings;
@@ -65,6 +66,7 @@ fn dispatch(command: Command, signals: &Signals) -> Result<u8> {
         Command::Describe(args) => describe::run(&args, &cancel),
         Command::Schema(args) => schema::run(&args),
         Command::Validate(args) => validate::run(&args, &cancel),
+        Command::Run(args) => run::run(&args, &cancel),
         Command::Completions(args) => completions::run(&args),
     };
     done.map(|()| 0)

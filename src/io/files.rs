@@ -129,6 +129,28 @@ pub fn size_of(path: &Path) -> Result<u64> {
     entries.map(|entry| size_of(&entry.map_err(failed)?.path())).sum()
 }
 
+/// The text of a small file that the user named.
+///
+/// # Errors
+/// [`crate::ErrorKind::Usage`] when it cannot be read, is not UTF-8, or has more than `most_bytes`.
+pub(crate) fn read_text(path: &Path, most_bytes: u64) -> Result<String> {
+    let failed = |error: &std::io::Error| Error::usage(format!("cannot read {}: {error}", path.display()));
+    let file = std::fs::File::open(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            let missing = missing(path);
+            let error = Error::usage(missing.message());
+            missing.hint().map_or(Error::usage(missing.message()), |hint| error.with_hint(hint))
+        }
+        _ => failed(&error),
+    })?;
+    let mut text = String::new();
+    file.take(most_bytes + 1).read_to_string(&mut text).map_err(|error| failed(&error))?;
+    if text.len() as u64 > most_bytes {
+        return Err(Error::usage(format!("{} has more than {most_bytes} bytes", path.display())));
+    }
+    Ok(text)
+}
+
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     let failed = |error: std::io::Error| Error::read_failed(folder, &error);
     for entry in std::fs::read_dir(folder).map_err(failed)? {

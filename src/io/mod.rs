@@ -9,9 +9,11 @@ mod open;
 mod output;
 mod output_file;
 pub mod parquet;
+pub mod run_folder;
 pub(crate) mod stdin;
-mod suggest;
+pub(crate) mod suggest;
 mod table;
+mod tee;
 pub mod text;
 pub(crate) mod type_names;
 
@@ -23,3 +25,4 @@ pub(crate) use suggest::closest;
 pub use table::{
     ColumnStatistics, Comparison, ComparisonOp, OpenTable, RowFilter, Scan, ScanRequest, Table, TableStatistics,
 };
+pub use tee::Tee;

@@ -1,4 +1,4 @@
-//! Columns and types as they are written in `--schema`: `id=varchar,price=decimal(10,2),day=date(%d.%m.%Y)`.
+//! Columns and types as they are written in `--schema` and pipeline files: `id=varchar,price=decimal(10,2),day=date(%d.%m.%Y)`.
 
 use arrow::datatypes::{DataType, TimeUnit};
 
@@ -67,7 +67,7 @@ pub(crate) fn parse_type(text: &str) -> Result<DataType, String> {
         "uint64" => DataType::UInt64,
         "real" | "float" | "float32" => DataType::Float32,
         "double" | "float64" | "double precision" => DataType::Float64,
-        "varchar" | "text" | "string" | "utf8" | "char" => DataType::Utf8,
+        "varchar" | "text" | "string" | "utf8" | "str" | "char" => DataType::Utf8,
         "date" | "date32" => DataType::Date32,
         "time" | "time64" => DataType::Time64(TimeUnit::Microsecond),
         "timestamp" | "datetime" => DataType::Timestamp(TimeUnit::Microsecond, None),
@@ -79,6 +79,29 @@ pub(crate) fn parse_type(text: &str) -> Result<DataType, String> {
             ));
         }
     })
+}
+
+/// The SQL name of a type that [`parse_type`] gives.
+pub(crate) fn sql_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Boolean => "BOOLEAN",
+        DataType::Int8 => "TINYINT",
+        DataType::Int16 => "SMALLINT",
+        DataType::Int32 => "INT",
+        DataType::Int64 => "BIGINT",
+        DataType::UInt8 => "TINYINT UNSIGNED",
+        DataType::UInt16 => "SMALLINT UNSIGNED",
+        DataType::UInt32 => "INT UNSIGNED",
+        DataType::UInt64 => "BIGINT UNSIGNED",
+        DataType::Float32 => "REAL",
+        DataType::Float64 => "DOUBLE",
+        DataType::Date32 => "DATE",
+        DataType::Timestamp(_, Some(_)) => "TIMESTAMPTZ",
+        DataType::Timestamp(_, None) => "TIMESTAMP(6)",
+        DataType::Decimal128(precision, scale) => return format!("DECIMAL({precision}, {scale})"),
+        _ => "VARCHAR",
+    }
+    .to_string()
 }
 
 /// `(10,2)`, `(10)` or nothing.

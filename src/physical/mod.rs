@@ -4,6 +4,7 @@
 //! This is the only folder that sees both the planner's types and our operators.
 
 mod aggregate;
+mod asof;
 pub mod cardinality;
 mod comparison;
 pub(crate) mod constants;
@@ -17,8 +18,10 @@ mod join;
 mod known_keys;
 mod library;
 mod lower;
+mod numbered;
 mod options;
 mod quantile;
+mod range_join;
 mod recursion;
 mod repeat;
 mod scan;
@@ -34,8 +37,10 @@ mod window_frame;
 mod window_library;
 mod window_limit;
 
+pub use asof::{AsofJoin, AsofMatch};
 pub use huge::bounded;
 pub use lower::lower;
+pub use numbered::NumberRows;
 pub use options::options;
 pub use recursion::{WorkRole, WorkTable};
 pub use repeat::RepeatRows;

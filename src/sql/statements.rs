@@ -84,7 +84,7 @@ pub fn parse(text: &str) -> Result<Vec<ParsedStatement>> {
 
 fn parse_here(text: &str) -> Result<Vec<ParsedStatement>> {
     let fail = |error| failure::syntax(&error);
-    let statements = Parser::new(&SqlDialect).try_with_sql(text).map_err(fail)?.parse_statements().map_err(fail)?;
+    let statements = super::asof::parser_of(text).map_err(fail)?.parse_statements().map_err(fail)?;
     let statements =
         statements.into_iter().map(|statement| request(statement).map(|request| ParsedStatement { request }));
     statements.collect()

@@ -12,6 +12,7 @@ mod output;
 mod reading;
 mod repl;
 mod resources;
+mod run;
 mod sample;
 mod schema;
 mod sql;
@@ -31,7 +32,8 @@ pub use inspect::{InspectArgs, InspectFormat};
 pub use output::{FormatArg, OutputArgs, ProgressArgs, When};
 pub use reading::ReadingArgs;
 pub use repl::ReplArgs;
-pub use resources::{SessionArgs, session_options};
+pub use resources::{SessionArgs, session_options, session_options_over};
+pub use run::RunArgs;
 pub use sample::SampleArgs;
 pub use schema::{SchemaArgs, SchemaFormat};
 pub use sql::{QueryText, SqlArgs};
@@ -85,6 +87,10 @@ Examples:
   Leave malformed rows out and keep them for later:
     brimful sql --on-bad-row reject=bad.csv \"SELECT count(*) FROM 'dirty.csv'\"
 
+  Run a pipeline file, after a look at what it would do:
+    brimful run report.yaml --dry-run
+    brimful run report.yaml
+
   See what a query does, and what it took:
     brimful explain \"SELECT DISTINCT city FROM 'trips.csv'\"
     brimful explain --analyze \"SELECT DISTINCT city FROM 'trips.csv'\"
@@ -122,4 +128,6 @@ pub enum Command {
     Repl(Box<ReplArgs>),
     /// Print a script that completes commands and flags in a shell
     Completions(CompletionsArgs),
+    /// Run a pipeline file: inputs, steps, checks and outputs in YAML
+    Run(Box<RunArgs>),
 }

@@ -41,6 +41,17 @@ pub fn session_options(session: &SessionArgs, reading: &ReadingArgs) -> SessionO
     }
 }
 
+/// The session options of a pipeline file, with what the command line says put over them.
+pub fn session_options_over(session: &SessionArgs, settings: SessionOptions) -> SessionOptions {
+    let dirs = if session.spill_dir.is_empty() { settings.spill.dirs } else { session.spill_dir.clone() };
+    SessionOptions {
+        budget: session.memory_budget.or(settings.budget),
+        threads: session.threads.map(usize::from).or(settings.threads),
+        spill: SpillConfig { dirs, limit_bytes: session.spill_limit.or(settings.spill.limit_bytes) },
+        ..settings
+    }
+}
+
 fn parse_budget(text: &str) -> Result<Budget, String> {
     Budget::parse(text).map_err(|error| error.to_string())
 }

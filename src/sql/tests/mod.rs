@@ -6,6 +6,7 @@ mod joins;
 mod membership;
 mod plans;
 mod pressure;
+mod range_joins;
 mod recursion;
 mod rows;
 mod rules;
