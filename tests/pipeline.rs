@@ -1304,3 +1304,244 @@ fn an_archive_of_drifting_files_is_summed_up() {
     "#]]
     .assert_eq(&providers);
 }
+
+/// Runs `yaml` as `p.yaml` in a folder.
+fn run_text(folder: &Path, yaml: &str, args: &[&str]) -> Output {
+    fs::write(folder.join("p.yaml"), yaml).unwrap();
+    let args: Vec<&str> = ["p.yaml"].iter().chain(args).copied().collect();
+    run(folder, &args)
+}
+
+/// What `name` holds after `yaml` ran.
+fn written(yaml: &str, name: &str) -> String {
+    let folder = inputs();
+    let done = run_text(folder.path(), yaml, &[]);
+    fs::read_to_string(folder.path().join(name)).unwrap_or_else(|_| transcript(&done))
+}
+
+/// What is said of `yaml`, which is wrong.
+fn refusal(yaml: &str) -> String {
+    let folder = inputs();
+    let done = run_text(folder.path(), yaml, &[]);
+    assert_eq!(done.status.code(), Some(2), "{}", transcript(&done));
+    String::from_utf8(done.stderr).unwrap()
+}
+
+/// `steps` over the small inputs, the last one written to `a.csv`.
+fn with_steps(steps: &str) -> String {
+    let inputs =
+        "inputs: {visits: visits.csv, people: {path: people.csv, schema: {zip: varchar}}, doubled: doubled.csv}";
+    format!("{inputs}\ntransforms: [{steps}]\noutputs: {{csv: a.csv}}\n")
+}
+
+#[test]
+fn a_resumed_run_sees_changes_of_files_that_read_csv_names() {
+    let folder = inputs();
+    let yaml = |option: &str| with_steps(&format!("{{sql: \"SELECT * FROM read_csv('people.csv', {option})\"}}"));
+    assert!(run_text(folder.path(), &yaml("header = true"), &[]).status.success());
+    fs::write(folder.path().join("people.csv"), "patient_id,name,zip\n7,Zo,1\n").unwrap();
+    let resumed = |option: &str| {
+        assert!(run_text(folder.path(), &yaml(option), &["--resume"]).status.success());
+        fs::read_to_string(folder.path().join("a.csv")).unwrap()
+    };
+    assert_eq!(resumed("header = true"), "patient_id,name,zip\n7,Zo,1\n");
+    assert_eq!(resumed("null_value = 'Zo'"), "patient_id,name,zip\n7,,1\n");
+}
+
+#[test]
+fn files_that_steps_read_are_not_overwritten() {
+    for from in ["'people.csv'", "read_csv('people.csv')", "'./people.csv'"] {
+        let steps = with_steps(&format!("{{sql: \"SELECT * FROM {from}\"}}")).replace("a.csv", "people.csv");
+        let said = refusal(&steps.replace("people: {path: people.csv, schema: {zip: varchar}}, ", ""));
+        assert!(said.contains("people.csv is an input, too"), "{said}");
+    }
+}
+
+#[test]
+fn a_resumed_run_with_other_outputs_publishes_each_under_its_name() {
+    let folder = inputs();
+    let steps = "inputs: {visits: visits.csv, people: people.csv}\ntransforms:\n  \
+                 - {id: one, type: sort, input: visits, by: [patient_id]}\n  - {id: two, type: sort, input: people, by: [name]}\n";
+    let (one, two) = ("{path: out/one.csv, step: one}", "{path: out/two.csv, step: two}");
+    let failed = format!("{steps}outputs: [{one}, {two}]\nvalidate: {{step: people, rows: {{min: 99}}}}\n");
+    assert_eq!(run_text(folder.path(), &failed, &[]).status.code(), Some(3));
+    let swapped = format!("{steps}outputs: [{two}, {one}]\n");
+    assert!(run_text(folder.path(), &swapped, &["--resume"]).status.success());
+    let start = |name: &str| fs::read_to_string(folder.path().join("out").join(name)).unwrap()[..15].to_string();
+    assert_eq!((start("one.csv"), start("two.csv")), ("patient_id,faci".into(), "patient_id,name".into()));
+}
+
+#[test]
+fn folders_of_outputs_are_no_columns() {
+    let yaml = "inputs: {people: people.csv}\ntransforms:\n  - {id: all, type: sort, by: [name]}\n  \
+                - {id: some, type: filter, condition: \"patient_id > 2\"}\n\
+                outputs: [{path: out/run_date=2024-05-01/x.parquet, step: all}, {path: a.csv, step: some}]\n\
+                validate: {step: all, rows: {min: 1}}\n";
+    assert_eq!(written(yaml, "a.csv"), "patient_id,name,zip\n3,Cy,501\n");
+}
+
+#[test]
+fn a_declared_column_that_is_not_in_the_file_is_told() {
+    let said = refusal("inputs: {people: {path: people.csv, schema: {zipp: varchar}}}\noutputs: a.csv\n");
+    assert!(said.contains("zipp") && said.contains("did you mean \"zip\"?") && said.contains("p.yaml:1:"), "{said}");
+}
+
+#[test]
+fn the_file_is_stronger_than_variables_and_weaker_than_flags() {
+    let folder = inputs();
+    let threads = |yaml: &str, args: &[&str]| {
+        fs::write(folder.path().join("p.yaml"), format!("inputs: {{people: people.csv}}\noutputs: a.csv\n{yaml}"))
+            .unwrap();
+        let mut command = brimful(folder.path());
+        let done = command.args(["run", "p.yaml"]).args(args).env("BRIMFUL_THREADS", "3").output().unwrap();
+        assert!(done.status.success(), "{}", transcript(&done));
+        let manifest = fs::read_to_string(folder.path().join("manifest.json")).unwrap();
+        let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+        manifest["settings"]["threads"].as_u64().unwrap()
+    };
+    assert_eq!(threads("settings: {threads: 2}", &[]), 2);
+    assert_eq!(threads("settings: {threads: 2}", &["--threads", "1"]), 1);
+    assert_eq!(threads("", &[]), 3);
+}
+
+#[test]
+fn texts_are_compressed_as_their_names_say() {
+    let folder = inputs();
+    for outputs in ["{csv: a.csv.gz}", "a.csv.gz"] {
+        let yaml = format!("inputs: {{people: people.csv}}\noutputs: {outputs}\n");
+        let done = run_text(folder.path(), &yaml, &[]);
+        assert!(done.status.success(), "{}", transcript(&done));
+        assert_eq!(fs::read(folder.path().join("a.csv.gz")).unwrap()[..2], [0x1F, 0x8B]);
+    }
+}
+
+#[test]
+fn every_file_is_written_once() {
+    let inputs = "inputs: {people: people.csv}\n";
+    for outputs in [
+        "outputs: {csv: out/a.csv, log: ./out/a.csv}",
+        "outputs: {csv: out/a.csv, manifest: out/x/../a.csv}",
+        "outputs: [a.csv, ./a.csv]",
+        "outputs: {ndjson: manifest.json}",
+        "outputs: {csv: out/a.csv}\nsettings: {on_bad_row: reject=./out/a.csv}",
+    ] {
+        let said = refusal(&format!("{inputs}{outputs}\n"));
+        assert!(said.contains("is written twice"), "{outputs}: {said}");
+    }
+    // One folder by two names is one folder.
+    assert_eq!(written(&format!("{inputs}outputs: [./out/a.csv, out/b.csv]\n"), "out/b.csv").len(), 51);
+}
+
+#[test]
+fn the_rows_that_are_picked_do_not_depend_on_threads() {
+    let join = "{id: j, type: join, left: visits, right: people, on: [patient_id]}";
+    for pick in ["{type: limit, n: 2}", "{type: sample, n: 2}", "{type: sample, fraction: 0.5}"] {
+        let manifest = written(&with_steps(&format!("{join}, {pick}")), "manifest.json");
+        let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+        let sql = manifest["steps"][1]["sql"].as_str().unwrap().to_string();
+        assert!(sql.contains("ORDER BY \"patient_id\", \"facility\", \"timestamp\", "), "{sql}");
+    }
+    // Rows whose order was asked for keep it.
+    let sorted = "{id: s, sql: \"SELECT name FROM people ORDER BY name DESC\"}, {type: limit, n: 2}";
+    assert_eq!(written(&with_steps(sorted), "a.csv"), "name\nCy\nBo\n");
+}
+
+#[test]
+fn functions_of_nothing_are_those_of_frames() {
+    let functions = "{column: heart_rate, function: n_unique, alias: u}, {column: heart_rate, function: sum, alias: s}, \
+                     {column: heart_rate, function: count_distinct, alias: d}";
+    let group =
+        |input: &str| format!("{{type: group_by, input: {input}, keys: [facility], aggregations: [{functions}]}}");
+    let csv = written(&with_steps(&group("visits")), "a.csv");
+    assert_eq!(csv, "facility,u,s,d\nOTHER,1,60,1\nUCSF,2,160,2\nZSFG,3,145,2\n");
+    let none = "{id: none, type: filter, input: visits, condition: heart_rate IS NULL}";
+    let csv = written(&with_steps(&format!("{none}, {}", group("none"))), "a.csv");
+    assert_eq!(csv, "facility,u,s,d\nZSFG,1,0,0\n");
+}
+
+#[test]
+fn an_outer_join_of_unique_keys_multiplies_nothing() {
+    let folder = inputs();
+    fs::write(folder.path().join("others.csv"), "patient_id,x\n11,1\n12,2\n13,3\n").unwrap();
+    let yaml = "inputs: {people: people.csv, others: others.csv}\ntransforms:\n  \
+                - {type: join, left: people, right: others, on: [patient_id], how: full}\noutputs: a.csv\n";
+    let done = run_text(folder.path(), yaml, &[]);
+    assert_eq!(String::from_utf8(done.stderr).unwrap(), "");
+}
+
+#[test]
+fn a_column_is_named_once() {
+    for step in [
+        "{type: with_columns, input: people, columns: [{x: name}, {x: zip}]}",
+        "{type: cast, input: people, columns: [{zip: int}, {zip: double}]}",
+        "{type: rename, input: people, columns: [{zip: a}, {zip: b}]}",
+        "{type: fill_null, input: people, columns: [zip, zip], value: \"0\"}",
+    ] {
+        let said = refusal(&with_steps(step));
+        assert!(said.contains("twice") && said.contains("p.yaml:2:"), "{step}: {said}");
+    }
+}
+
+#[test]
+fn what_fills_nulls_fits_the_column() {
+    for value in ["1.5", "\"0\"", "nan", "inf", "abc", "99999999999999999999"] {
+        let said =
+            refusal(&with_steps(&format!("{{type: fill_null, input: visits, columns: {{heart_rate: {value}}}}}")));
+        assert!(said.contains("does not fit column \"heart_rate\"") && said.contains("p.yaml:2:"), "{value}: {said}");
+    }
+    let filled = |filler: &str| {
+        let steps = "{type: filter, input: visits, condition: patient_id = 4}, {type: with_columns, columns: {f: \
+                     \"CAST(heart_rate AS DOUBLE)\", t: \"CAST(heart_rate AS VARCHAR)\", d: \"CAST(NULL AS DATE)\"}}, \
+                     {type: select, columns: [heart_rate, f, t, d]}";
+        let csv = written(&with_steps(&format!("{steps}, {{type: fill_null, {filler}}}")), "a.csv");
+        csv.lines().nth(1).unwrap_or(&csv).to_string()
+    };
+    assert_eq!(filled("value: 1.5"), ",1.5,,");
+    assert_eq!(filled("value: 7"), "7,7.0,,");
+    assert_eq!(filled("value: \"0\""), ",,0,");
+    assert_eq!(filled("value: nan"), ",NaN,,");
+    assert_eq!(filled("columns: {heart_rate: -3, t: 4, d: 2024-01-02}"), "-3,,4,2024-01-02");
+}
+
+#[test]
+fn inputs_that_change_meanwhile_fail_the_run() {
+    let folder = staged_inputs(60_000);
+    let child = brimful(folder.path()).args(["run", "p.yaml"]).stderr(Stdio::piped()).spawn().unwrap();
+    let started = Instant::now();
+    while !is_finished(folder.path(), "totals") {
+        assert!(started.elapsed() < Duration::from_secs(60), "the first stage is never finished");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    fs::write(folder.path().join("names.csv"), "key,name\n0,zero\n").unwrap();
+    let done = child.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(3), "{}", transcript(&done));
+    assert!(transcript(&done).contains("names.csv changed"), "{}", transcript(&done));
+    assert_eq!(outputs(folder.path()).len(), 0);
+}
+
+#[test]
+fn two_pipelines_in_one_folder_describe_themselves_apart() {
+    let folder = inputs();
+    fs::write(folder.path().join("q.yaml"), "inputs: {v: visits.csv}\noutputs: out/q.csv\n").unwrap();
+    assert!(run_text(folder.path(), "inputs: {p: people.csv}\noutputs: out/p.csv\n", &[]).status.success());
+    let first = outputs(folder.path());
+    assert!(run(folder.path(), &["q.yaml"]).status.success());
+    assert!(run(folder.path(), &["q.yaml"]).status.success());
+    let found = outputs(folder.path());
+    let names: Vec<&str> = found.keys().map(String::as_str).collect();
+    assert_eq!(names, ["checksums.txt", "manifest.json", "p.csv", "q.checksums.txt", "q.csv", "q.manifest.json"]);
+    assert!(found["checksums.txt"] == first["checksums.txt"]);
+}
+
+#[test]
+fn a_link_stays_a_link() {
+    let folder = inputs();
+    fs::create_dir(folder.path().join("real")).unwrap();
+    std::os::unix::fs::symlink("real/new.csv", folder.path().join("a.csv")).unwrap();
+    for _ in 0..2 {
+        let done = run_text(folder.path(), "inputs: {people: people.csv}\noutputs: a.csv\n", &[]);
+        assert!(done.status.success(), "{}", transcript(&done));
+        assert!(folder.path().join("a.csv").is_symlink());
+        assert_eq!(fs::read_to_string(folder.path().join("real/new.csv")).unwrap().len(), 51);
+    }
+}

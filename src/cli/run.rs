@@ -14,7 +14,8 @@ use crate::session::Session;
 /// Runs a pipeline file, or shows what that would do.
 pub(super) fn run(args: &RunArgs, cancel: &CancelToken) -> Result<()> {
     let file = PipelineFile::load(&args.file, &args.set)?;
-    let session = Session::new(session_options_over(&args.session, file.session_options()))?;
+    let usual = args.usual.as_ref().unwrap_or(&args.session);
+    let session = Session::new(session_options_over(&args.session, file.session_options(), usual))?;
     if args.dry_run {
         return messages::print(&file.dry_run(&session)?);
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
 
-use super::args::CommandLine;
+use super::args::{Command as SubCommand, CommandLine};
 use crate::error::{Error, Result};
 use crate::io::closest;
 
@@ -42,7 +42,20 @@ pub(super) fn parse_command_line() -> Result<Result<CommandLine, clap::Error>> {
             Err(said) => return Ok(Err(said)),
         },
     };
-    Ok(matches(with_defaults(command, &settings), &args).and_then(|found| CommandLine::from_arg_matches(&found)))
+    let plain = command.clone();
+    let found = matches(with_defaults(command, &settings), &args);
+    let found = found.and_then(|found| CommandLine::from_arg_matches(&found));
+    Ok(found.and_then(|found| with_flags_apart(found, plain, &args)))
+}
+
+/// A pipeline file stands between flags and settings, so `run` must know which is which.
+fn with_flags_apart(found: CommandLine, plain: Command, args: &[OsString]) -> Result<CommandLine, clap::Error> {
+    let SubCommand::Run(mut with_settings) = found.command else { return Ok(found) };
+    let flags = matches(plain, args).and_then(|found| CommandLine::from_arg_matches(&found))?;
+    if let SubCommand::Run(flags) = flags.command {
+        with_settings.usual = Some(std::mem::replace(&mut with_settings.session, flags.session));
+    }
+    Ok(CommandLine { command: SubCommand::Run(with_settings), ..found })
 }
 
 fn matches(command: Command, args: &[OsString]) -> Result<ArgMatches, clap::Error> {

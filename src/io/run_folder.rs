@@ -129,13 +129,16 @@ fn publish_one(disk: &Disk, step: &Move) -> std::io::Result<Option<PathBuf>> {
             name.push(".old");
             let backup = PathBuf::from(name);
             let _ = std::fs::remove_file(&backup);
-            std::fs::hard_link(&step.to, &backup)?;
+            // Some file systems have no hard links; the name is then free for a moment.
+            std::fs::hard_link(&step.to, &backup).or_else(|_| std::fs::rename(&step.to, &backup))?;
             Some(backup)
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
     disk.rename(&step.from, &step.to).inspect_err(|_| {
+        // Where both are names of one file this changes nothing but the number of its names.
+        let _ = backup.as_ref().map(|backup| std::fs::rename(backup, &step.to));
         let _ = backup.as_ref().map(std::fs::remove_file);
     })?;
     Ok(backup)
@@ -143,7 +146,7 @@ fn publish_one(disk: &Disk, step: &Move) -> std::io::Result<Option<PathBuf>> {
 
 /// Undoes one step as well as that is possible.
 fn take_back(step: &Move, backup: Option<PathBuf>) {
-    let _ = std::fs::hard_link(&step.to, &step.from);
+    let _ = std::fs::hard_link(&step.to, &step.from).or_else(|_| std::fs::rename(&step.to, &step.from));
     let _ = match backup {
         Some(backup) => std::fs::rename(backup, &step.to),
         None => std::fs::remove_file(&step.to),
@@ -209,11 +212,30 @@ pub fn check_target(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether two paths lead to one file that is there.
-pub fn is_same_file(one: &Path, other: &Path) -> bool {
-    match (one.canonicalize(), other.canonicalize()) {
-        (Ok(one), Ok(other)) => one == other,
-        _ => false,
+/// Links that are followed; more of them go round in a circle.
+const MOST_LINKS: usize = 40;
+
+/// The only name of a file that may not be there yet: absolute, links followed.
+pub fn resolved(path: &Path) -> PathBuf {
+    let mut path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    for _ in 0..MOST_LINKS {
+        if let Ok(found) = path.canonicalize() {
+            return found;
+        }
+        // A link to a file that is not there yet.
+        match std::fs::read_link(&path) {
+            Ok(to) => path = path.parent().unwrap_or(Path::new("/")).join(to),
+            Err(_) => break,
+        }
+    }
+    match (path.parent(), path.file_name()) {
+        (Some(folder), Some(name)) => resolved(folder).join(name),
+        // It ends in `..`.
+        (Some(folder), None) => {
+            let folder = resolved(folder);
+            folder.parent().unwrap_or(&folder).to_path_buf()
+        }
+        (None, _) => path,
     }
 }
 

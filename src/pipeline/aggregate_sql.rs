@@ -1,5 +1,7 @@
 //! From a `group_by` step to SQL: keys, and functions by the names that frames have for them.
 
+use arrow::datatypes::DataType;
+
 use super::fields::Text;
 use super::relations::Relation;
 use super::spec::{Aggregation, Item, Measure};
@@ -28,8 +30,11 @@ const FUNCTIONS: [(&str, &str); 13] = [
 /// Functions that count rows, whatever is in them.
 const ROW_COUNTS: [&str; 4] = ["len", "size", "n_rows", "rows"];
 
-/// Functions that count different values.
-const DISTINCT_COUNTS: [&str; 4] = ["n_unique", "nunique", "count_distinct", "approx_n_unique"];
+/// Functions that count different values, as SQL does: NULL is none.
+const DISTINCT_COUNTS: [&str; 2] = ["count_distinct", "nunique"];
+
+/// The same as frames have them: NULL is a value.
+const UNIQUE_COUNTS: [&str; 2] = ["n_unique", "approx_n_unique"];
 
 /// The query, and the names of its keys.
 pub(super) fn group_by(
@@ -115,7 +120,17 @@ fn add_measure(
         sql.push("count(DISTINCT ").append(argument(column)?).push(")");
         return Ok(());
     }
+    if UNIQUE_COUNTS.contains(&name.as_str()) {
+        sql.push("(count(DISTINCT ").append(argument(column)?).push(") + CASE WHEN count(*) > count(");
+        sql.append(argument(column)?).push(") THEN 1 ELSE 0 END)");
+        return Ok(());
+    }
     match (name.as_str(), quantile, other) {
+        // As frames have it, the sum of nothing is 0.
+        ("sum", None, None) if is_number(relation, column) => {
+            let zero = zero_of_sum(relation, column);
+            sql.push("coalesce(").user_sql(function).push("(").append(argument(column)?).push(&format!("), {zero})"));
+        }
         ("quantile" | "percentile" | "quantile_cont", Some(quantile), _) => {
             sql.push("quantile_cont(").append(argument(column)?).push(&format!(", {quantile:?})"));
         }
@@ -132,6 +147,22 @@ fn add_measure(
         }
     }
     Ok(())
+}
+
+/// What sums nothing but numbers; of an expression that is not known.
+fn is_number(relation: &Relation, column: &Text) -> bool {
+    relation.schema.field_with_name(&column.text).is_ok_and(|field| field.data_type().is_numeric())
+}
+
+/// 0 of the type that the sum of a column has.
+fn zero_of_sum(relation: &Relation, column: &Text) -> String {
+    match relation.schema.field_with_name(&column.text).map(|field| field.data_type()) {
+        Ok(data_type) if data_type.is_unsigned_integer() => "CAST(0 AS BIGINT UNSIGNED)".into(),
+        Ok(DataType::Decimal128(precision, scale)) => {
+            format!("CAST(0 AS DECIMAL({}, {scale}))", (precision + 10).min(38))
+        }
+        _ => "0".into(),
+    }
 }
 
 /// A function under its name in SQL, standing for what the user wrote.

@@ -9,8 +9,6 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::prepare::Prepared;
 use super::stages::Stage;
 use crate::error::Result;
-use crate::io::files::find_files;
-use crate::io::run_folder::FileFacts;
 
 /// Fingerprints of everything that has a name.
 pub(super) struct Fingerprints {
@@ -19,10 +17,7 @@ pub(super) struct Fingerprints {
 
 impl Fingerprints {
     /// Looks at all files and steps of `prepared`.
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::Data`] when a file is gone meanwhile.
-    pub(super) fn of(prepared: &Prepared<'_>) -> Result<Self> {
+    pub(super) fn of(prepared: &Prepared<'_>) -> Self {
         let mut by_name: HashMap<String, String> = HashMap::new();
         for (input, open) in prepared.spec.inputs.iter().zip(&prepared.inputs) {
             let mut text = format!("input\n{}\n{:?}\n{:?}\n", env!("CARGO_PKG_VERSION"), input.schema, input.reading);
@@ -39,12 +34,14 @@ impl Fingerprints {
             for read in &query.reads {
                 match by_name.get(read) {
                     Some(known) => text.push_str(&format!("{read} {known}\n")),
-                    None => text.push_str(&files_text(read)?),
+                    None => prepared.named_files.get(read).into_iter().flatten().for_each(|(path, facts)| {
+                        text.push_str(&format!("{} {facts:?}\n", path.display()));
+                    }),
                 }
             }
             by_name.insert(step.id.text.clone(), digest(&text));
         }
-        Ok(Fingerprints { by_name })
+        Fingerprints { by_name }
     }
 
     /// That of a stage: its rows, their order, and the files that it writes.
@@ -58,15 +55,6 @@ impl Fingerprints {
         }
         Ok(digest(&text))
     }
-}
-
-/// Files that a SQL step names itself.
-fn files_text(path: &str) -> Result<String> {
-    let mut text = String::new();
-    for file in find_files(path)? {
-        text.push_str(&format!("{} {:?}\n", file.display(), FileFacts::of(&file)?));
-    }
-    Ok(text)
 }
 
 /// Sixteen hexadecimal digits are plenty among the stages of one pipeline.

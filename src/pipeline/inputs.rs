@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 
 use super::fields::Text;
+use super::prepare::files_with_facts;
 use super::relations::{Relation, is_text, is_time};
 use super::source::{Place, Source};
 use super::spec::{Filter, Input};
@@ -14,7 +15,6 @@ use super::step_sql::{all_of, conditions_after};
 use super::yaml::{Scalar, Spread};
 use crate::error::{Error, Result};
 use crate::io::csv::OnBadRow;
-use crate::io::files::find_files;
 use crate::io::run_folder::FileFacts;
 use crate::io::suggest::closest;
 use crate::io::{FileTables, OpenTable, Table};
@@ -37,6 +37,8 @@ pub(super) fn open(session: &Session, source: &Source, input: &Input) -> Result<
     let at = |error: Error| error.with_location(source.at(input.path.place));
     let mut tables: FileTables = session.files().clone();
     let (csv, reading) = (&mut tables.csv, &input.reading);
+    // A declared column is one of this input, so one that it has not is a slip.
+    csv.shared_schema = None;
     csv.delimiter = reading.delimiter.or(csv.delimiter);
     csv.quote = reading.quote.map_or(csv.quote, crate::io::csv::Quote::Byte);
     csv.header = reading.header.or(csv.header);
@@ -48,10 +50,10 @@ pub(super) fn open(session: &Session, source: &Source, input: &Input) -> Result<
         Some(false) => csv.on_bad_row = OnBadRow::Fail,
         None => {}
     }
+    // Looked at first: a file that changes while it is opened is noticed later.
+    let files = files_with_facts(&input.path.text).map_err(at)?;
     let table = tables.open(&input.path.text, session.memory()).map_err(at)?;
-    let files = find_files(&input.path.text).map_err(at)?;
-    let files = files.into_iter().map(|path| Ok((path.clone(), FileFacts::of(&path)?)));
-    Ok(OpenInput { table, files: files.collect::<Result<_>>().map_err(at)? })
+    Ok(OpenInput { table, files })
 }
 
 /// The query that picks columns and rows of an input that is open under its own name.

@@ -12,6 +12,7 @@ mod aggregate_sql;
 mod check_sql;
 mod dry_run;
 mod fields;
+mod fillers;
 mod fingerprint;
 mod inputs;
 mod one_row;
@@ -30,6 +31,7 @@ mod spec;
 mod sql_text;
 mod stages;
 mod step_sql;
+mod targets;
 mod traps;
 mod yaml;
 

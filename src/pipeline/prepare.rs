@@ -1,7 +1,7 @@
 //! From a typed file to names that can be queried: every input opened, every step planned and checked, nothing run.
 
-use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::fields::Text;
@@ -14,8 +14,10 @@ use super::step_sql::{self, StepCx};
 use super::{overrides, read, yaml};
 use crate::error::{Error, Result};
 use crate::io::csv::{CsvOptions, OnBadRow, RejectFile};
+use crate::io::files::find_files;
+use crate::io::run_folder::FileFacts;
 use crate::io::suggest::closest;
-use crate::io::{FileTables, OpenTable, Table};
+use crate::io::{FileTables, HiveFolders, OpenTable, Table};
 use crate::session::{Session, SessionOptions};
 use crate::spill::SpillConfig;
 
@@ -74,6 +76,8 @@ pub(super) struct Prepared<'s> {
     /// For each step and input what its query reads, and the query itself.
     pub(super) queries: HashMap<String, NamedQuery>,
     pub(super) notes: Vec<String>,
+    /// Files that SQL names itself, as they were before they were opened.
+    pub(super) named_files: BTreeMap<String, Vec<(PathBuf, FileFacts)>>,
 }
 
 /// The query behind a name.
@@ -91,12 +95,31 @@ impl<'s> Prepared<'s> {
     pub(super) fn new(session: &'s Session, file: &'s PipelineFile) -> Result<Self> {
         let (source, spec) = (&file.source, &file.spec);
         let (relations, queries, notes) = (Relations::default(), HashMap::new(), spec.notes.clone());
-        let mut prepared = Prepared { session, source, spec, relations, inputs: vec![], queries, notes };
+        let (inputs, named_files) = (Vec::new(), BTreeMap::new());
+        let mut prepared = Prepared { session, source, spec, relations, inputs, queries, notes, named_files };
         prepared.define_inputs()?;
         for step in &spec.steps {
             prepared.define_step(step)?;
+            prepared.look_at_named_files(step)?;
         }
         Ok(prepared)
+    }
+
+    /// What `step` reads that is neither an input nor a step.
+    fn look_at_named_files(&mut self, step: &Step) -> Result<()> {
+        let Some(query) = self.queries.get(&step.id.text) else { return Ok(()) };
+        for path in query.reads.iter().filter(|name| self.relations.get(name).is_err()) {
+            if !self.named_files.contains_key(path) {
+                let at = |error: Error| error.with_location(self.source.at(step_sql::fallback(step)));
+                self.named_files.insert(path.clone(), files_with_facts(path).map_err(at)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// All files that the pipeline reads, as they were when it began.
+    pub(super) fn files(&self) -> impl Iterator<Item = &(PathBuf, FileFacts)> {
+        self.inputs.iter().flat_map(|input| &input.files).chain(self.named_files.values().flatten())
     }
 
     fn define_inputs(&mut self) -> Result<()> {
@@ -131,8 +154,7 @@ impl<'s> Prepared<'s> {
     pub(super) fn define_step(&mut self, step: &Step) -> Result<()> {
         let cx = StepCx { source: self.source, step, relations: &self.relations };
         let translated = step_sql::translate(&cx)?;
-        self.define(&step.id, &translated.sql, translated.order, step_sql::fallback(step))?;
-        Ok(())
+        self.define(&step.id, &translated.sql, translated.order, step_sql::fallback(step))
     }
 
     fn define(&mut self, id: &Text, sql: &SqlText, order: RowOrder, otherwise: Place) -> Result<()> {
@@ -141,6 +163,8 @@ impl<'s> Prepared<'s> {
             let error = self.name_steps(error);
             sql.relocate(error, self.source, otherwise)
         })?;
+        // Only SQL of the user's says an order that is not known here.
+        let order = if order == RowOrder::Unknown && defined.is_ordered { RowOrder::Given } else { order };
         self.relations.insert(&id.text, Relation { schema: defined.schema, order });
         self.queries.insert(id.text.clone(), NamedQuery { sql: sql.as_str().to_string(), reads: defined.reads });
         Ok(())
@@ -177,9 +201,10 @@ impl<'s> Prepared<'s> {
         Ok(())
     }
 
-    /// Opens a Parquet file of ours.
+    /// Opens a Parquet file of ours. Its columns are those of its step, whatever the folders around it are called.
     pub(super) fn open_parquet(&self, path: &Path) -> Result<Arc<dyn Table>> {
-        FileTables::default().open(&path.to_string_lossy(), self.session.memory())
+        let tables = FileTables { hive: HiveFolders::Ignored, ..FileTables::default() };
+        tables.open(&path.to_string_lossy(), self.session.memory())
     }
 
     /// The step or input that an output or check is of.
@@ -225,4 +250,13 @@ impl<'s> Prepared<'s> {
         let of_input = || self.spec.inputs.iter().find(|input| input.id.text == name).map(|input| input.id.place);
         self.step(name).map(|step| step.place).or_else(of_input)
     }
+}
+
+/// The files of `path` with what the system says of them.
+///
+/// # Errors
+/// [`crate::ErrorKind::Data`] when there are none or they cannot be looked at.
+pub(super) fn files_with_facts(path: &str) -> Result<Vec<(PathBuf, FileFacts)>> {
+    let files = find_files(path)?.into_iter();
+    files.map(|file| FileFacts::of(&file).map(|facts| (file, facts))).collect()
 }

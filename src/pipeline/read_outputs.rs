@@ -1,10 +1,13 @@
 //! From YAML to outputs: a mapping from formats to paths, or a list of files from different steps.
 
+use std::path::Path;
+
 use super::fields::{self, Fields, Text};
 use super::source::Source;
 use super::spec::{Format, OutputFileSpec, Outputs};
 use super::yaml::{Node, Value};
 use crate::error::Result;
+use crate::io::OutputFormat;
 use crate::io::parquet::ParquetCompression;
 
 /// The outputs of `node`.
@@ -14,11 +17,6 @@ pub(super) fn read_outputs(source: &Source, node: &Node) -> Result<Outputs> {
         Value::Map(_) => read_mapping(source, node, None, &mut outputs)?,
         Value::List(items) => items.iter().try_for_each(|item| read_item(source, item, &mut outputs))?,
         Value::Scalar(_) => outputs.files.push(file(source, fields::text(source, node, "outputs")?, None)?),
-    }
-    for (idx, output) in outputs.files.iter().enumerate() {
-        if outputs.files[..idx].iter().any(|other| other.path.text == output.path.text) {
-            return Err(source.error(output.path.place, format!("{} is written twice", output.path.text)));
-        }
     }
     Ok(outputs)
 }
@@ -93,11 +91,10 @@ fn read_file(source: &Source, node: &Node, format: Option<Format>, step: Option<
 }
 
 fn file(source: &Source, path: Text, format: Option<Format>) -> Result<OutputFileSpec> {
-    let extension = path.text.rsplit_once('.').map_or("", |(_, extension)| extension).to_ascii_lowercase();
-    let format = format.or(match extension.as_str() {
-        "parquet" | "pq" => Some(Format::Parquet),
-        "csv" => Some(Format::Csv),
-        "ndjson" | "jsonl" | "json" => Some(Format::NdJson),
+    let format = format.or(match OutputFormat::from_path(Path::new(&path.text)) {
+        Some(OutputFormat::Parquet) => Some(Format::Parquet),
+        Some(OutputFormat::Csv) => Some(Format::Csv),
+        Some(OutputFormat::JsonLines) => Some(Format::NdJson),
         _ => None,
     });
     match format {

@@ -3,6 +3,8 @@
 //! A step without `input` reads the one before it, the first one the only input. Steps read what stands above them, so there
 //! are no circles.
 
+use std::collections::HashMap;
+
 use super::fields::{self, Fields, Text};
 use super::read::check_id;
 use super::source::Source;
@@ -216,10 +218,28 @@ fn items(source: &Source, node: &Node) -> Result<Vec<Item>> {
     }
 }
 
-/// `{name: text}`, or a list of such mappings.
+/// `{name: text}`, or a list of such mappings; each name once.
 fn named_texts(source: &Source, node: &Node) -> Result<Vec<(Text, Text)>> {
+    let named = all_named_texts(source, node)?;
+    refuse_twice(source, named.iter().map(|(name, _)| name))?;
+    Ok(named)
+}
+
+/// One of two would silently be ignored.
+fn refuse_twice<'a>(source: &Source, names: impl Iterator<Item = &'a Text>) -> Result<()> {
+    let mut seen = HashMap::new();
+    for name in names {
+        if let Some(first) = seen.insert(name.as_str(), name.place) {
+            let error = source.error(name.place, format!("column {:?} is named twice", name.text));
+            return Err(error.with_hint(format!("the first is at {}", source.at(first))));
+        }
+    }
+    Ok(())
+}
+
+fn all_named_texts(source: &Source, node: &Node) -> Result<Vec<(Text, Text)>> {
     if let Value::List(list) = &node.value {
-        let parts = list.iter().map(|node| named_texts(source, node)).collect::<Result<Vec<_>>>()?;
+        let parts = list.iter().map(|node| all_named_texts(source, node)).collect::<Result<Vec<_>>>()?;
         return Ok(parts.into_iter().flatten().collect());
     }
     let entries = fields::entries(source, node, "columns")?;
@@ -427,6 +447,7 @@ fn read_fill_null(source: &Source, of: &Fields<'_>) -> Result<Operation> {
         }
         (Some(node), Some(value)) => {
             let names = fields::texts(source, node, "columns")?;
+            refuse_twice(source, names.iter())?;
             names.into_iter().map(|name| (name, value.clone())).collect()
         }
         (None, None) => return Err(of.missing("value", "columns: {n_visits: 0}")),

@@ -30,8 +30,9 @@ pub(super) struct StageRecord {
 /// A file that a stage wrote.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct FileRecord {
-    /// Its place among the file's outputs; `None` for a checkpoint.
-    pub(super) output: Option<usize>,
+    /// The path of the output that it is to be, as the pipeline file writes it; `None` for a checkpoint. A run that goes on
+    /// may list its outputs in another order.
+    pub(super) output: Option<String>,
     /// The name in the run's folder.
     pub(super) hidden: String,
     pub(super) bytes: u64,

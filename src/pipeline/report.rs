@@ -22,8 +22,6 @@ pub(super) struct Finished<'a> {
     pub(super) warnings: &'a [String],
     pub(super) started: DateTime<Utc>,
     pub(super) seconds: f64,
-    /// The folder of the first output.
-    pub(super) home: &'a Path,
 }
 
 /// An output that is in its place.
@@ -44,15 +42,11 @@ pub(super) struct PublishedFile {
 /// None that a user can cause.
 pub(super) fn side_files(finished: &Finished<'_>) -> Result<Vec<(&'static str, String, PathBuf)>> {
     let outputs = &finished.prepared.spec.outputs;
-    let place = |asked: &Option<super::fields::Text>, usual: &str| match asked {
-        Some(path) => PathBuf::from(&path.text),
-        None => beside(finished.home, usual),
-    };
+    let [manifest_path, checksums_path] = super::targets::side_paths(finished.prepared);
     let manifest = serde_json::to_string_pretty(&manifest(finished));
     let manifest = manifest.map_err(|error| Error::query(format!("cannot write the manifest: {error}")))? + "\n";
-    let checksums_path = place(&outputs.checksums, "checksums.txt");
     let mut files = vec![
-        ("manifest.json", manifest, place(&outputs.manifest, "manifest.json")),
+        ("manifest.json", manifest, manifest_path),
         ("checksums.txt", checksums(finished, &checksums_path), checksums_path),
     ];
     if let Some(path) = &outputs.log {
@@ -61,16 +55,12 @@ pub(super) fn side_files(finished: &Finished<'_>) -> Result<Vec<(&'static str, S
     Ok(files)
 }
 
-fn beside(folder: &Path, name: &str) -> PathBuf {
-    if folder == Path::new(".") { PathBuf::from(name) } else { folder.join(name) }
-}
-
 /// Lines that `sha256sum -c` reads in the folder of the file.
 fn checksums(finished: &Finished<'_>, own_path: &Path) -> String {
-    let folder = super::run::folder_of(&own_path.to_string_lossy());
+    let folder = super::run::folder_of(own_path);
     let mut text = String::new();
     for file in finished.published {
-        let own_folder = super::run::folder_of(&file.path.to_string_lossy());
+        let own_folder = super::run::folder_of(&file.path);
         let name = match (own_folder == folder, file.path.file_name()) {
             (true, Some(name)) => PathBuf::from(name),
             _ => file.path.strip_prefix(&folder).map(Path::to_path_buf).unwrap_or_else(|_| absolute(&file.path)),

@@ -17,14 +17,15 @@ use super::one_row::OneRow;
 use super::prepare::{PipelineFile, Prepared};
 use super::record::{FileRecord, Owners, StageRecord};
 use super::report::{self, Finished, PublishedFile};
-use super::spec::Format;
+use super::spec::{Format, OutputFileSpec};
 use super::stages::{Stage, plan_stages};
+use super::targets::check_targets;
 use super::{check_sql, dry_run, traps};
 use crate::error::{Error, Result};
 use crate::exec::{CancelToken, Monitor, QueryContext, RunMetrics, Sink, group_digits};
 use crate::io::Tee;
 use crate::io::parquet::{ParquetCompression, ParquetSink, ParquetSinkOptions};
-use crate::io::run_folder::{FileFacts, Move, RunFolder, check_target, is_same_file, publish_set, sha256};
+use crate::io::run_folder::{FileFacts, Move, RunFolder, publish_set, resolved, sha256};
 use crate::io::text::{Destination, TextFormat, text_sink};
 use crate::memory::Memory;
 use crate::session::Session;
@@ -89,8 +90,9 @@ struct Run<'a> {
     options: &'a RunOptions<'a>,
     stages: Vec<Stage>,
     fingerprints: Fingerprints,
-    /// One for each folder that outputs are in; the first has records and checkpoints, too.
+    /// One for each folder that outputs are in, so that each is on their file system.
     folders: BTreeMap<PathBuf, RunFolder>,
+    /// The folder of the first output, which has records and checkpoints, too.
     home: PathBuf,
     started: DateTime<Utc>,
     clock: Instant,
@@ -111,7 +113,7 @@ impl<'a> Run<'a> {
     fn begin(prepared: Prepared<'a>, options: &'a RunOptions<'a>) -> Result<Self> {
         check_targets(&prepared)?;
         let planned = plan_stages(&prepared)?;
-        let fingerprints = Fingerprints::of(&prepared)?;
+        let fingerprints = Fingerprints::of(&prepared);
         prepared.notes.iter().for_each(|note| (options.tell)(&Notice::Note(note.clone())));
         let mut warnings = Vec::new();
         for id in planned.unused {
@@ -124,12 +126,12 @@ impl<'a> Run<'a> {
         let outputs = &prepared.spec.outputs;
         let side_files = outputs.log.iter().chain(&outputs.manifest).chain(&outputs.checksums);
         for path in outputs.files.iter().map(|output| &output.path).chain(side_files) {
-            let folder = folder_of(&path.text);
+            let folder = real_folder_of(&path.text);
             if !folders.contains_key(&folder) {
                 folders.insert(folder.clone(), RunFolder::open(&folder, &name)?);
             }
         }
-        let home = prepared.spec.outputs.files.first().map_or(PathBuf::from("."), |file| folder_of(&file.path.text));
+        let home = outputs.files.first().map_or(PathBuf::from("."), |file| real_folder_of(&file.path.text));
         if !options.resume {
             folders.values().for_each(|folder| folder.keep_only(|_| false));
         }
@@ -182,15 +184,21 @@ impl<'a> Run<'a> {
         if FileFacts::of(&hidden).is_ok_and(|facts| facts.bytes == file.bytes) {
             return Some(Found::Hidden);
         }
-        let target = Path::new(&self.prepared.spec.outputs.files.get(file.output?)?.path.text);
+        let target = Path::new(&self.output(file)?.path.text);
         let same_size = FileFacts::of(target).is_ok_and(|facts| facts.bytes == file.bytes);
         let same = same_size && sha256(target, &self.options.cancel).ok() == file.sha256;
         same.then_some(Found::Published)
     }
 
+    /// The output that `file` is to be.
+    fn output(&self, file: &FileRecord) -> Option<&OutputFileSpec> {
+        let path = file.output.as_ref()?;
+        self.prepared.spec.outputs.files.iter().find(|output| output.path.text == *path)
+    }
+
     fn hidden_path(&self, file: &FileRecord) -> Result<PathBuf> {
-        let folder = match file.output.and_then(|idx| self.prepared.spec.outputs.files.get(idx)) {
-            Some(output) => folder_of(&output.path.text),
+        let folder = match self.output(file) {
+            Some(output) => real_folder_of(&output.path.text),
             None => self.home.clone(),
         };
         Ok(self.folder(&folder)?.file(&file.hidden))
@@ -200,9 +208,10 @@ impl<'a> Run<'a> {
     fn run_stage(&mut self, stage: &Stage, fingerprint: &str) -> Result<StageRecord> {
         let mut files = Vec::new();
         for idx in &stage.outputs {
-            let name = Path::new(&self.prepared.spec.outputs.files[*idx].path.text).file_name().unwrap_or_default();
+            let path = &self.prepared.spec.outputs.files[*idx].path.text;
+            let name = Path::new(path).file_name().unwrap_or_default();
             let hidden = format!("{}.{fingerprint}", name.to_string_lossy());
-            files.push(FileRecord { output: Some(*idx), hidden, bytes: 0, sha256: None });
+            files.push(FileRecord { output: Some(path.clone()), hidden, bytes: 0, sha256: None });
         }
         if stage.keep {
             let hidden = format!("{}.{fingerprint}.parquet", stage.name);
@@ -273,7 +282,7 @@ impl<'a> Run<'a> {
 
     fn sink(&self, file: &FileRecord, schema: SchemaRef, ordered: bool, cx: &QueryContext) -> Result<Arc<dyn Sink>> {
         let path = self.hidden_path(file)?;
-        let output = file.output.and_then(|idx| self.prepared.spec.outputs.files.get(idx));
+        let output = self.output(file);
         let format = output.map_or(Format::Parquet, |output| output.format);
         let text = match format {
             Format::Csv => TextFormat::Csv,
@@ -290,18 +299,18 @@ impl<'a> Run<'a> {
                 return Ok(Arc::new(ParquetSink::new(&path, schema, &options, ordered, &cx.memory)?));
             }
         };
-        text_sink(text, Destination::file(&path)?, schema, ordered, cx)
+        let name = Path::new(file.output.as_ref().unwrap_or(&file.hidden));
+        text_sink(text, Destination::file(&path)?.named(name), schema, ordered, cx)
     }
 
     /// Lets later stages and checks read a finished stage from its Parquet file, where it has one.
     fn read_from_file(&mut self, stage: &Stage, record: &StageRecord) -> Result<()> {
-        let is_parquet = |file: &&FileRecord| match file.output {
-            Some(idx) => self.prepared.spec.outputs.files.get(idx).is_some_and(|file| file.format == Format::Parquet),
-            None => true,
+        let is_parquet = |file: &&FileRecord| {
+            file.output.is_none() || self.output(file).is_some_and(|output| output.format == Format::Parquet)
         };
         let Some(file) = record.files.iter().find(is_parquet) else { return Ok(()) };
-        let path = match (self.find(file), file.output) {
-            (Some(Found::Published), Some(idx)) => PathBuf::from(&self.prepared.spec.outputs.files[idx].path.text),
+        let path = match (self.find(file), &file.output) {
+            (Some(Found::Published), Some(path)) => PathBuf::from(path),
             _ => self.hidden_path(file)?,
         };
         let table = self.prepared.open_parquet(&path)?;
@@ -330,21 +339,34 @@ impl<'a> Run<'a> {
         Ok(probes.into_iter().map(|probe| format!("{}: {}", stage.name, probe.what)).collect())
     }
 
+    /// Outputs of which a part is from before a change and a part from after it are of no use.
+    fn refuse_changed_files(&self) -> Result<()> {
+        for (path, before) in self.prepared.files() {
+            // Pipes change when they are read.
+            let is_stream = path.exists() && !path.is_file();
+            if !is_stream && FileFacts::of(path)? != *before {
+                return Err(Error::data(format!("{} changed while the pipeline ran", path.display())).with_hint(
+                    "nothing was published; run it again with --resume, which keeps what does not read this",
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Writes what is said about the outputs, and puts everything in its place.
     fn publish(self, records: Vec<(StageRecord, bool)>, checks: Vec<String>) -> Result<RunSummary> {
+        self.refuse_changed_files()?;
         let mut moves = Vec::new();
         let mut published = Vec::new();
         for (record, reused) in &records {
             for file in &record.files {
-                let Some(output) = file.output.and_then(|idx| self.prepared.spec.outputs.files.get(idx)) else {
-                    continue;
-                };
-                let to = PathBuf::from(&output.path.text);
+                let Some(output) = self.output(file) else { continue };
+                let path = PathBuf::from(&output.path.text);
                 if matches!(self.find(file), Some(Found::Hidden)) {
-                    moves.push(Move { from: self.hidden_path(file)?, to: to.clone() });
+                    moves.push(Move { from: self.hidden_path(file)?, to: resolved(&path) });
                 }
                 published.push(PublishedFile {
-                    path: to,
+                    path,
                     format: output.format,
                     step: record.step.clone(),
                     rows: record.rows,
@@ -368,10 +390,10 @@ impl<'a> Run<'a> {
             warnings: &self.warnings,
             started: self.started,
             seconds: self.clock.elapsed().as_secs_f64(),
-            home: &self.home,
         };
         for (name, text, to) in report::side_files(&finished)? {
-            let folder = self.folder(&folder_of(&to.to_string_lossy()))?;
+            let to = resolved(&to);
+            let folder = self.folder(&folder_of(&to))?;
             folder.write(name, &text)?;
             moves.push(Move { from: folder.file(name), to });
         }
@@ -395,30 +417,19 @@ fn record_name(stage: &Stage, fingerprint: &str) -> String {
 }
 
 /// The folder of a file.
-pub(super) fn folder_of(path: &str) -> PathBuf {
-    match Path::new(path).parent() {
+pub(super) fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
         _ => PathBuf::from("."),
     }
 }
 
-/// The name of the pipeline file, for folders.
-fn folder_name(path: &Path) -> String {
-    path.file_stem().map_or("pipeline".into(), |stem| stem.to_string_lossy().into_owned())
+/// The folder that a file called `path` will be in, by its only name.
+fn real_folder_of(path: &str) -> PathBuf {
+    folder_of(&resolved(Path::new(path)))
 }
 
-/// Looks at every output's place, and that no input is overwritten.
-fn check_targets(prepared: &Prepared<'_>) -> Result<()> {
-    let outputs = &prepared.spec.outputs;
-    let files = outputs.files.iter().map(|output| &output.path);
-    for path in files.chain(&outputs.log).chain(&outputs.manifest).chain(&outputs.checksums) {
-        let at = |error: Error| error.with_location(prepared.source.at(path.place));
-        check_target(Path::new(&path.text)).map_err(at)?;
-        let mut inputs = prepared.inputs.iter().flat_map(|input| &input.files);
-        if inputs.any(|(input, _)| is_same_file(input, Path::new(&path.text))) {
-            let error = prepared.source.error(path.place, format!("{} is an input, too", path.text));
-            return Err(error.with_hint("write to another file"));
-        }
-    }
-    Ok(())
+/// The name of the pipeline file, for folders.
+pub(super) fn folder_name(path: &Path) -> String {
+    path.file_stem().map_or("pipeline".into(), |stem| stem.to_string_lossy().into_owned())
 }

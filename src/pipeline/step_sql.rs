@@ -4,11 +4,11 @@
 //! nobody uses is never read.
 
 use super::fields::Text;
-use super::relations::{Relation, Relations, RowOrder, is_text};
+use super::relations::{Relation, Relations, RowOrder};
 use super::source::{Place, Source};
-use super::spec::{Filler, How, Item, Join, Operation, SortKey, Step};
-use super::sql_text::{SqlText, literal, quoted};
-use super::{aggregate_sql, traps};
+use super::spec::{How, Item, Join, Operation, SortKey, Step};
+use super::sql_text::{SqlText, quoted};
+use super::{aggregate_sql, fillers, traps};
 use crate::error::{Error, Result};
 use crate::io::type_names::{parse_type, sql_name};
 
@@ -96,7 +96,7 @@ impl StepCx<'_> {
             }
             Operation::Sample { n, fraction, seed } => Ok(sample(*n, *fraction, *seed, input, relation)),
             Operation::FillNull { columns, all } => {
-                let fillers = self.fillers(columns, all.as_ref(), input, relation)?;
+                let fillers = fillers::fillers(self, columns, all.as_ref(), input, relation)?;
                 from(computed(relation, &fillers, |sql, filler| sql.user_sql(filler)), kept())
             }
             Operation::DropNulls(columns) => {
@@ -256,39 +256,6 @@ impl StepCx<'_> {
         Ok(sql)
     }
 
-    /// `coalesce(column, value)` for each column that is to be filled.
-    fn fillers(
-        &self,
-        columns: &[(Text, Filler)],
-        all: Option<&Filler>,
-        input: &str,
-        relation: &Relation,
-    ) -> Result<Vec<(Text, Text)>> {
-        let mut fillers = Vec::new();
-        for (name, filler) in columns {
-            let field = relation.column(self.source, input, name)?;
-            let value = filler_sql(filler, is_text(field.data_type()));
-            let Some(value) = value else {
-                let message = format!("{:?} does not fit column {:?}", filler.value.text, name.text);
-                return Err(self.source.error(filler.place, format!("{message}, which is {}", field.data_type())));
-            };
-            fillers.push((name.clone(), Text::made(coalesce(&name.text, &value), filler.place)));
-        }
-        for field in relation.schema.fields().iter().filter(|_| all.is_some()) {
-            let fits = field.data_type().is_numeric() || is_text(field.data_type());
-            let filler = all.filter(|_| fits);
-            let value = filler.and_then(|filler| Some((filler_sql(filler, is_text(field.data_type()))?, filler)));
-            // A text fills texts only, a number numbers only.
-            if let Some((value, filler)) = value
-                && filler.value.text.parse::<f64>().is_ok() == field.data_type().is_numeric()
-            {
-                let name = Text::made(field.name().clone(), filler.place);
-                fillers.push((name, Text::made(coalesce(field.name(), &value), filler.place)));
-            }
-        }
-        Ok(fillers)
-    }
-
     fn join(&self, join: &Join) -> Result<StepSql> {
         let (left_name, right_name) = (self.input(0)?, self.input(1)?);
         let (left, right) = (self.relations.get(left_name)?, self.relations.get(right_name)?);
@@ -412,23 +379,6 @@ fn over_window<'s>(sql: &'s mut SqlText, expr: &Text, over: &SqlText) -> &'s mut
     sql.user_sql(expr).push(" OVER (").append(over.clone()).push(")")
 }
 
-fn coalesce(column: &str, value: &str) -> String {
-    format!("coalesce({}, {value})", quoted(column))
-}
-
-/// A value for a column of texts, or of something else. Texts are texts, whatever they look like.
-fn filler_sql(filler: &Filler, for_text: bool) -> Option<String> {
-    let text = &filler.value.text;
-    match for_text {
-        true => Some(literal(text)),
-        false if text.parse::<f64>().is_ok() => Some(text.clone()),
-        false if filler.value.plain && matches!(text.as_str(), "true" | "false") => Some(text.clone()),
-        // A date, perhaps: the planner converts it or says why not.
-        false if text.starts_with(|letter: char| letter.is_ascii_digit()) => Some(literal(text)),
-        false => None,
-    }
-}
-
 /// Rows in an order that is the same every time, as far as there is one.
 pub(super) fn ordered(input: &str, relation: &Relation) -> SqlText {
     let mut sql = all_of(input);
@@ -440,8 +390,18 @@ pub(super) fn ordered(input: &str, relation: &Relation) -> SqlText {
     sql
 }
 
-fn limit(n: Option<u64>, offset: u64, input: &str, relation: &Relation) -> SqlText {
+/// Rows in an order that is the same every time, by all columns where nothing else tells them apart: which rows are picked
+/// must not depend on threads.
+fn settled(input: &str, relation: &Relation) -> SqlText {
     let mut sql = ordered(input, relation);
+    if relation.order == RowOrder::Unknown {
+        sql.push(" ORDER BY ").list(relation.columns(), |sql, column| sql.name(column));
+    }
+    sql
+}
+
+fn limit(n: Option<u64>, offset: u64, input: &str, relation: &Relation) -> SqlText {
+    let mut sql = settled(input, relation);
     if let Some(n) = n {
         sql.push(&format!(" LIMIT {n}"));
     }
@@ -461,12 +421,12 @@ fn sample(n: Option<u64>, fraction: Option<f64>, seed: u64, input: &str, relatio
     match (n, fraction) {
         (Some(n), _) => {
             sql.push(&format!(" FROM (SELECT *, {pick} AS {PICK} FROM {number}"));
-            sql.append(ordered(input, relation));
+            sql.append(settled(input, relation));
             sql.push(&format!("))) ORDER BY {PICK}, {ROW_NUMBER} LIMIT {n}"));
             order = RowOrder::Given;
         }
         (None, fraction) => {
-            sql.push(&format!(" FROM {number}")).append(ordered(input, relation));
+            sql.push(&format!(" FROM {number}")).append(settled(input, relation));
             sql.push(&format!(")) WHERE {pick} < {:?}", fraction.unwrap_or(1.0)));
         }
     }

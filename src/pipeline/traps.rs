@@ -99,6 +99,15 @@ impl Multiplied {
         self.rows as f64 / self.left_rows.max(self.right_rows).max(1) as f64
     }
 
+    /// The most rows for which no key needs to be there twice on both sides: an outer join keeps those without a partner.
+    fn expected_rows(&self) -> u64 {
+        let is_outer = ["left", "right", "full"].iter().any(|kind| self.join.starts_with(kind));
+        match is_outer {
+            true => self.left_rows.saturating_add(self.right_rows),
+            false => self.left_rows.max(self.right_rows),
+        }
+    }
+
     /// What the user should know.
     pub(super) fn warning(&self, step: Option<&str>) -> String {
         let (left, right, rows) =
@@ -125,7 +134,8 @@ pub(super) fn multiplied(metrics: &RunMetrics) -> Vec<Multiplied> {
             right_rows: rows_of(1)?,
             rows: join.rows_out,
         };
-        (multiplied.factor() >= LEAST_FACTOR && !join.detail.starts_with("cross")).then_some(multiplied)
+        let is_more = multiplied.rows as f64 >= multiplied.expected_rows().max(1) as f64 * LEAST_FACTOR;
+        (is_more && !join.detail.starts_with("cross")).then_some(multiplied)
     };
     metrics.operators.iter().enumerate().filter(|(_, operator)| operator.name == "Join").filter_map(of).collect()
 }

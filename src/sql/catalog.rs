@@ -58,6 +58,13 @@ impl<'a> Catalog<'a> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn note_asked(&self, path: &str) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if !asked.iter().any(|known| known == path) {
+            asked.push(path.to_string());
+        }
+    }
+
     /// The plan of `query` as it is written.
     pub(super) fn plan_query(&self, query: &Query) -> Result<LogicalPlan, DataFusionError> {
         let planner = SqlToRel::new_with_options(self, ParserOptions::from(&self.options.sql_parser));
@@ -104,11 +111,7 @@ impl ContextProvider for Catalog<'_> {
             let error = Error::usage(format!("the view {path} would read itself"));
             return Err(external(error.with_hint("give it another name")));
         }
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if !asked.contains(&path) {
-            asked.push(path.clone());
-        }
-        drop(asked);
+        self.note_asked(&path);
         match self.registry.get(&path) {
             Some(Named::Table(table)) => return Ok(table),
             Some(Named::Planned(plan)) => return Ok(Arc::new(ViewTable::new(LogicalPlan::clone(&plan)))),
@@ -128,6 +131,7 @@ impl ContextProvider for Catalog<'_> {
     /// `read_csv('path', 'delimiter=;')`: as `clauses` writes what the user wrote with names.
     fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> Result<Arc<dyn TableSource>, DataFusionError> {
         let (path, options) = super::read_csv::arguments(name, &args).map_err(external)?;
+        self.note_asked(&path);
         let key = format!("{name}({path}, {options:?})");
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(table) = opened.get(&key) {

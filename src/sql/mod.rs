@@ -141,6 +141,8 @@ pub struct Defined {
     pub schema: SchemaRef,
     /// The names and paths that its text reads from.
     pub reads: Vec<String>,
+    /// Whether it says in which order its rows come.
+    pub is_ordered: bool,
 }
 
 /// Plans the query `text` once and registers it under `name`, in the place of what had that name before.
@@ -164,7 +166,7 @@ pub fn define(name: &str, text: &str, opener: &dyn OpenTable, registry: &Registr
         let reads = catalog.asked();
         let schema = logical.schema().inner().clone();
         registry.add_planned(name.to_string(), logical);
-        Ok(Defined { schema, reads })
+        Ok(Defined { schema, reads, is_ordered: query.order_by.is_some() })
     })
 }
 

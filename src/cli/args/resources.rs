@@ -10,7 +10,7 @@ use crate::session::{SessionOptions, Strain};
 use crate::spill::SpillConfig;
 
 /// The resources of a session.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Resources")]
 pub struct SessionArgs {
     /// The most memory the process may hold: 512MiB, 4GB or 50% [default: 60% of the machine, 75% of a container]
@@ -41,13 +41,15 @@ pub fn session_options(session: &SessionArgs, reading: &ReadingArgs) -> SessionO
     }
 }
 
-/// The session options of a pipeline file, with what the command line says put over them.
-pub fn session_options_over(session: &SessionArgs, settings: SessionOptions) -> SessionOptions {
-    let dirs = if session.spill_dir.is_empty() { settings.spill.dirs } else { session.spill_dir.clone() };
+/// The session options of a pipeline file: flags are stronger, and `usual`, from variables and configuration, is weaker.
+pub fn session_options_over(flags: &SessionArgs, settings: SessionOptions, usual: &SessionArgs) -> SessionOptions {
+    let threads = |args: &SessionArgs| args.threads.map(usize::from);
+    let dirs = [&flags.spill_dir, &settings.spill.dirs, &usual.spill_dir].into_iter().find(|dirs| !dirs.is_empty());
+    let limit_bytes = flags.spill_limit.or(settings.spill.limit_bytes).or(usual.spill_limit);
     SessionOptions {
-        budget: session.memory_budget.or(settings.budget),
-        threads: session.threads.map(usize::from).or(settings.threads),
-        spill: SpillConfig { dirs, limit_bytes: session.spill_limit.or(settings.spill.limit_bytes) },
+        budget: flags.memory_budget.or(settings.budget).or(usual.memory_budget),
+        threads: threads(flags).or(settings.threads).or(threads(usual)),
+        spill: SpillConfig { dirs: dirs.cloned().unwrap_or_default(), limit_bytes },
         ..settings
     }
 }

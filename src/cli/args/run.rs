@@ -48,6 +48,10 @@ pub struct RunArgs {
     #[command(flatten)]
     pub session: SessionArgs,
 
+    /// The resources that stood in the place of flags that were not given.
+    #[arg(skip)]
+    pub usual: Option<SessionArgs>,
+
     #[command(flatten)]
     pub progress: ProgressArgs,
 }

@@ -46,6 +46,11 @@ impl RejectFile {
         Arc::new(RejectFile { target: target.into(), state: Mutex::new(State::Unused) })
     }
 
+    /// Where it appears.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
     /// The same target, for another session.
     pub(crate) fn for_session(&self) -> Arc<Self> {
         Self::new(self.target.clone())

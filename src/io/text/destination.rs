@@ -45,6 +45,11 @@ impl Destination {
         Ok(Destination { compression, ..Self::to(OutputFile::create(target)?) })
     }
 
+    /// The same for a file that will be called `name` later: its text is compressed as that says.
+    pub(crate) fn named(self, name: &Path) -> Self {
+        Destination { compression: TextCompression::from_path(name), ..self }
+    }
+
     /// How text is to be compressed before it is written.
     pub fn compression(&self) -> TextCompression {
         self.compression
