@@ -136,6 +136,25 @@ fn the_query_comes_from_a_file_or_stdin() {
 }
 
 #[test]
+fn data_in_the_place_of_a_query_is_not_read_to_its_end() {
+    let folder = inputs();
+    let path = folder.path().join("big.csv");
+    fs::write(&path, "a,b\n".repeat(1 << 19)).unwrap();
+    let expected = "exit 2\nerr| error: the query in big.csv has more than 1048576 bytes\n\
+                    err|   hint: data is named in the query: brimful sql \"SELECT * FROM 'data.csv'\"\n";
+    let done = brimful(folder.path()).args(["sql", "-f", "big.csv"]).output().unwrap();
+    assert_eq!(transcript(&done), expected);
+    let with_stdin = |command: &str| {
+        transcript(&brimful(folder.path()).arg(command).stdin(fs::File::open(&path).unwrap()).output().unwrap())
+    };
+    assert_eq!(with_stdin("sql"), expected.replace("in big.csv", "on stdin"));
+    fs::write(&path, "a,b,".repeat(1 << 19)).unwrap();
+    let expected =
+        "exit 2\nerr| error: a statement has more than 1048576 bytes\nerr|   hint: every statement ends with ;\n";
+    assert_eq!(with_stdin("repl"), expected);
+}
+
+#[test]
 fn wrong_usage_and_wrong_sql_exit_with_2() {
     check(
         &["sql", "SELECT prce FROM 'sales.csv'"],

@@ -604,7 +604,7 @@ fn mistakes_have_a_place_and_a_way_out() {
         "  - {type: cast, input: visits, columns: {heart_rate: intt}}",
         expect![[r#"
         exit 2
-        err| error: "intt" is not a type; known are boolean, int, bigint, float, double, decimal(p,s), varchar, date, timestamp
+        err| error: "intt" is not a type; known are boolean, int, bigint, float, double, decimal(p,s), varchar, date, time, timestamp, timestamptz
         err|   --> p.yaml:3:55
     "#]],
     );
@@ -1377,7 +1377,7 @@ fn folders_of_outputs_are_no_columns() {
                 - {id: some, type: filter, condition: \"patient_id > 2\"}\n\
                 outputs: [{path: out/run_date=2024-05-01/x.parquet, step: all}, {path: a.csv, step: some}]\n\
                 validate: {step: all, rows: {min: 1}}\n";
-    assert_eq!(written(yaml, "a.csv"), "patient_id,name,zip\n3,Cy,501\n");
+    assert_eq!(written(yaml, "a.csv"), "patient_id,name,zip\n3,Cy,00501\n");
 }
 
 #[test]
@@ -1429,7 +1429,7 @@ fn every_file_is_written_once() {
         assert!(said.contains("is written twice"), "{outputs}: {said}");
     }
     // One folder by two names is one folder.
-    assert_eq!(written(&format!("{inputs}outputs: [./out/a.csv, out/b.csv]\n"), "out/b.csv").len(), 51);
+    assert_eq!(written(&format!("{inputs}outputs: [./out/a.csv, out/b.csv]\n"), "out/b.csv").len(), 54);
 }
 
 #[test]
@@ -1542,6 +1542,6 @@ fn a_link_stays_a_link() {
         let done = run_text(folder.path(), "inputs: {people: people.csv}\noutputs: a.csv\n", &[]);
         assert!(done.status.success(), "{}", transcript(&done));
         assert!(folder.path().join("a.csv").is_symlink());
-        assert_eq!(fs::read_to_string(folder.path().join("real/new.csv")).unwrap().len(), 51);
+        assert_eq!(fs::read_to_string(folder.path().join("real/new.csv")).unwrap().len(), 54);
     }
 }

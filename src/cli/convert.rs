@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::exec::{CancelToken, RunMetrics, Sink, format_bytes, group_digits};
 use crate::io::files::size_of;
 use crate::io::parquet::{ParquetSink, ParquetSinkOptions};
+use crate::io::partitioned::PartitionedOutput;
 use crate::io::{Output, OutputFormat};
 use crate::session::Session;
 
@@ -18,12 +19,18 @@ use crate::session::Session;
 pub(super) fn run(args: &ConvertArgs, cancel: &CancelToken) -> Result<()> {
     let Some((target, sources)) = args.files.split_last() else { return Ok(()) };
     let target = Path::new(target);
-    if !args.partition_by.is_empty() {
-        return Err(Error::usage("partitioned output cannot be written yet")
-            .with_hint("leave out --partition-by, and sort by these columns instead: --sort"));
-    }
-    let output = file_output(target, args.format.map(OutputFormat::from))?;
-    if args.compression.is_some() && !matches!(output, Output::File(_, OutputFormat::Parquet)) {
+    let asked = args.format.map(OutputFormat::from);
+    let is_parts = !args.partition_by.is_empty();
+    let output = match is_parts {
+        true => Output::Partitioned(parts(args, target, asked.unwrap_or(OutputFormat::Parquet))),
+        false => file_output(target, asked)?,
+    };
+    let is_parquet = match &output {
+        Output::File(_, format) => *format == OutputFormat::Parquet,
+        Output::Partitioned(to) => to.format == OutputFormat::Parquet,
+        _ => false,
+    };
+    if args.compression.is_some() && !is_parquet {
         return Err(Error::usage("--compression is for Parquet")
             .with_hint(format!("{} is not: name the output .parquet", target.display())));
     }
@@ -32,16 +39,23 @@ pub(super) fn run(args: &ConvertArgs, cancel: &CancelToken) -> Result<()> {
     let query = session.sql(&query_of(args, &input)?)?;
     let mut delivery = Delivery::new(&session, &args.messages, cancel);
     let metrics = match args.compression {
-        None => delivery.run(query, &output)?,
-        Some(compression) => {
+        Some(compression) if !is_parts => {
             let options = ParquetSinkOptions { compression, ..ParquetSinkOptions::default() };
             delivery.run_with(query, &output, &|schema, ordered, cx| {
                 let sink: Arc<dyn Sink> = Arc::new(ParquetSink::new(target, schema, &options, ordered, &cx.memory)?);
                 Ok(sink)
             })?
         }
+        _ => delivery.run(query, &output)?,
     };
     report(&input, target, &metrics)
+}
+
+/// A folder with a folder for every value.
+fn parts(args: &ConvertArgs, target: &Path, format: OutputFormat) -> PartitionedOutput {
+    let mut parts = PartitionedOutput::new(target, format, args.partition_by.clone());
+    parts.parquet.compression = args.compression.unwrap_or(parts.parquet.compression);
+    parts
 }
 
 fn query_of(args: &ConvertArgs, input: &Input) -> Result<String> {

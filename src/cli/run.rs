@@ -24,7 +24,8 @@ pub(super) fn run(args: &RunArgs, cancel: &CancelToken) -> Result<()> {
         shows_progress.then(|| Box::new(Progress::show(monitor, memory.clone(), progress_style())) as Onlooker)
     };
     let tell = |notice: &Notice| match notice {
-        Notice::Note(text) => messages::note(text),
+        Notice::Note(text) if messages::are_json() => messages::note(text),
+        Notice::Note(text) => messages::note(format_args!("note: {text}")),
         Notice::Warning(text) => messages::warn(text),
     };
     let options = RunOptions { resume: args.resume, cancel: cancel.clone(), watch: &watch, tell: &tell };

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::exec::CancelToken;
 use crate::io::Output;
 use crate::session::{Prepared, PreparedQuery, Session};
+use crate::sql::MOST_TEXT_BYTES;
 
 /// Runs the statements one after the other and writes their results.
 pub(super) fn run(args: &SqlArgs, cancel: &CancelToken) -> Result<()> {
@@ -61,17 +62,26 @@ fn nothing_for(output: &Path) -> Error {
 pub(super) fn read_text(query: &QueryText) -> Result<String> {
     match (&query.sql, &query.file) {
         (Some(sql), _) if sql != "-" => Ok(sql.clone()),
-        (_, Some(file)) if file.as_os_str() != "-" => std::fs::read_to_string(file)
-            .map_err(|error| Error::usage(format!("cannot read the query in {}: {error}", file.display()))),
+        (_, Some(file)) if file.as_os_str() != "-" => {
+            let name = format!("in {}", file.display());
+            let open = std::fs::File::open(file);
+            bounded(open.map_err(|error| Error::usage(format!("cannot read the query {name}: {error}")))?, &name)
+        }
         (None, None) if std::io::stdin().is_terminal() => {
             Err(Error::usage("there is no query").with_hint("for example: brimful sql \"SELECT * FROM 'data.csv'\""))
         }
-        _ => {
-            let mut text = String::new();
-            std::io::stdin()
-                .read_to_string(&mut text)
-                .map_err(|error| Error::usage(format!("cannot read the query on stdin: {error}")))?;
-            Ok(text)
-        }
+        _ => bounded(std::io::stdin().lock(), "on stdin"),
     }
+}
+
+/// All of a text that is not longer than a query may be; data that was piped here by mistake is not read to its end.
+fn bounded(from: impl Read, name: &str) -> Result<String> {
+    let mut text = Vec::new();
+    let failed = |error: &dyn std::fmt::Display| Error::usage(format!("cannot read the query {name}: {error}"));
+    from.take(MOST_TEXT_BYTES as u64 + 1).read_to_end(&mut text).map_err(|error| failed(&error))?;
+    if text.len() > MOST_TEXT_BYTES {
+        return Err(Error::usage(format!("the query {name} has more than {MOST_TEXT_BYTES} bytes"))
+            .with_hint("data is named in the query: brimful sql \"SELECT * FROM 'data.csv'\""));
+    }
+    String::from_utf8(text).map_err(|_| failed(&"stream did not contain valid UTF-8"))
 }

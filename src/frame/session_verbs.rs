@@ -114,8 +114,8 @@ impl CsvScanOptions {
         options.null_values.extend(self.null_values);
         options.infer_rows = self.infer_rows.or(options.infer_rows);
         options.schema_overrides.extend(self.schema_overrides);
-        // A declared column is one of this table, so one that it has not is a slip.
-        options.shared_schema = None;
+        // A column that is declared here is one of this table, so one that it has not is a slip.
+        options.shared_schema = options.shared_schema.filter(|_| !session.schema_overrides.is_empty());
         options.on_bad_row = self.on_bad_row.unwrap_or(options.on_bad_row);
         options
     }

@@ -108,3 +108,14 @@ fn rows_are_reshaped() {
     check(lists().explode("l"), "k,l|a,1|a,2|b,1|b,2");
     check(wide().group_by_stable("k").agg(["x"]), "k,x|a,[1]|b,[2]");
 }
+
+#[test]
+fn a_declared_column_that_is_not_in_the_file_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    std::fs::write(&path, "city,n\nOslo,1\n").unwrap();
+    let options = CsvScanOptions::new().with_schema_overrides([("ctiy", arrow::datatypes::DataType::Utf8)]);
+    let session = super::testing::session();
+    let said = shown(session.scan_csv_with(path.to_str().unwrap(), options).collect());
+    assert!(said.contains("ctiy") && said.contains("did you mean \"city\"?"), "{said}");
+}

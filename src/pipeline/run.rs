@@ -19,7 +19,7 @@ use super::record::{FileRecord, Owners, StageRecord};
 use super::report::{self, Finished, PublishedFile};
 use super::spec::{Format, OutputFileSpec};
 use super::stages::{Stage, plan_stages};
-use super::targets::check_targets;
+use super::targets::{check_targets, side_paths};
 use super::{check_sql, dry_run, traps};
 use crate::error::{Error, Result};
 use crate::exec::{CancelToken, Monitor, QueryContext, RunMetrics, Sink, group_digits};
@@ -124,9 +124,9 @@ impl<'a> Run<'a> {
         let name = folder_name(prepared.source.path());
         let mut folders = BTreeMap::new();
         let outputs = &prepared.spec.outputs;
-        let side_files = outputs.log.iter().chain(&outputs.manifest).chain(&outputs.checksums);
-        for path in outputs.files.iter().map(|output| &output.path).chain(side_files) {
-            let folder = real_folder_of(&path.text);
+        let named = outputs.files.iter().map(|output| &output.path).chain(&outputs.log);
+        for path in named.map(|path| PathBuf::from(&path.text)).chain(side_paths(&prepared)) {
+            let folder = folder_of(&resolved(&path));
             if !folders.contains_key(&folder) {
                 folders.insert(folder.clone(), RunFolder::open(&folder, &name)?);
             }

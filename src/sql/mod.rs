@@ -40,7 +40,7 @@ pub(crate) use functions::functions;
 pub use registry::Registry;
 use registry::View;
 use statements::Request;
-pub use statements::{IfExists, ParsedStatement, nothing_asked, parse, parse_one};
+pub use statements::{IfExists, MOST_TEXT_BYTES, ParsedStatement, nothing_asked, parse, parse_one};
 
 /// Stack of a thread that plans or drops plans: enough for thousands of conditions in a chain. Only touched pages become resident.
 pub(crate) const STACK_BYTES: usize = 256 << 20;

@@ -18,7 +18,7 @@ use crate::io::OutputFormat;
 use crate::io::partitioned::PartitionedOutput;
 
 /// The longest text, so that even one chain of operators from end to end fits the planner's stack.
-const MOST_TEXT_BYTES: usize = 1 << 20;
+pub const MOST_TEXT_BYTES: usize = 1 << 20;
 
 /// One statement that was parsed and not planned yet.
 #[derive(Debug, Clone)]

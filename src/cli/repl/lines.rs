@@ -1,6 +1,6 @@
 //! Where the prompt gets its text from: a person at a terminal, or a pipe.
 
-use std::io::{BufRead, IsTerminal, StdinLock};
+use std::io::{BufRead, IsTerminal, Read, StdinLock};
 use std::path::{Path, PathBuf};
 
 use rustyline::error::ReadlineError;
@@ -11,6 +11,7 @@ use super::complete::{PromptHelper, SharedSession};
 use super::statements::is_whole;
 use crate::error::{Error, Result};
 use crate::io::files::make_folder_of;
+use crate::sql::MOST_TEXT_BYTES;
 
 /// Entries of the history that are kept.
 const MOST_ENTRIES: usize = 10_000;
@@ -73,7 +74,12 @@ impl Lines {
             Lines::Piped(stdin) => {
                 let mut text = String::new();
                 loop {
-                    let n = stdin.read_line(&mut text).map_err(|error| failed(error.into()))?;
+                    let most = (MOST_TEXT_BYTES + 1).saturating_sub(text.len()) as u64;
+                    let n = stdin.by_ref().take(most).read_line(&mut text).map_err(|error| failed(error.into()))?;
+                    if text.len() > MOST_TEXT_BYTES {
+                        return Err(Error::usage(format!("a statement has more than {MOST_TEXT_BYTES} bytes"))
+                            .with_hint("every statement ends with ;"));
+                    }
                     match n {
                         0 => return Ok(Typed::End(text)),
                         _ if !text.trim().is_empty() && is_whole(&text) => return Ok(Typed::Text(text)),
