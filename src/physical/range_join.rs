@@ -51,7 +51,9 @@ impl Comparison {
     fn of(left: &Expr, op: Operator, right: &Expr, join: &Join) -> Option<Self> {
         let of_side = |expr: &Expr, schema: &DFSchema| {
             let refs = expr.column_refs();
-            !refs.is_empty() && refs.iter().all(|column| schema.has_column(column)) && !expr.is_volatile()
+            let is_own = !refs.is_empty() && refs.iter().all(|column| schema.has_column(column));
+            // It is computed for rows that another condition would have left out.
+            is_own && !expr.is_volatile() && cannot_fail(expr, schema)
         };
         let schemas = [join.left.schema().as_ref(), join.right.schema().as_ref()];
         let (left, op, right) = match () {
