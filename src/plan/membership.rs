@@ -99,7 +99,7 @@ fn refused(message: &str, hint: &str) -> DataFusionError {
 }
 
 /// Whether running the list again may give other rows.
-fn may_change(list: &LogicalPlan) -> Result<bool> {
+pub(super) fn may_change(list: &LogicalPlan) -> Result<bool> {
     let mut changes = false;
     list.apply_with_subqueries(|node| {
         let is_cut = matches!(node, LogicalPlan::Limit(limit) if !is_sorted(&limit.input));

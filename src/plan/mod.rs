@@ -4,8 +4,10 @@
 
 mod asof;
 mod decimals;
+mod domains;
 mod explain;
 mod join_order;
+mod marks;
 mod membership;
 mod only_value;
 mod optimize;

@@ -12,6 +12,7 @@ mod clauses;
 mod dialect;
 mod failure;
 mod functions;
+mod group_keys;
 mod names;
 mod ordered_functions;
 mod registry;
