@@ -15,6 +15,7 @@ mod grouping_sets;
 mod holistic;
 mod huge;
 mod join;
+mod known_keys;
 mod library;
 mod lower;
 mod options;
