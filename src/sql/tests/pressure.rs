@@ -196,15 +196,13 @@ fn a_distinct_recursion_of_more_rows_than_are_remembered_goes_on() {
 
 #[test]
 fn joins_by_order_in_little_memory() {
-    for kind in ["JOIN", "FULL JOIN"] {
-        check_everywhere(&format!(
-            "SELECT count(*), sum(a.x), sum(b.x), count(a.s) FROM 'pairs.csv' AS a {kind} 'pairs.csv' AS b \
-             ON a.x BETWEEN b.x - 1 AND b.x AND a.g <> b.g"
-        ));
-    }
+    check_everywhere(
+        "SELECT count(*), sum(a.x), sum(b.x), count(a.s) FROM 'pairs.csv' AS a FULL JOIN 'pairs.csv' AS b \
+         ON a.x BETWEEN b.x - 1 AND b.x AND a.g <> b.g",
+    );
     for kind in ["", "LEFT"] {
         check_everywhere(&format!(
-            "SELECT count(*), sum(a.x), sum(b.x), max(b.s) FROM 'many_pairs.csv' AS a ASOF {kind} JOIN \
+            "SELECT count(*), sum(a.x), sum(b.x), max(b.s) FROM 'pairs.csv' AS a ASOF {kind} JOIN \
              (SELECT g, x, max(s) AS s FROM 'pairs.csv' GROUP BY g, x) AS b ON a.g = b.g AND a.x > b.x"
         ));
     }
