@@ -116,9 +116,18 @@ impl<'a> Dependent<'a> {
         };
         let mut conditions = Vec::new();
         let mut base = aggregate.input.as_ref();
-        while let LogicalPlan::Filter(filter) = base {
-            conditions.extend(split_conjunction_owned(filter.predicate.clone()));
-            base = &filter.input;
+        loop {
+            base = match base {
+                LogicalPlan::Filter(filter) => {
+                    conditions.extend(split_conjunction_owned(filter.predicate.clone()));
+                    &filter.input
+                }
+                // It only leaves columns out.
+                LogicalPlan::Projection(picked) if picked.expr.iter().all(|expr| matches!(expr, Expr::Column(_))) => {
+                    &picked.input
+                }
+                _ => break,
+            };
         }
         let is_dependent = |node: &LogicalPlan| Ok(node.expressions().iter().any(Expr::contains_outer));
         let by_library = conditions.iter().all(is_equality) && !aggregate.aggr_expr.iter().any(Expr::contains_outer);

@@ -64,7 +64,7 @@ pub(super) fn check_none_left(plan: &LogicalPlan) -> Result<()> {
 
 fn out_of_place() -> DataFusionError {
     refused(
-        "IN or EXISTS with a subquery is not supported outside of WHERE and HAVING",
+        "IN or EXISTS with a subquery is not supported outside of SELECT lists, WHERE and HAVING",
         "write it as a LEFT JOIN, or as a count: (SELECT count(*) FROM .. WHERE ..) > 0",
     )
 }

@@ -90,8 +90,11 @@ fn bare(expr: &Expr) -> &Expr {
 
 fn wrap_all(node: &mut impl VisitMut, casts: &[Expr]) {
     let _ = visit_expressions_mut(node, |expr| {
-        if casts.contains(expr) {
-            *expr = wrapped(expr.clone());
+        // Each one in more layers than the one before it, for a name of its own.
+        if let Some(idx) = casts.iter().position(|cast| cast == expr) {
+            for _ in 0..=idx {
+                *expr = wrapped(expr.clone());
+            }
         }
         ControlFlow::<()>::Continue(())
     });

@@ -88,7 +88,7 @@ fn a_place_where_no_join_can_be_made_is_refused() {
         check_error(
             text,
             expect![[r#"
-                Usage: IN or EXISTS with a subquery is not supported outside of WHERE and HAVING
+                Usage: IN or EXISTS with a subquery is not supported outside of SELECT lists, WHERE and HAVING
                   hint: write it as a LEFT JOIN, or as a count: (SELECT count(*) FROM .. WHERE ..) > 0"#]],
         );
     }
