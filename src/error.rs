@@ -117,6 +117,13 @@ impl Error {
         self
     }
 
+    /// The same error at another place: who made the text knows where it came from.
+    #[must_use]
+    pub(crate) fn relocated(mut self, location: Option<String>) -> Self {
+        self.inner.location = location;
+        self
+    }
+
     /// Says in which morsel of the input it happened, unless that is known: a LIMIT that is reached before that morsel
     /// does not want to hear of it. The query's end is nowhere in the input.
     pub(crate) fn in_morsel(mut self, morsel: u64) -> Self {
@@ -137,6 +144,13 @@ impl Error {
         self.inner.morsel
     }
 
+    /// The same error once more, for whoever asks again.
+    pub(crate) fn repeated(&self) -> Self {
+        let inner = &*self.inner;
+        let (message, hint, location) = (inner.message.clone(), inner.hint.clone(), inner.location.clone());
+        Error { inner: Box::new(Inner { kind: inner.kind, message, hint, location, morsel: inner.morsel }) }
+    }
+
     /// The kind.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
@@ -145,6 +159,11 @@ impl Error {
     /// The message without hint and location.
     pub fn message(&self) -> &str {
         &self.inner.message
+    }
+
+    /// Where in the user's text it went wrong, where that is known.
+    pub fn location(&self) -> Option<&str> {
+        self.inner.location.as_deref()
     }
 
     /// What to try, where something is known.

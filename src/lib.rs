@@ -9,10 +9,12 @@
 pub mod cli;
 pub mod error;
 pub mod exec;
+pub mod frame;
 pub mod io;
 pub mod memory;
 pub mod operators;
 pub mod physical;
+pub mod pipeline;
 pub mod plan;
 pub mod row;
 pub mod session;

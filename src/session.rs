@@ -17,20 +17,22 @@
 //! (threads, function tables) is touched before it is measured. Code that only planning needs is let go again.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use arrow::datatypes::SchemaRef;
 use rayon::ThreadPool;
 
 use crate::error::{Error, Result};
-use crate::exec::{self, CancelToken, LocalSink, Monitor, Query, QueryContext, RunMetrics, Sink, TaskContext};
+use crate::exec::{self, CancelToken, LocalSink, Monitor, NodeIdx, Query, QueryContext, RunMetrics, Sink, TaskContext};
 use crate::io::csv::RejectFile;
-use crate::io::{FileTables, Output};
+use crate::io::{FileTables, Output, Table};
 use crate::memory::{Budget, Memory, PagePool, ResidentGuard, release_freed_memory, release_program_pages};
 use crate::operators::stored::StoredRows;
 use crate::physical;
-use crate::plan::{self, Effort};
+use crate::plan::{self, Effort, LogicalPlan};
 use crate::spill::{Disk, SpillConfig, SpillStore};
-use crate::sql::{self, Explain, ParsedStatement, Planned, PlannedQuery, Registry, Target};
+use crate::sql::{self, Defined, Explain, ParsedStatement, Planned, PlannedQuery, Registry, Target};
 
 /// What a session is made with.
 #[derive(Debug, Clone, Default)]
@@ -64,12 +66,22 @@ pub struct Strain {
     pub without_optimizer: bool,
 }
 
-/// Runs queries within one memory budget.
+/// Runs queries within one memory budget. Cheap to clone: clones are the same session, and it ends with the last of them.
+///
+/// Several sessions may live in one process. Each keeps what it reserves, together with the program itself and all memory
+/// that no session has reserved, within its own budget; the process stays below the sum of the budgets.
+#[derive(Clone)]
 pub struct Session {
+    shared: Arc<Shared>,
+}
+
+/// What the clones of a session share.
+struct Shared {
     memory: Memory,
     pages: Arc<PagePool>,
     spill: Arc<SpillStore>,
     threads: ThreadPool,
+    n_threads: usize,
     files: FileTables,
     registry: Registry,
     _guard: Option<ResidentGuard>,
@@ -102,11 +114,20 @@ impl<'s> Statements<'s> {
     /// As [`Session::sql`].
     pub fn prepare_next(&mut self) -> Result<Option<Prepared<'s>>> {
         match self.waiting.pop_front() {
-            Some(statement) => self.session.prepare(&statement, &self.text).map(Some),
+            Some(statement) => {
+                let prepared = self.session.prepare(&statement, &self.text)?;
+                if self.waiting.is_empty() {
+                    self.session.shared.files.end_text()?;
+                }
+                Ok(Some(prepared))
+            }
             None => Ok(None),
         }
     }
 }
+
+/// Makes the sink of a result, given its schema and whether its rows have an order to keep.
+pub type MakeSink<'a> = dyn Fn(SchemaRef, bool, &QueryContext) -> Result<Arc<dyn Sink>> + 'a;
 
 /// A query that was understood.
 pub struct PreparedQuery<'s> {
@@ -145,12 +166,7 @@ impl Session {
     pub fn new(options: SessionOptions) -> Result<Self> {
         let budget = options.budget.unwrap_or_else(Budget::default_for_machine);
         let n_threads = options.threads.unwrap_or_else(available_threads).max(1);
-        let threads = rayon::ThreadPoolBuilder::new()
-            .num_threads(n_threads)
-            .thread_name(|idx| format!("brimful-{idx}"))
-            .stack_size(WORKER_STACK_BYTES)
-            .build()
-            .map_err(|error| Error::query(format!("cannot start {n_threads} threads: {error}")))?;
+        let threads = start_threads(n_threads)?;
         threads.broadcast(|_| ());
         warm_up(n_threads);
         release_freed_memory();
@@ -164,7 +180,9 @@ impl Session {
         let guard = watched.then(|| ResidentGuard::watch(memory.clone()));
         let effort = if options.strain.without_optimizer { Effort::Least } else { Effort::Full };
         let registry = Registry::new(effort);
-        Ok(Session { memory, pages, spill, threads, files: options.files.for_session(), registry, _guard: guard })
+        let files = options.files.for_session();
+        let shared = Shared { memory, pages, spill, threads, n_threads, files, registry, _guard: guard };
+        Ok(Session { shared: Arc::new(shared) })
     }
 
     /// Plans one SQL query. Tables are named by path: `FROM 'data/*.parquet'`.
@@ -173,10 +191,40 @@ impl Session {
     /// [`crate::ErrorKind::Usage`] with a location where the text is wrong; [`crate::ErrorKind::Data`] for files that
     /// cannot be read.
     pub fn sql(&self, text: &str) -> Result<PreparedQuery<'_>> {
-        self.files.start_text();
-        match self.prepare(&sql::parse_one(text)?, text)? {
+        self.shared.files.start_text();
+        let prepared = self.prepare(&sql::parse_one(text)?, text)?;
+        self.shared.files.end_text()?;
+        match prepared {
             Prepared::Query(query) => Ok(*query),
             Prepared::Done => Err(Error::usage("this statement gives no rows").with_hint("run it with `statements`")),
+        }
+    }
+
+    /// Plans the query `text` once and gives it a name that later queries can read, in the place of what had it before.
+    ///
+    /// # Errors
+    /// As [`Session::sql`]; the name then stands for what it did before.
+    pub(crate) fn define(&self, name: &str, text: &str) -> Result<Defined> {
+        self.shared.memory.set_overrun(0);
+        self.make_room_for_planning();
+        let defined = sql::define(name, text, &self.shared.files, &self.shared.registry, &self.shared.memory)?;
+        self.shared.memory.check_overrun()?;
+        Ok(defined)
+    }
+
+    /// Gives an open table a name that later queries can read, in the place of what had it before.
+    pub(crate) fn add_table(&self, name: &str, table: Arc<dyn Table>) {
+        self.shared.registry.add_open_table(name.to_string(), table);
+    }
+
+    /// Plans one more query of the same text: what its scans reject follows what earlier ones did.
+    ///
+    /// # Errors
+    /// As [`Session::sql`].
+    pub(crate) fn further_query(&self, text: &str) -> Result<PreparedQuery<'_>> {
+        match self.prepare(&sql::parse_one(text)?, text)? {
+            Prepared::Query(query) => Ok(*query),
+            Prepared::Done => Err(Error::usage("this statement gives no rows")),
         }
     }
 
@@ -189,42 +237,93 @@ impl Session {
         if waiting.is_empty() {
             return Err(sql::nothing_asked());
         }
-        self.files.start_text();
+        self.shared.files.start_text();
         Ok(Statements { session: self, text: text.to_string(), waiting })
     }
 
     /// Temporary tables may fill the memory, and planning brings program pages back that were let go before.
     fn make_room_for_planning(&self) {
-        if self.pages.evictable_bytes() > 0 {
-            let bytes = PLANNING_BYTES.min(self.memory.governed_bytes() / 2);
+        if self.shared.pages.evictable_bytes() > 0 {
+            let bytes = PLANNING_BYTES.min(self.shared.memory.governed_bytes() / 2);
             // Reserving evicts. Planning goes ahead in any case.
-            let _ = self.memory.reserve("planning").try_grow(bytes);
+            let _ = self.shared.memory.reserve("planning").try_grow(bytes);
         }
     }
 
     fn prepare(&self, statement: &ParsedStatement, text: &str) -> Result<Prepared<'_>> {
-        self.memory.set_overrun(0);
+        self.shared.memory.set_overrun(0);
         self.make_room_for_planning();
-        let planned = sql::plan_statement(statement, text, &self.files, &self.registry, &self.memory)?;
-        self.memory.check_overrun()?;
+        let planned =
+            sql::plan_statement(statement, text, &self.shared.files, &self.shared.registry, &self.shared.memory)?;
+        self.shared.memory.check_overrun()?;
         Ok(match planned {
             Planned::Done => Prepared::Done,
             Planned::Query(planned) => {
-                let rejects = self.files.rejects().cloned();
+                let rejects = self.shared.files.rejects().cloned();
                 Prepared::Query(Box::new(PreparedQuery { session: self, planned: *planned, rejects }))
             }
         })
     }
 
+    /// Opens files, globs and folders as one table, which queries of this session then know as `name`.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Data`] for files that are not there or cannot be read as one table.
+    pub fn add_files(&self, name: &str, paths: &[String]) -> Result<Arc<dyn Table>> {
+        self.shared.files.start_text();
+        let table = self.shared.files.open_all(paths, &self.shared.memory)?;
+        self.shared.files.end_text()?;
+        self.shared.registry.add_open_table(name.to_string(), table.clone());
+        Ok(table)
+    }
+
+    /// The views and temporary tables, by name.
+    pub fn table_names(&self) -> Vec<String> {
+        self.shared.registry.names()
+    }
+
+    /// Makes a plan that a front door wrote ready to run.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Usage`] where the plan is wrong, [`crate::ErrorKind::Budget`] where planning outgrows the budget.
+    pub(crate) fn prepare_plan(&self, plan: LogicalPlan) -> Result<PreparedQuery<'_>> {
+        self.shared.files.start_text();
+        self.shared.memory.set_overrun(0);
+        self.make_room_for_planning();
+        let planned = sql::plan_frame(plan, &self.shared.registry)?;
+        self.shared.files.end_text()?;
+        self.shared.memory.check_overrun()?;
+        let rejects = self.shared.files.rejects().cloned();
+        Ok(PreparedQuery { session: self, planned, rejects })
+    }
+
+    /// How files are read unless a scan says otherwise.
+    pub(crate) fn files(&self) -> &FileTables {
+        &self.shared.files
+    }
+
+    /// What operators are made with.
+    pub(crate) fn query_context(&self, cancel: CancelToken) -> QueryContext {
+        QueryContext { memory: self.shared.memory.clone(), pages: self.shared.pages.clone(), cancel }
+    }
+
     /// The ledger of this session's budget.
     pub fn memory(&self) -> &Memory {
-        &self.memory
+        &self.shared.memory
     }
 
     /// Where this session spills.
     pub fn spill(&self) -> &SpillStore {
-        &self.spill
+        &self.shared.spill
     }
+}
+
+fn start_threads(n_threads: usize) -> Result<ThreadPool> {
+    let threads = rayon::ThreadPoolBuilder::new()
+        .num_threads(n_threads)
+        .thread_name(|idx| format!("brimful-{idx}"))
+        .stack_size(WORKER_STACK_BYTES);
+    threads.build().map_err(|error| Error::query(format!("cannot start {n_threads} threads: {error}")))
 }
 
 fn governed_memory(budget: Budget, n_threads: usize, strain: Strain) -> Result<Memory> {
@@ -250,9 +349,24 @@ fn warm_up(n_threads: usize) {
 }
 
 impl<'s> PreparedQuery<'s> {
+    /// The names of the columns of its result.
+    pub fn column_names(&self) -> Vec<String> {
+        self.planned.column_names()
+    }
+
     /// What an EXPLAIN in front of the query asked for.
     pub fn explain(&self) -> Option<Explain> {
         self.planned.explain
+    }
+
+    /// The columns of the result.
+    pub(crate) fn schema(&self) -> SchemaRef {
+        self.planned.plan.schema().inner().clone()
+    }
+
+    /// What the query will hold and give, about.
+    pub(crate) fn footprint(&self) -> plan::Footprint {
+        plan::footprint(&self.planned.plan)
     }
 
     /// Makes the operators and the output. Nothing is read yet; `cancel` ends the run from another thread.
@@ -261,16 +375,78 @@ impl<'s> PreparedQuery<'s> {
     /// [`crate::ErrorKind::Usage`] for SQL that is not supported yet, [`crate::ErrorKind::Disk`] when the output cannot
     /// be made.
     pub fn into_run(self, output: &Output, cancel: CancelToken) -> Result<QueryRun<'s>> {
-        let PreparedQuery { session, planned, rejects } = self;
-        let cx = QueryContext { memory: session.memory.clone(), pages: session.pages.clone(), cancel };
-        let is_run = planned.explain.is_none_or(|asked| asked.analyze);
-        let output = match &planned.target {
-            Target::File { path, format } if is_run => &Output::File(path.clone(), *format),
-            _ => output,
+        let file = match output {
+            Output::File(path, _) => Some(path.as_path()),
+            Output::Stdout(_) | Output::Partitioned(_) | Output::Discard => None,
         };
-        if let (Some(rejects), Output::File(path, _)) = (&rejects, output) {
+        let clusters = output.clustering(self.planned.plan.schema().as_arrow())?;
+        self.into_copy_or(file, clusters, &|schema, ordered, cx| output.sink(schema, ordered, cx), cancel)
+    }
+
+    /// As [`PreparedQuery::into_run`], into a sink that the caller makes. `file` is the file that it writes, if any.
+    ///
+    /// # Errors
+    /// As [`PreparedQuery::into_run`], and those of `make_sink`.
+    pub fn into_run_with(
+        self,
+        file: Option<&Path>,
+        make_sink: &MakeSink<'_>,
+        cancel: CancelToken,
+    ) -> Result<QueryRun<'s>> {
+        self.into_copy_or(file, Vec::new(), make_sink, cancel)
+    }
+
+    /// A COPY says itself where its rows go; other rows go into the sink of `make_sink`, clustered as it wants them.
+    fn into_copy_or(
+        self,
+        file: Option<&Path>,
+        clusters: Vec<usize>,
+        make_sink: &MakeSink<'_>,
+        cancel: CancelToken,
+    ) -> Result<QueryRun<'s>> {
+        let is_run = self.planned.explain.is_none_or(|asked| asked.analyze);
+        let copied = match &self.planned.target {
+            Target::File { path, format } => Some(Output::File(path.clone(), *format)),
+            Target::Partitioned(to) => Some(Output::Partitioned(to.clone())),
+            Target::Table { .. } | Target::Result => None,
+        };
+        let clusters = match &copied {
+            Some(output) => output.clustering(self.planned.plan.schema().as_arrow())?,
+            None => clusters,
+        };
+        let copied = copied.filter(|_| is_run);
+        let file = match &copied {
+            Some(Output::File(path, _)) => Some(path.as_path()),
+            _ => file,
+        };
+        if let (Some(rejects), Some(path)) = (&self.rejects, file) {
             rejects.refuse_output(path)?;
         }
+        self.into_clustered(cancel, &clusters, |schema, ordered, cx| match &copied {
+            Some(output) => output.sink(schema, ordered, cx),
+            None => make_sink(schema, ordered, cx),
+        })
+    }
+
+    /// The same, into a sink that is made from the schema of the result and whether its order must be kept.
+    pub(crate) fn into_run_to(
+        self,
+        cancel: CancelToken,
+        output: impl FnOnce(SchemaRef, bool, &QueryContext) -> Result<Arc<dyn Sink>>,
+    ) -> Result<QueryRun<'s>> {
+        self.into_clustered(cancel, &[], output)
+    }
+
+    /// The same, for a sink that takes the rows sorted by the columns `clusters`, equal ones in one morsel.
+    fn into_clustered(
+        self,
+        cancel: CancelToken,
+        clusters: &[usize],
+        output: impl FnOnce(SchemaRef, bool, &QueryContext) -> Result<Arc<dyn Sink>>,
+    ) -> Result<QueryRun<'s>> {
+        let PreparedQuery { session, planned, rejects } = self;
+        let cx = session.query_context(cancel);
+        let is_run = planned.explain.is_none_or(|asked| asked.analyze);
         let stored = Mutex::new(None);
         let final_sink = |schema, ordered| match &planned.target {
             Target::Table { name, .. } if is_run => {
@@ -279,7 +455,7 @@ impl<'s> PreparedQuery<'s> {
                 *stored.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((name.clone(), rows));
                 Ok(sink)
             }
-            _ => output.sink(schema, ordered, &cx),
+            _ => output(schema, ordered, &cx),
         };
         let sink = |schema, ordered| -> Result<Arc<dyn Sink>> {
             let output = final_sink(schema, ordered)?;
@@ -288,7 +464,7 @@ impl<'s> PreparedQuery<'s> {
                 None => output,
             })
         };
-        let query = physical::lower(&planned.plan, sink, &cx)?;
+        let query = physical::lower_clustered(&planned.plan, clusters, sink, &cx)?;
         let monitor = Monitor::new(&query);
         let creates = stored.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         Ok(QueryRun { session, query, cx, monitor, rejects, creates })
@@ -306,9 +482,21 @@ impl QueryRun<'_> {
         plan::explain_json(&self.query)
     }
 
+    /// Views and aliases with the operator whose rows they are.
+    pub(crate) fn labels(&self) -> &[(String, NodeIdx)] {
+        &self.query.labels
+    }
+
     /// Figures that can be read while the query runs.
     pub fn monitor(&self) -> &Arc<Monitor> {
         &self.monitor
+    }
+
+    /// Runs the query on threads of its own: its output may wait for a reader, who may run other queries meanwhile.
+    pub(crate) fn execute_apart(self) -> Result<RunMetrics> {
+        let threads = start_threads(self.session.shared.n_threads)?;
+        let (metrics, done) = self.measure_on(&threads);
+        done.map(|()| metrics)
     }
 
     /// Runs the query to its end.
@@ -323,16 +511,21 @@ impl QueryRun<'_> {
 
     /// The same as [`QueryRun::execute`], with what a query took that failed.
     pub fn execute_measured(self) -> (RunMetrics, Result<()>) {
+        let session = self.session;
+        self.measure_on(&session.shared.threads)
+    }
+
+    fn measure_on(self, threads: &ThreadPool) -> (RunMetrics, Result<()>) {
         // What planning used and running does not.
         release_freed_memory();
         release_program_pages();
-        let (metrics, done) = exec::measure(&self.query, &self.cx, &self.session.threads, &self.monitor);
+        let (metrics, done) = exec::measure(&self.query, &self.cx, threads, &self.monitor);
         let done = match &self.rejects {
             Some(rejects) => done.and_then(|()| rejects.publish()).inspect_err(|_| rejects.abandon()),
             None => done,
         };
         if let (Ok(()), Some((name, rows))) = (&done, self.creates) {
-            self.session.registry.add_table(name, rows);
+            self.session.shared.registry.add_table(name, rows);
         }
         (metrics, done)
     }

@@ -4,8 +4,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Top to bottom: a layer uses itself and what comes after it.
-const LAYERS: [&str; 12] =
-    ["cli", "session", "sql", "plan", "physical", "operators", "io", "exec", "row", "spill", "memory", "error"];
+const LAYERS: [&str; 14] = [
+    "cli",
+    "pipeline",
+    "frame",
+    "session",
+    "sql",
+    "plan",
+    "physical",
+    "operators",
+    "io",
+    "exec",
+    "row",
+    "spill",
+    "memory",
+    "error",
+];
 
 /// Other files at the top of `src`.
 const NOT_LAYERS: [&str; 2] = ["lib", "main"];
@@ -110,7 +124,7 @@ fn a_layer_uses_only_layers_below_it() {
         for (number, line) in &source.lines {
             for used in used_layers(line) {
                 // Names that are no layer are re-exports of `error` and `session` at the top of the crate.
-                let used_rank = rank(&used).or((used == "Session" || used == "SessionOptions").then_some(1));
+                let used_rank = rank(&used).or((used == "Session" || used == "SessionOptions").then_some(2));
                 if used_rank.is_some_and(|used_rank| used_rank < own) {
                     found.push(format!("src/{}:{number}: {} uses {used}", source.path, source.layer));
                 }
@@ -125,12 +139,12 @@ fn only_spill_and_io_touch_the_file_system() {
     let touches = |line: &str| {
         ["std::fs", "fs::File", "File::open", "File::create", "OpenOptions", "tempfile::"]
             .iter()
-            .any(|name| line.contains(name))
+            .any(|name| line.replace("OutputFile::", "").contains(name))
     };
     let found: Vec<_> = lines_outside(&["spill", "io", "memory"], touches)
         .into_iter()
-        // The file of `-f`.
-        .filter(|line| !line.starts_with("src/cli/query.rs"))
+        // The file of `-f` and configuration files.
+        .filter(|line| !line.starts_with("src/cli/sql.rs") && !line.starts_with("src/cli/settings.rs"))
         .collect();
     fail_if_any("only spill/ and io/ touch the file system", &found);
     let memory: Vec<_> = lines_outside(&["spill", "io"], |line| line.contains("fs::"))
@@ -150,8 +164,8 @@ fn unsafe_stands_only_in_row_and_memory() {
 
 #[test]
 fn only_planning_knows_datafusion() {
-    let found = lines_outside(&["sql", "plan", "physical"], |line| line.contains("datafusion"));
-    fail_if_any("only sql/, plan/ and physical/ know DataFusion's types", &found);
+    let found = lines_outside(&["frame", "sql", "plan", "physical"], |line| line.contains("datafusion"));
+    fail_if_any("only frame/, sql/, plan/ and physical/ know DataFusion's types", &found);
 }
 
 #[test]

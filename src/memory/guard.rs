@@ -3,6 +3,9 @@
 //! Near the budget it first gives back freed memory and code that is not in use, then lowers the limit so that operators spill.
 //! When several looks in a row find more than the budget after all that, the running query fails.
 //! It never refuses the buffers that a spill itself needs: those exist from the start.
+//!
+//! Several sessions of one process have a guard each. A guard leaves out what other sessions have reserved, and charges its
+//! own session with all the rest, so that the process stays below the sum of the budgets.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -27,12 +30,12 @@ impl ResidentGuard {
     /// Watches the process on behalf of `memory`. Live bytes that are not reserved at this moment count as known.
     pub fn watch(memory: Memory) -> Self {
         let (stop, stopped) = channel();
-        let known_bytes = live_bytes().saturating_sub(memory.reserved_outside_pages());
+        let known_bytes = unreserved_bytes(&memory);
         let run = move || {
             let (mut n_over, mut overhead) = (0, Overhead::default());
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(SAMPLE_EVERY) {
                 sample(&memory, known_bytes, &mut overhead);
-                note_overrun(&memory, resident_bytes_now().unwrap_or(0), &mut n_over);
+                note_overrun(&memory, own_resident_bytes(&memory).unwrap_or(0), &mut n_over);
             }
         };
         let thread = std::thread::Builder::new().name("brimful-guard".into()).spawn(run).ok();
@@ -71,17 +74,17 @@ fn sample(memory: &Memory, known_bytes: u64, overhead: &mut Overhead) {
     charge_shadow(memory, known_bytes);
     let budget = memory.budget().bytes();
     let margin = memory.budget().safety_bytes() / 2;
-    let Some(mut resident) = resident_bytes_now() else { return };
+    let Some(mut resident) = own_resident_bytes(memory) else { return };
     let charged = memory.charged_bytes();
     let has_room = |resident: u64| margin + resident.saturating_sub(charged) + memory.governed_bytes() <= budget;
     if !has_room(resident) {
         // Too much beside what is charged: cheaper to give back than to spill for.
         release_freed_memory();
-        resident = resident_bytes_now().unwrap_or(resident);
+        resident = own_resident_bytes(memory).unwrap_or(resident);
     }
     if !has_room(resident) {
         release_program_pages();
-        resident = resident_bytes_now().unwrap_or(resident);
+        resident = own_resident_bytes(memory).unwrap_or(resident);
     }
     let overhead_bytes = overhead.see(resident.saturating_sub(charged));
     memory.set_limit(budget.saturating_sub(margin + overhead_bytes));
@@ -105,9 +108,17 @@ fn note_overrun(memory: &Memory, resident: u64, n_over: &mut u32) {
 
 /// What is live in the allocator and was not reserved is charged to everyone. Pages are mapped outside the allocator.
 fn charge_shadow(memory: &Memory, known_bytes: u64) {
-    let live = live_bytes().saturating_sub(known_bytes);
-    let shadow = live.saturating_sub(memory.reserved_outside_pages());
-    memory.set_shadow(shadow);
+    memory.set_shadow(unreserved_bytes(memory).saturating_sub(known_bytes));
+}
+
+/// Live bytes that no session has reserved.
+fn unreserved_bytes(memory: &Memory) -> u64 {
+    live_bytes().saturating_sub(memory.reserved_outside_pages() + memory.reserved_by_others().outside_pages)
+}
+
+/// What is resident without what other sessions answer for.
+fn own_resident_bytes(memory: &Memory) -> Option<u64> {
+    Some(resident_bytes_now()?.saturating_sub(memory.reserved_by_others().bytes))
 }
 
 #[cfg(test)]

@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 /// Reservations are taken from the ledger in steps of this size, so that its counters stay cold.
 const QUANTUM: u64 = 32 * 1024;
 
+/// The ledgers of this process that are governed by what the system reports, one a session.
+static LEDGERS: Mutex<Vec<Weak<Ledger>>> = Mutex::new(Vec::new());
+
 /// Code that running a query touches and starting does not: 6 to 9 MiB over sorts and aggregations of CSV and Parquet.
 const RUNNING_CODE_BYTES: u64 = 8 << 20;
 
@@ -92,6 +95,7 @@ impl Memory {
     /// [`crate::ErrorKind::Budget`] when what is left cannot run any query.
     pub fn for_process(budget: Budget, threads: usize) -> Result<Self> {
         let resident = super::ResidentSet::read().map_or(0, |set| set.resident_bytes) + RUNNING_CODE_BYTES;
+        let resident = resident.saturating_sub(reserved_by_others(None).bytes);
         let safety = budget.safety_bytes();
         let governed = budget.bytes().saturating_sub(resident + safety);
         if governed < Sizes::smallest_governed() {
@@ -102,7 +106,16 @@ impl Memory {
             ))
             .with_hint(format!("the smallest budget that would do is {smallest} MiB: --memory-budget {smallest}MiB")));
         }
-        Ok(Self::governing(governed, budget, threads))
+        let memory = Self::governing(governed, budget, threads);
+        let mut ledgers = LEDGERS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        ledgers.retain(|ledger| ledger.strong_count() > 0);
+        ledgers.push(Arc::downgrade(&memory.ledger));
+        Ok(memory)
+    }
+
+    /// What the other sessions of this process have reserved now.
+    pub(super) fn reserved_by_others(&self) -> ReservedByOthers {
+        reserved_by_others(Some(&self.ledger))
     }
 
     /// Governs exactly `governed` bytes, whatever the process holds besides. For embedding and for tests.
@@ -115,6 +128,15 @@ impl Memory {
     pub fn with_batch_rows(mut self, n_rows: usize) -> Self {
         if let Some(ledger) = Arc::get_mut(&mut self.ledger) {
             ledger.sizes.batch_rows = n_rows.max(1);
+        }
+        self
+    }
+
+    /// The same for another budget, of which the process holds the rest.
+    #[cfg(test)]
+    pub(crate) fn with_budget(mut self, budget: Budget) -> Self {
+        if let Some(ledger) = Arc::get_mut(&mut self.ledger) {
+            ledger.budget = budget;
         }
         self
     }
@@ -319,6 +341,28 @@ impl Memory {
             None => Ok(0),
         }
     }
+}
+
+/// Reservations of other sessions: each session answers for its own.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ReservedByOthers {
+    /// All of it.
+    pub(super) bytes: u64,
+    /// What of it does not lie on pages.
+    pub(super) outside_pages: u64,
+}
+
+fn reserved_by_others(own: Option<&Arc<Ledger>>) -> ReservedByOthers {
+    let ledgers = LEDGERS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut sum = ReservedByOthers::default();
+    for ledger in ledgers.iter().filter_map(Weak::upgrade) {
+        if own.is_none_or(|own| !Arc::ptr_eq(own, &ledger)) {
+            let reserved = ledger.reserved.load(Ordering::Relaxed);
+            sum.bytes += reserved;
+            sum.outside_pages += reserved.saturating_sub(ledger.pages.load(Ordering::Relaxed));
+        }
+    }
+    sum
 }
 
 impl Ledger {

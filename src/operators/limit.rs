@@ -1,4 +1,4 @@
-//! LIMIT and OFFSET.
+//! LIMIT and OFFSET, and the numbers of rows, which are found in the same way.
 //!
 //! Memory: while a worker does not know yet how many rows come before its batch, it holds the batch back, at most
 //! [`HELD_BATCHES`] full batches a worker, then it waits.
@@ -16,6 +16,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+use arrow::datatypes::SchemaRef;
 
 use crate::error::{Error, Result};
 use crate::exec::{Batch, CancelToken, Emit, Flow, LocalTransform, TaskContext, Transform};
@@ -36,10 +39,12 @@ pub struct Limit {
 }
 
 /// Rows `first..end` of the input.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Window {
     first: u64,
     end: u64,
+    /// With the number of each row as another column, the last of this schema.
+    numbered: Option<SchemaRef>,
 }
 
 /// Whether the input has an order to keep, and who counts.
@@ -52,17 +57,26 @@ impl Limit {
     /// Keeps `fetch` rows after the first `offset`. With `in_order` the input must have dense morsel numbers.
     pub fn new(offset: u64, fetch: Option<u64>, in_order: bool) -> Self {
         let end = fetch.map_or(u64::MAX, |fetch| offset.saturating_add(fetch));
+        Self::of(Window { first: offset, end, numbered: None }, in_order)
+    }
+
+    /// Keeps all rows, each with its number from 0 as one more column of 64 bits without sign: the last of `schema`.
+    pub fn numbering(schema: SchemaRef, in_order: bool) -> Self {
+        Self::of(Window { first: 0, end: u64::MAX, numbered: Some(schema) }, in_order)
+    }
+
+    fn of(window: Window, in_order: bool) -> Self {
         let order = if in_order { Order::Kept(Arc::default()) } else { Order::Any(Arc::default()) };
-        Limit { window: Window { first: offset, end }, order }
+        Limit { window, order }
     }
 }
 
 impl Transform for Limit {
     fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalTransform>> {
         Ok(match &self.order {
-            Order::Any(seen) => Box::new(AnyRows { window: self.window, seen: seen.clone() }),
+            Order::Any(seen) => Box::new(AnyRows { window: self.window.clone(), seen: seen.clone() }),
             Order::Kept(tally) => Box::new(FirstRows {
-                window: self.window,
+                window: self.window.clone(),
                 tally: tally.clone(),
                 cancel: cx.cancel.clone(),
                 held: VecDeque::new(),
@@ -76,7 +90,12 @@ impl Transform for Limit {
 
 impl Window {
     /// The part of `batch` inside the window when its first row is row number `start` of the input.
-    fn cut(self, batch: Batch, start: u64) -> Batch {
+    fn cut(&self, batch: Batch, start: u64) -> Result<Batch> {
+        if let Some(schema) = &self.numbered {
+            let numbers: ArrayRef = Arc::new(UInt64Array::from_iter_values(start..start + batch.n_rows() as u64));
+            let columns = batch.data.columns().iter().cloned().chain([numbers]).collect();
+            return Ok(batch.with_data(RecordBatch::try_new(schema.clone(), columns)?));
+        }
         let n_rows = batch.n_rows() as u64;
         let from = self.first.clamp(start, start + n_rows) - start;
         let to = self.end.clamp(start, start + n_rows) - start;
@@ -86,7 +105,7 @@ impl Window {
         };
         // Nothing follows the batch that reaches the end, so its morsel ends with it.
         kept.last_of_morsel |= start + n_rows >= self.end;
-        kept
+        Ok(kept)
     }
 }
 
@@ -103,7 +122,7 @@ impl LocalTransform for AnyRows {
         if start >= self.window.end {
             return Ok(Flow::Done);
         }
-        let kept = self.window.cut(batch, start);
+        let kept = self.window.cut(batch, start)?;
         let flow = if kept.n_rows() > 0 { emit(kept)? } else { Flow::More };
         Ok(if start + n_rows >= self.window.end { Flow::Done } else { flow })
     }
@@ -305,7 +324,7 @@ impl FirstRows {
             if batch.last_of_morsel {
                 self.tally.forget(morsel);
             }
-            let kept = self.window.cut(batch, start);
+            let kept = self.window.cut(batch, start)?;
             let flow = if kept.n_rows() > 0 || kept.last_of_morsel { emit(kept)? } else { Flow::More };
             if flow == Flow::Done || start + n_rows >= self.window.end {
                 return Ok(self.stop(morsel));

@@ -17,6 +17,7 @@ pub mod quantile;
 pub mod range_join;
 pub mod rank;
 pub mod repeat;
+pub mod sample;
 pub mod seen;
 pub mod sort;
 pub mod stored;

@@ -25,7 +25,7 @@ use crate::operators::aggregate::NarrowKeys;
 use crate::operators::equality::holds_floats;
 use crate::operators::expand::Set;
 use crate::operators::ordered_aggregate::{
-    Arrange, ArrangedColumn, OrderedAggregate, OrderedCall, OrderedFunction, OrderedSpec, has_middle,
+    Arrange, ArrangedColumn, OrderedAggregate, OrderedCall, OrderedFunction, OrderedSpec, Rounding, has_middle,
 };
 use crate::operators::sort::{Sort, SortKey, SortSpec};
 
@@ -91,9 +91,21 @@ fn is_holistic(call: &Call) -> bool {
     match call.func.name() {
         "min" | "max" | "bool_and" | "bool_or" => false,
         "mode" | "percentile_disc" => true,
+        name if rounding_of(name).is_some() => true,
         "median" | "percentile_cont" | "array_agg" | "string_agg" | "nth_value" => has_columns,
         _ => call.params.distinct && has_columns,
     }
+}
+
+/// The functions that pick one of the two values at a part of the way.
+fn rounding_of(name: &str) -> Option<Rounding> {
+    Some(match name {
+        "percentile_nearest" => Rounding::Nearest,
+        "percentile_lower" => Rounding::Lower,
+        "percentile_higher" => Rounding::Higher,
+        "percentile_midpoint" => Rounding::Midpoint,
+        _ => return None,
+    })
 }
 
 impl Lowering<'_> {
@@ -217,7 +229,10 @@ fn wanted_call(expr: &Expr, output: &FieldRef, inputs: &mut Inputs<'_>) -> Resul
         "array_agg" => Some(OrderedFunction::ArrayAgg { ignore_nulls }),
         "string_agg" => Some(OrderedFunction::StringAgg { separator: separator(&call)? }),
         "nth_value" => Some(OrderedFunction::Nth { n: place_of(&call)?, ignore_nulls }),
-        _ => None,
+        name => match rounding_of(name) {
+            Some(rounding) => Some(OrderedFunction::PercentileRounded(percentile(&call)?, rounding)),
+            None => None,
+        },
     };
     match function {
         Some(function) => ordered_call(&call, function, output, inputs),
@@ -230,8 +245,8 @@ fn ordered_call(call: &Call, function: OrderedFunction, output: &FieldRef, input
     let params = &call.params;
     let arg = inputs.add(params.args[0].clone());
     let filter = params.filter.as_ref().map(|filter| inputs.add(filter.as_ref().clone()));
-    use OrderedFunction::{Median, Mode, Percentile, PercentileDisc};
-    let by_value = matches!(function, Median | Percentile(_) | PercentileDisc(_) | Mode);
+    use OrderedFunction::{Median, Mode, Percentile, PercentileDisc, PercentileRounded};
+    let by_value = matches!(function, Median | Percentile(_) | PercentileDisc(_) | PercentileRounded(..) | Mode);
     let mut order = Vec::new();
     if !by_value {
         for key in &params.order_by {

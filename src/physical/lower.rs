@@ -17,6 +17,7 @@ use super::asof::AsofJoin;
 use super::expression::{Evaluator, plain_column};
 use super::failure::query_failure;
 use super::known_keys::{WantedKeys, cannot_fail};
+use super::numbered::NumberRows;
 use super::repeat::RepeatRows;
 use super::shared::{SharedPlan, SharedRows};
 use super::text::Namer;
@@ -39,7 +40,25 @@ pub fn lower(
     output: impl FnOnce(SchemaRef, bool) -> Result<Arc<dyn Sink>>,
     cx: &QueryContext,
 ) -> Result<Query> {
-    lower_then(plan, |_, stream| Ok(stream), output, cx)
+    lower_clustered(plan, &[], output, cx)
+}
+
+/// [`lower`] for an output that takes the rows sorted by the columns `clusters`, equal ones in one morsel. Among those,
+/// rows keep their order.
+///
+/// # Errors
+/// As [`lower`].
+pub fn lower_clustered(
+    plan: &LogicalPlan,
+    clusters: &[usize],
+    output: impl FnOnce(SchemaRef, bool) -> Result<Arc<dyn Sink>>,
+    cx: &QueryContext,
+) -> Result<Query> {
+    if clusters.is_empty() {
+        return lower_then(plan, |_, stream| Ok(stream), output, cx);
+    }
+    let wishes = Wishes::none(plan.schema().fields().len());
+    lower_for(plan, &wishes, |lowering, stream| lowering.cluster(stream, clusters), output, cx)
 }
 
 /// As [`lower`], with what `steps` adds to the stream before the output.
@@ -49,16 +68,25 @@ pub(super) fn lower_then(
     output: impl FnOnce(SchemaRef, bool) -> Result<Arc<dyn Sink>>,
     cx: &QueryContext,
 ) -> Result<Query> {
+    lower_for(plan, &Wishes::none(plan.schema().fields().len()).in_order(), steps, output, cx)
+}
+
+fn lower_for(
+    plan: &LogicalPlan,
+    wishes: &Wishes,
+    steps: impl FnOnce(&mut Lowering<'_>, Stream) -> Result<Stream>,
+    output: impl FnOnce(SchemaRef, bool) -> Result<Arc<dyn Sink>>,
+    cx: &QueryContext,
+) -> Result<Query> {
     let mut lowering = Lowering::new(plan, cx);
-    let n_columns = plan.schema().fields().len();
-    let stream = lowering.lower_plan(plan, &Wishes::none(n_columns).in_order())?;
+    let stream = lowering.lower_plan(plan, wishes)?;
     let stream = steps(&mut lowering, stream)?;
     let sink = output(stream.schema.clone(), stream.ordered)?;
     let order = if stream.ordered { "in order" } else { "" };
     let node =
         lowering.add_node(Node { name: "Output", detail: order.to_string(), inputs: vec![stream.top()], report: None });
     lowering.close(stream, node, sink);
-    Ok(Query { nodes: lowering.nodes, pipelines: lowering.pipelines })
+    Ok(Query { nodes: lowering.nodes, pipelines: lowering.pipelines, labels: lowering.labels })
 }
 
 /// The query under construction.
@@ -69,6 +97,7 @@ pub(super) struct Lowering<'a> {
     props: ExecutionProps,
     nodes: Vec<Node>,
     pipelines: Vec<Pipeline>,
+    labels: Vec<(String, NodeIdx)>,
     /// Subplans that are used more than once and have been lowered.
     pub(super) shared: HashMap<usize, SharedRows>,
     /// How many rows are wanted of the recursive query that is lowered next.
@@ -108,7 +137,7 @@ impl Wishes {
         Wishes { dictionary: vec![false; n_columns], in_order: false, keys: vec![] }
     }
 
-    fn in_order(self) -> Self {
+    pub(super) fn in_order(self) -> Self {
         Wishes { in_order: true, ..self }
     }
 
@@ -180,6 +209,7 @@ impl<'a> Lowering<'a> {
             props,
             nodes: vec![],
             pipelines: vec![],
+            labels: vec![],
             shared: HashMap::new(),
             wanted_rows: None,
         }
@@ -244,6 +274,7 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Union(union) => self.lower_union(&union.inputs, plan, wishes),
             LogicalPlan::SubqueryAlias(alias) => {
                 let stream = self.lower_plan(&alias.input, wishes)?;
+                self.labels.push((alias.alias.table().to_string(), stream.top()));
                 Ok(Stream { schema: plan.schema().inner().clone(), ..stream })
             }
             LogicalPlan::Values(values) => self.lower_values(&values.values, plan),
@@ -273,6 +304,9 @@ impl<'a> Lowering<'a> {
         if let Some(join) = node.downcast_ref::<AsofJoin>() {
             return self.lower_asof(join);
         }
+        if let Some(numbered) = node.downcast_ref::<NumberRows>() {
+            return self.lower_numbered(numbered);
+        }
         Err(Error::usage(format!("{} is not supported yet", extension.node.name())))
     }
 
@@ -288,7 +322,7 @@ impl<'a> Lowering<'a> {
         let top = steps(self, stream)?.top();
         self.pipelines.truncate(n_pipelines);
         for node in &mut self.nodes[n_nodes..] {
-            node.report = None;
+            node.report = node.report.take().filter(|_| node.name == "Scan").map(super::recursion::only_bad_rows);
         }
         Ok(top)
     }

@@ -18,6 +18,7 @@ mod join;
 mod known_keys;
 mod library;
 mod lower;
+mod numbered;
 mod options;
 mod quantile;
 mod range_join;
@@ -38,7 +39,8 @@ mod window_limit;
 
 pub use asof::{AsofJoin, AsofMatch};
 pub use huge::bounded;
-pub use lower::lower;
+pub use lower::{lower, lower_clustered};
+pub use numbered::NumberRows;
 pub use options::options;
 pub use recursion::{WorkRole, WorkTable};
 pub use repeat::RepeatRows;

@@ -24,6 +24,7 @@ fn pick(function: &OrderedFunction) -> Option<Pick> {
         OrderedFunction::Median => Some(Pick::Median),
         OrderedFunction::Percentile(part) => Some(Pick::At(*part)),
         OrderedFunction::PercentileDisc(part) => Some(Pick::Value(*part)),
+        OrderedFunction::PercentileRounded(part, rounding) => Some(Pick::Rounded(*part, *rounding)),
         _ => None,
     }
 }

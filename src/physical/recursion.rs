@@ -20,7 +20,9 @@ use datafusion_expr::{LogicalPlan, RecursiveQuery, TableScan, TableSource};
 use super::failure::query_failure;
 use super::lower::{Lowering, Stream, Wishes, lower_then};
 use crate::error::{Error, Result};
-use crate::exec::{self, LocalSink, LocalSource, Node, QueryContext, Source, Step, TaskContext};
+use crate::exec::{
+    self, LocalSink, LocalSource, Node, OperatorReport, QueryContext, Report, Source, Step, TaskContext,
+};
 use crate::operators::project::Column;
 use crate::operators::seen::{KeepNew, SeenRows};
 use crate::operators::stored::{PageRange, StoredRows};
@@ -275,6 +277,21 @@ pub(super) fn gives_all_rows_of_one(plan: &LogicalPlan) -> bool {
         LogicalPlan::RecursiveQuery(_) => true,
         _ => false,
     }
+}
+
+/// What a scan of the rounds reports. Its figures are not kept, but the rows that it leaves out are: it is the scan that
+/// tells of them, since those that run in the rounds read the same table later.
+struct OnlyBadRows(Arc<dyn Report>);
+
+impl Report for OnlyBadRows {
+    fn report(&self) -> OperatorReport {
+        OperatorReport { n_bad_rows: self.0.report().n_bad_rows, ..OperatorReport::default() }
+    }
+}
+
+/// The rows left out, of all that `report` says.
+pub(super) fn only_bad_rows(report: Arc<dyn Report>) -> Arc<dyn Report> {
+    Arc::new(OnlyBadRows(report))
 }
 
 impl Lowering<'_> {

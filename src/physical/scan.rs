@@ -1,5 +1,6 @@
 //! Lowering of a table scan: what is read, which rows are kept, what statistics may skip.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
@@ -69,7 +70,7 @@ impl Lowering<'_> {
         let only_filtered = filtered_by_value.into_iter().filter(|idx| is_text(idx) && !projection.contains(idx));
         request.dictionary_columns.extend(only_filtered);
         request.projection = projection;
-        let mut detail = describe(&table.describe(), &request, &scan.filters, &schema, &self.namer);
+        let mut detail = describe(&table.describe_scan(&request), &request, &scan.filters, &schema, &self.namer);
         if !partners.is_empty() {
             let names: Vec<&str> = partners.iter().map(|&idx| schema.field(idx).name().as_str()).collect();
             detail += &format!(", only joined {}", names.join(", "));
@@ -104,7 +105,9 @@ fn is_text(data_type: &DataType) -> bool {
 }
 
 fn describe(table: &str, request: &ScanRequest, filters: &[Expr], schema: &Schema, namer: &Namer) -> String {
-    let mut detail = format!("{table}, {} of {} columns", request.projection.len(), schema.fields().len());
+    let filtered = request.filters.iter().flat_map(|filter| filter.columns());
+    let read: BTreeSet<usize> = request.projection.iter().chain(filtered).copied().collect();
+    let mut detail = format!("{table}, {} of {} columns", read.len(), schema.fields().len());
     if !filters.is_empty() {
         let filters: Vec<String> = filters.iter().map(|filter| namer.text(filter)).collect();
         detail += &format!(", where {}", filters.join(" AND "));

@@ -6,6 +6,7 @@ mod asof;
 mod decimals;
 mod domains;
 mod explain;
+mod footprint;
 mod join_order;
 mod marks;
 mod membership;
@@ -18,7 +19,9 @@ mod shared;
 pub use crate::physical::cardinality::estimate_rows;
 pub use crate::physical::{options, statistics};
 pub use asof::{ASOF_CONDITION, asof_condition};
+pub use datafusion_expr::LogicalPlan;
 pub use explain::{explain_json, explain_text};
+pub use footprint::{Footprint, footprint};
 #[cfg(test)]
 pub(crate) use optimize::optimize_by_library;
 pub use optimize::{Effort, optimize};

@@ -83,6 +83,8 @@ impl VisitorMut for Clauses {
     fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<Error> {
         match table {
             TableFactor::Table {
+                name,
+                args,
                 alias,
                 with_hints,
                 version,
@@ -103,7 +105,11 @@ impl VisitorMut for Clauses {
                     (*with_ordinality, "WITH ORDINALITY"),
                     (!partitions.is_empty(), "PARTITION after a table"),
                     (json_path.is_some(), "a path into a table"),
-                ])
+                ])?;
+                match args {
+                    Some(args) => super::read_csv::rewrite(name, &mut args.args),
+                    None => ControlFlow::Continue(()),
+                }
             }
             TableFactor::NestedJoin { table_with_joins, .. } => check_joins(table_with_joins),
             TableFactor::Derived { sample, .. } => refuse(&[(sample.is_some(), "TABLESAMPLE")]),

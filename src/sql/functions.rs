@@ -12,28 +12,30 @@ use datafusion_functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion_functions_nested::planner::{FieldAccessPlanner, NestedFunctionPlanner};
 use datafusion_functions_window::planner::WindowFunctionPlanner;
 
+use super::date_functions::date_functions;
 use super::ordered_functions::ordered_functions;
+use super::sample_key::sample_key;
 use crate::physical::bounded;
 
 /// Functions by lower-case name, and the rules that turn syntax (`EXTRACT`, `[1, 2]`, `a.b`) into calls.
-pub(super) struct Functions {
-    pub(super) scalar: HashMap<String, Arc<ScalarUDF>>,
-    pub(super) higher_order: HashMap<String, Arc<HigherOrderUDF>>,
-    pub(super) aggregate: HashMap<String, Arc<AggregateUDF>>,
-    pub(super) window: HashMap<String, Arc<WindowUDF>>,
-    pub(super) planners: Vec<Arc<dyn ExprPlanner>>,
+pub(crate) struct Functions {
+    pub(crate) scalar: HashMap<String, Arc<ScalarUDF>>,
+    pub(crate) higher_order: HashMap<String, Arc<HigherOrderUDF>>,
+    pub(crate) aggregate: HashMap<String, Arc<AggregateUDF>>,
+    pub(crate) window: HashMap<String, Arc<WindowUDF>>,
+    pub(crate) planners: Vec<Arc<dyn ExprPlanner>>,
 }
 
 impl Functions {
     /// All names that may stand in front of parentheses.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         let scalar = self.scalar.keys().chain(self.higher_order.keys());
         scalar.chain(self.aggregate.keys()).chain(self.window.keys()).map(String::as_str)
     }
 }
 
 /// The functions of the library, and those of ours that it does not have.
-pub(super) fn functions() -> &'static Functions {
+pub(crate) fn functions() -> &'static Functions {
     static FUNCTIONS: OnceLock<Functions> = OnceLock::new();
     FUNCTIONS.get_or_init(collect)
 }
@@ -43,7 +45,9 @@ fn collect() -> Functions {
     let scalar = scalar
         .chain([crate::plan::asof_condition()])
         .chain(datafusion_functions_nested::all_default_nested_functions())
-        .map(bounded);
+        .map(bounded)
+        .chain(date_functions())
+        .chain([sample_key()]);
     let higher_order = datafusion_functions_nested::all_default_higher_order_functions().into_iter();
     let aggregate = datafusion_functions_aggregate::all_default_aggregate_functions().into_iter();
     let aggregate = aggregate.chain(ordered_functions().map(Arc::new));

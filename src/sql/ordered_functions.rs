@@ -1,4 +1,4 @@
-//! `mode` and `percentile_disc` for the planner: their names and types. They are computed by
+//! `mode` and the percentiles that are one of the values, for the planner: their names and types. They are computed by
 //! [`crate::operators::ordered_aggregate`] only.
 
 use arrow::datatypes::DataType;
@@ -17,7 +17,7 @@ struct PickedValue {
 }
 
 /// The functions that the library does not have.
-pub(super) fn ordered_functions() -> [AggregateUDF; 2] {
+pub(super) fn ordered_functions() -> [AggregateUDF; 6] {
     let function = |name, aliases: &[&str], n_args, within_group| {
         AggregateUDF::from(PickedValue {
             name,
@@ -26,7 +26,14 @@ pub(super) fn ordered_functions() -> [AggregateUDF; 2] {
             within_group,
         })
     };
-    [function("mode", &[], 1, false), function("percentile_disc", &["quantile_disc", "quantile"], 2, true)]
+    [
+        function("mode", &[], 1, false),
+        function("percentile_disc", &["quantile_disc", "quantile"], 2, true),
+        function("percentile_nearest", &[], 2, true),
+        function("percentile_lower", &[], 2, true),
+        function("percentile_higher", &[], 2, true),
+        function("percentile_midpoint", &[], 2, true),
+    ]
 }
 
 impl AggregateUDFImpl for PickedValue {

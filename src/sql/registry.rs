@@ -3,8 +3,10 @@
 //! Memory: texts, and temporary tables, whose rows lie on evictable pages.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use datafusion_expr::LogicalPlan;
 use datafusion_sql::sqlparser::ast::Query;
 
 use super::statements::IfExists;
@@ -19,6 +21,8 @@ use crate::plan::Effort;
 pub struct Registry {
     named: Mutex<BTreeMap<String, Named>>,
     effort: Effort,
+    /// Whether names stand for steps, whose rows have an order.
+    steps: AtomicBool,
 }
 
 /// A view or a temporary table.
@@ -26,6 +30,8 @@ pub struct Registry {
 pub(super) enum Named {
     View(View),
     Table(Arc<FileTable>),
+    /// A query that was planned once and for all: a step of a pipeline file.
+    Planned(Arc<LogicalPlan>),
 }
 
 /// A query under a name. It is planned anew whenever it is used.
@@ -44,6 +50,15 @@ impl Registry {
 
     pub(super) fn effort(&self) -> Effort {
         self.effort
+    }
+
+    /// Names for steps follow.
+    pub(super) fn expect_steps(&self) {
+        self.steps.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_steps(&self) -> bool {
+        self.steps.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Named>> {
@@ -81,6 +96,21 @@ impl Registry {
         self.lock().insert(name, Named::Table(Arc::new(FileTable::new(table))));
     }
 
+    /// All names.
+    pub fn names(&self) -> Vec<String> {
+        self.lock().keys().cloned().collect()
+    }
+
+    /// Adds or replaces a table that is open already.
+    pub fn add_open_table(&self, name: String, table: Arc<dyn Table>) {
+        self.lock().insert(name, Named::Table(Arc::new(FileTable::new(table))));
+    }
+
+    /// Adds or replaces a name for `plan`.
+    pub(super) fn add_planned(&self, name: String, plan: LogicalPlan) {
+        self.lock().insert(name, Named::Planned(Arc::new(plan)));
+    }
+
     pub(super) fn drop_named(&self, names: &[String], views: bool, if_exists: bool) -> Result<()> {
         let mut named = self.lock();
         // All or none.
@@ -98,7 +128,7 @@ impl Registry {
     /// Names, whether each is a view, and rows where they are known.
     pub(super) fn list(&self) -> Vec<(String, &'static str, Option<u64>)> {
         let describe = |(name, named): (&String, &Named)| match named {
-            Named::View(_) => (name.clone(), "view", None),
+            Named::View(_) | Named::Planned(_) => (name.clone(), "view", None),
             Named::Table(table) => (name.clone(), "temporary table", table.statistics().n_rows),
         };
         self.lock().iter().map(describe).collect()
@@ -108,7 +138,7 @@ impl Registry {
 impl Named {
     fn check_kind(&self, name: &str, view: bool) -> Result<()> {
         let (found, verb, is_view) = match self {
-            Named::View(_) => ("a view", "DROP VIEW", true),
+            Named::View(_) | Named::Planned(_) => ("a view", "DROP VIEW", true),
             Named::Table(_) => ("a table", "DROP TABLE", false),
         };
         match is_view == view {

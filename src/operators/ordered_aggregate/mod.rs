@@ -36,7 +36,7 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_empty_array};
 use arrow::datatypes::Schema;
 
 pub use arrange::{Arrange, ArrangedColumn};
-pub use percentile::{Pick, has_middle};
+pub use percentile::{Pick, Rounding, has_middle};
 pub use spec::{OrderedCall, OrderedFunction, OrderedSpec};
 
 use self::groups::GroupFinder;
@@ -92,9 +92,9 @@ impl OrderedAggregate {
     /// # Errors
     /// A type that cannot be kept in rows.
     pub fn new(spec: OrderedSpec, cx: &QueryContext) -> Result<Self> {
-        use OrderedFunction::{Median, Percentile, PercentileDisc};
+        use OrderedFunction::{Median, Percentile, PercentileDisc, PercentileRounded};
         let shelf = |call: &OrderedCall| match (&call.function, call.args.first()) {
-            (Median | Percentile(_) | PercentileDisc(_), Some(&arg)) => {
+            (Median | Percentile(_) | PercentileDisc(_) | PercentileRounded(..), Some(&arg)) => {
                 Shelf::new(spec.input.field(arg).data_type(), cx).map(Some)
             }
             _ => Ok(None),
@@ -231,6 +231,7 @@ fn work_of(spec: &OrderedSpec, call: &OrderedCall, shelf: Option<&Shelf>, cx: &T
         OrderedFunction::Median => Box::new(pick(Pick::Median)?),
         OrderedFunction::Percentile(part) => Box::new(pick(Pick::At(*part))?),
         OrderedFunction::PercentileDisc(part) => Box::new(pick(Pick::Value(*part))?),
+        OrderedFunction::PercentileRounded(part, rounding) => Box::new(pick(Pick::Rounded(*part, *rounding))?),
         OrderedFunction::Mode => Box::new(mode::ModeCall::new(arg_type()?)),
         OrderedFunction::ArrayAgg { .. } => Box::new(collect::ArrayAggCall::new(output, &cx.memory)?),
         OrderedFunction::StringAgg { separator } => {

@@ -29,6 +29,21 @@ pub enum Pick {
     At(f64),
     /// The first value with at least this part of all values at or before it.
     Value(f64),
+    /// One of the two values at this part of the way.
+    Rounded(f64, Rounding),
+}
+
+/// Which of the two values that a part of the way lies between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rounding {
+    /// The nearer one; from the middle the upper one.
+    Nearest,
+    /// The lower one.
+    Lower,
+    /// The upper one.
+    Higher,
+    /// The mean of both.
+    Midpoint,
 }
 
 /// Which values of a group the answer lies between.
@@ -52,6 +67,17 @@ impl Pick {
                 let at = ((part * n_values as f64).ceil() as u64).clamp(1, n_values) - 1;
                 Place { lower: at, upper: at, weight: 0.0 }
             }
+            Pick::Rounded(part, rounding) => {
+                let at = part * (n_values - 1) as f64;
+                let (lower, upper) = match rounding {
+                    Rounding::Nearest => (at.round(), at.round()),
+                    Rounding::Lower => (at.floor(), at.floor()),
+                    Rounding::Higher => (at.ceil(), at.ceil()),
+                    Rounding::Midpoint => (at.floor(), at.ceil()),
+                };
+                let last = n_values - 1;
+                Place { lower: (lower as u64).min(last), upper: (upper as u64).min(last), weight: 0.5 }
+            }
             Pick::At(part) => {
                 let at = part * (n_values - 1) as f64;
                 let lower = (at.floor() as u64).min(n_values - 1);
@@ -72,8 +98,8 @@ impl Pick {
         data_type: &DataType,
     ) -> Result<ArrayRef> {
         match self {
-            Pick::Median => middle(lower, upper, data_type),
-            Pick::Value(_) => Ok(lower.clone()),
+            Pick::Median | Pick::Rounded(_, Rounding::Midpoint) => middle(lower, upper, data_type),
+            Pick::Value(_) | Pick::Rounded(..) => Ok(lower.clone()),
             Pick::At(_) => between(lower, upper, weights, data_type),
         }
     }
@@ -89,7 +115,7 @@ pub(super) struct PercentileCall {
 impl PercentileCall {
     pub(super) fn new(pick: Pick, data_type: DataType, shelf: Shelf) -> Result<Self> {
         match pick {
-            Pick::At(part) | Pick::Value(part) if !(0.0..=1.0).contains(&part) => {
+            Pick::At(part) | Pick::Value(part) | Pick::Rounded(part, _) if !(0.0..=1.0).contains(&part) => {
                 Err(Error::usage(format!("a percentile is a number from 0 to 1, not {part}")))
             }
             _ => Ok(PercentileCall { pick, spool: Spool::new(shelf), data_type }),

@@ -4,6 +4,7 @@ use std::fmt;
 
 use arrow::datatypes::{FieldRef, SchemaRef};
 
+use super::percentile::Rounding;
 use crate::operators::aggregate::AggregateFunction;
 
 /// A whole ordered aggregation.
@@ -51,6 +52,8 @@ pub enum OrderedFunction {
     Percentile(f64),
     /// The first value that is not below this part of all values; of any type.
     PercentileDisc(f64),
+    /// One of the two values at this part of the way.
+    PercentileRounded(f64, Rounding),
     /// The most frequent value; of several the smallest.
     Mode,
     /// All values as a list.
@@ -77,7 +80,7 @@ impl OrderedFunction {
     pub(super) fn skips_nulls(&self) -> bool {
         use OrderedFunction::*;
         match self {
-            Median | Percentile(_) | PercentileDisc(_) | Mode | StringAgg { .. } => true,
+            Median | Percentile(_) | PercentileDisc(_) | PercentileRounded(..) | Mode | StringAgg { .. } => true,
             ArrayAgg { ignore_nulls } | Nth { ignore_nulls, .. } => *ignore_nulls,
             Ordinary(_) => false,
         }
@@ -92,6 +95,7 @@ impl fmt::Debug for OrderedFunction {
             Median => f.write_str("median"),
             Percentile(part) => write!(f, "percentile_cont({part})"),
             PercentileDisc(part) => write!(f, "percentile_disc({part})"),
+            PercentileRounded(part, rounding) => write!(f, "percentile({part}, {rounding:?})"),
             Mode => f.write_str("mode"),
             ArrayAgg { .. } => f.write_str("array_agg"),
             StringAgg { .. } => f.write_str("string_agg"),

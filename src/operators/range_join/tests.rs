@@ -288,7 +288,7 @@ pub(in crate::operators) fn run_tagged(
     let node = |name| Node { name, detail: String::new(), inputs: vec![], report: None };
     let nodes = ["Scan", "Sort", "Join", "Output"].map(node).into();
     let pipelines = inputs.into_iter().enumerate().map(input).chain([last]).collect();
-    let query = Query { nodes, pipelines };
+    let query = Query { nodes, pipelines, labels: vec![] };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(trial.threads).build().unwrap();
     crate::exec::run(&query, cx, &pool, &Monitor::new(&query))?;
     let found = std::mem::take(&mut *output.0.lock().unwrap());

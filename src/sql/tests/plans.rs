@@ -22,7 +22,7 @@ fn plans_name_our_operators() {
                   Filter: sum(qty * 2) > 3
                     Aggregate: sum(qty * 2) by id
                       Project: id, qty * 2
-                        Scan: mem sales.csv, 2 of 5 columns, where qty IN (1, 2, 3, 4) AND Price > 1 AND note LIKE 'note%', pruning by qty IN 4 values AND note >= note AND note < notf, dictionaries id, note
+                        Scan: mem sales.csv, 4 of 5 columns, where qty IN (1, 2, 3, 4) AND Price > 1 AND note LIKE 'note%', pruning by qty IN 4 values AND note >= note AND note < notf, dictionaries id, note
         "#]],
     );
     check_plan(
@@ -30,7 +30,7 @@ fn plans_name_our_operators() {
         expect![[r#"
             Output
               Distinct: id, note
-                Scan: mem sales.csv, 2 of 5 columns, where day >= '1970-01-02' AND day <= '1970-01-04', pruning by day >= 1970-01-02 AND day <= 1970-01-04, dictionaries id, note
+                Scan: mem sales.csv, 3 of 5 columns, where day >= '1970-01-02' AND day <= '1970-01-04', pruning by day >= 1970-01-02 AND day <= 1970-01-04, dictionaries id, note
         "#]],
     );
     check_plan(
@@ -57,7 +57,7 @@ fn plans_name_our_operators() {
               Union: all of 2 inputs
                 Scan: mem one.csv, 1 of 1 columns
                 Project: x
-                  Scan: mem sales.csv, 1 of 5 columns, where id IS NOT NULL, pruning by id IS NOT NULL, dictionaries id
+                  Scan: mem sales.csv, 2 of 5 columns, where id IS NOT NULL, pruning by id IS NOT NULL, dictionaries id
         "#]],
     );
     check_plan(

@@ -1,0 +1,227 @@
+//! Rows in memory: what `collect` gives.
+//!
+//! Memory: reserved as long as the frame or a copy of it lives; copies share the rows.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::util::pretty::pretty_format_batches;
+
+use super::resolve::unknown_column;
+use crate::error::{Error, Result};
+use crate::memory::Reservation;
+use crate::session::Session;
+
+/// Rows shown of a long frame, half of them from its end.
+const SHOWN_ROWS: usize = 10;
+
+/// Rows in memory, counted against the budget of their session.
+///
+/// ```
+/// # use brimful::frame::*;
+/// # use brimful::{Session, SessionOptions, df};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let session = Session::new(SessionOptions::default())?;
+/// let rows = df!(session, "a" => [3, 1, 2])?.lazy();
+/// let frame = rows.clone().sort("a", SortOptions::new()).collect()?;
+/// assert_eq!((frame.shape(), frame.text(0, "a")), ((3, 1), Some("1".to_string())));
+/// assert_eq!(frame.column("a")?.len(), 3);
+/// assert!(frame.estimated_size() > 0);
+/// println!("{frame}");
+/// // It can be the beginning of another query, which does not copy it.
+/// assert_eq!(frame.lazy().select([col("a").sum()]).collect()?.text(0, "a"), Some("6".to_string()));
+/// assert_eq!(frame.lazy().describe()?.height(), 9);
+/// // Any number of rows in little memory:
+/// for batch in rows.collect_batches()? {
+///     println!("{} rows", batch?.num_rows());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct DataFrame {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    session: Session,
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+    n_rows: usize,
+    reservation: Reservation,
+}
+
+impl DataFrame {
+    /// `batches`, of which `reservation` has the bytes.
+    pub(super) fn new(
+        session: &Session,
+        schema: SchemaRef,
+        batches: Vec<RecordBatch>,
+        reservation: Reservation,
+    ) -> Self {
+        let batches: Vec<RecordBatch> = batches.into_iter().filter(|batch| batch.num_rows() > 0).collect();
+        let n_rows = batches.iter().map(RecordBatch::num_rows).sum();
+        DataFrame { shared: Arc::new(Shared { session: session.clone(), schema, batches, n_rows, reservation }) }
+    }
+
+    /// `batches`, whose bytes are still to be reserved.
+    pub(super) fn counted(session: &Session, schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<Self> {
+        let mut reservation = session.memory().reserve("DataFrame");
+        for batch in &batches {
+            if batch.schema().fields() != schema.fields() {
+                return Err(Error::usage("the batches of a frame have different columns or types"));
+            }
+            reservation.try_grow(batch.get_array_memory_size() as u64)?;
+        }
+        Ok(Self::new(session, schema, batches, reservation))
+    }
+
+    pub(super) fn session(&self) -> &Session {
+        &self.shared.session
+    }
+
+    /// The columns.
+    pub fn schema(&self) -> SchemaRef {
+        self.shared.schema.clone()
+    }
+
+    /// Rows.
+    pub fn height(&self) -> usize {
+        self.shared.n_rows
+    }
+
+    /// Columns.
+    pub fn width(&self) -> usize {
+        self.shared.schema.fields().len()
+    }
+
+    /// Rows and columns.
+    pub fn shape(&self) -> (usize, usize) {
+        (self.height(), self.width())
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.height() == 0
+    }
+
+    /// The names of the columns.
+    pub fn get_column_names(&self) -> Vec<&str> {
+        self.shared.schema.fields().iter().map(|field| field.name().as_str()).collect()
+    }
+
+    /// The types of the columns.
+    pub fn dtypes(&self) -> Vec<DataType> {
+        self.shared.schema.fields().iter().map(|field| field.data_type().clone()).collect()
+    }
+
+    /// Bytes that the rows take in memory, as they are counted against the budget.
+    pub fn estimated_size(&self) -> u64 {
+        self.shared.reservation.bytes()
+    }
+
+    /// The rows as Arrow batches. What is kept of them when the frame is gone is no longer counted.
+    pub fn batches(&self) -> &[RecordBatch] {
+        &self.shared.batches
+    }
+
+    /// The rows as one Arrow batch: a copy, which is not counted.
+    ///
+    /// # Errors
+    /// When a column of text has more than 2 GiB.
+    pub fn to_batch(&self) -> Result<RecordBatch> {
+        Ok(concat_batches(&self.shared.schema, &self.shared.batches)?)
+    }
+
+    /// A column as one Arrow array: a copy, which is not counted, unless the frame has one batch.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Usage`] when there is no such column.
+    pub fn column(&self, name: &str) -> Result<ArrayRef> {
+        let names = self.get_column_names();
+        let Some(idx) = names.iter().position(|known| *known == name) else {
+            return Err(unknown_column(name, names.into_iter()));
+        };
+        let parts: Vec<&dyn Array> = self.shared.batches.iter().map(|batch| batch.column(idx).as_ref()).collect();
+        match parts.as_slice() {
+            [] => Ok(arrow::array::new_empty_array(self.shared.schema.field(idx).data_type())),
+            [_] => Ok(self.shared.batches[0].column(idx).clone()),
+            parts => Ok(arrow::compute::concat(parts)?),
+        }
+    }
+
+    /// `length` rows from number `offset` on. They share memory with this frame, which they keep alive.
+    pub fn slice(&self, offset: usize, length: usize) -> Vec<RecordBatch> {
+        let (mut skip, mut left) = (offset, length);
+        let mut slices = Vec::new();
+        for batch in &self.shared.batches {
+            let n_rows = left.min(batch.num_rows().saturating_sub(skip));
+            if n_rows > 0 {
+                slices.push(batch.slice(skip, n_rows));
+                left -= n_rows;
+            }
+            skip = skip.saturating_sub(batch.num_rows());
+        }
+        slices
+    }
+
+    /// The first `n` rows.
+    pub fn head(&self, n: usize) -> Vec<RecordBatch> {
+        self.slice(0, n)
+    }
+
+    /// The last `n` rows.
+    pub fn tail(&self, n: usize) -> Vec<RecordBatch> {
+        self.slice(self.height().saturating_sub(n), n)
+    }
+
+    /// Whether both have the same columns with the same values in the same order; NULL is equal to NULL.
+    pub fn equals(&self, other: &DataFrame) -> bool {
+        let same_columns = self.shared.schema.fields().iter().zip(other.shared.schema.fields());
+        let same_columns = self.width() == other.width()
+            && same_columns.into_iter().all(|(a, b)| a.name() == b.name() && a.data_type() == b.data_type());
+        let same_values = |name: &str| match (self.column(name), other.column(name)) {
+            (Ok(one), Ok(two)) => one.to_data() == two.to_data(),
+            _ => false,
+        };
+        same_columns && self.get_column_names().into_iter().all(same_values)
+    }
+
+    /// The value in a row of a column as text; `None` of NULL, and where there is none.
+    pub fn text(&self, row: usize, column: &str) -> Option<String> {
+        let idx = self.shared.schema.index_of(column).ok()?;
+        let slice = self.slice(row, 1);
+        let values = slice.first()?.column(idx);
+        if values.is_null(0) {
+            return None;
+        }
+        let formatter = ArrayFormatter::try_new(values, &FormatOptions::default()).ok()?;
+        formatter.value(0).try_to_string().ok()
+    }
+}
+
+/// The shape, then the rows as a table; of many rows the first and last.
+impl fmt::Display for DataFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "shape: ({}, {})", self.height(), self.width())?;
+        let shown = match self.height() > SHOWN_ROWS {
+            true => [self.head(SHOWN_ROWS / 2), self.tail(SHOWN_ROWS / 2)].concat(),
+            false => self.shared.batches.clone(),
+        };
+        let shown = if shown.is_empty() { vec![RecordBatch::new_empty(self.schema())] } else { shown };
+        match pretty_format_batches(&shown) {
+            Ok(table) => write!(f, "{table}"),
+            Err(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl fmt::Debug for DataFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}

@@ -1,0 +1,267 @@
+//! Functions that the library does not have, or not as Polars means them: dates by a format, rounding a half to the even
+//! neighbour, and the rank of a row in a sample.
+//!
+//! Memory: one column of results a batch.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, Int64Array, PrimitiveArray, UInt64Array};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, TimeUnit, UInt64Type};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
+use datafusion_common::{DataFusionError, ScalarValue};
+use datafusion_expr::expr::ScalarFunction;
+use datafusion_expr::{
+    ColumnarValue, Expr as Planned, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+
+use crate::error::{Error, Result};
+
+fn call(function: impl ScalarUDFImpl + 'static, args: Vec<Planned>) -> Planned {
+    Planned::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::from(function)), args))
+}
+
+/// The only argument as an array, and whether it is one value for all rows.
+fn only_array(args: &ScalarFunctionArgs) -> Result<(ArrayRef, bool), DataFusionError> {
+    match args.args.first() {
+        Some(ColumnarValue::Array(array)) => Ok((array.clone(), false)),
+        Some(ColumnarValue::Scalar(value)) => Ok((value.to_array()?, true)),
+        None => Err(external(Error::usage("a function has no arguments"))),
+    }
+}
+
+fn result_of(array: ArrayRef, is_constant: bool) -> Result<ColumnarValue, DataFusionError> {
+    match is_constant {
+        true => ScalarValue::try_from_array(&array, 0).map(ColumnarValue::Scalar),
+        false => Ok(ColumnarValue::Array(array)),
+    }
+}
+
+fn external(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// Dates and times of texts by a format of `strftime`.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ReadWithFormat {
+    to: DataType,
+    format: String,
+    strict: bool,
+    signature: Signature,
+}
+
+/// `input` read by `format`; what cannot be read is an error when `strict`, else NULL.
+pub(super) fn read_with_format(input: Planned, to: &DataType, format: &str, strict: bool) -> Result<Planned> {
+    if chrono::format::StrftimeItems::new(format).any(|item| item == chrono::format::Item::Error) {
+        return Err(Error::usage(format!("{format:?} is not a format of dates and times"))
+            .with_hint("for example %Y-%m-%d or %d.%m.%Y %H:%M:%S"));
+    }
+    let signature = Signature::exact(vec![DataType::Utf8], Volatility::Immutable);
+    let input = datafusion_expr::cast(input, DataType::Utf8);
+    Ok(call(ReadWithFormat { to: to.clone(), format: format.to_string(), strict, signature }, vec![input]))
+}
+
+impl ScalarUDFImpl for ReadWithFormat {
+    fn name(&self) -> &str {
+        "strptime"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _types: &[DataType]) -> Result<DataType, DataFusionError> {
+        Ok(self.to.clone())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
+        let (texts, is_constant) = only_array(&args)?;
+        let texts = texts.as_string::<i32>();
+        let mut ticks = Vec::with_capacity(texts.len());
+        for text in texts {
+            let read = text.and_then(|text| self.read(text));
+            if let (Some(text), None, true) = (text, read, self.strict) {
+                return Err(external(
+                    Error::query(format!("{text:?} cannot be read by the format {:?}", self.format))
+                        .with_hint("with strptime_or_null it becomes NULL"),
+                ));
+            }
+            ticks.push(read);
+        }
+        let micros = Int64Array::from(ticks);
+        let as_read: DataType = match &self.to {
+            DataType::Date32 | DataType::Date64 => DataType::Timestamp(TimeUnit::Microsecond, None),
+            DataType::Time32(_) | DataType::Time64(_) => DataType::Time64(TimeUnit::Microsecond),
+            DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
+            other => return Err(external(Error::usage(format!("strptime does not read {other}")))),
+        };
+        let moments = cast(&micros, &as_read)?;
+        result_of(cast(&moments, &self.to)?, is_constant)
+    }
+
+    fn schema_name(&self, args: &[Planned]) -> Result<String, DataFusionError> {
+        let text = args.iter().map(|arg| arg.schema_name().to_string()).collect::<String>();
+        Ok(format!("strptime({text}, {:?}, {}, {})", self.format, self.to, self.strict))
+    }
+}
+
+impl ReadWithFormat {
+    /// Microseconds since 1970, or since midnight.
+    fn read(&self, text: &str) -> Option<i64> {
+        let format = &self.format;
+        if matches!(self.to, DataType::Time32(_) | DataType::Time64(_)) {
+            let time = NaiveTime::parse_from_str(text, format).ok()?;
+            return Some(i64::from(time.num_seconds_from_midnight()) * 1_000_000 + i64::from(time.nanosecond() / 1000));
+        }
+        let day = || Some(NaiveDate::parse_from_str(text, format).ok()?.and_time(NaiveTime::MIN));
+        let zoned = || Some(DateTime::parse_from_str(text, format).ok()?.naive_utc());
+        let moment = match self.to {
+            DataType::Date32 | DataType::Date64 => day().or_else(|| NaiveDateTime::parse_from_str(text, format).ok()),
+            _ => zoned().or_else(|| NaiveDateTime::parse_from_str(text, format).ok()).or_else(day),
+        };
+        Some(moment?.and_utc().timestamp_micros())
+    }
+}
+
+/// Floating-point numbers rounded to some digits, a half to the even neighbour.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct RoundToEven {
+    decimals: i64,
+    signature: Signature,
+}
+
+/// `input`, which is a floating-point number, rounded to `decimals` digits after the point.
+pub(super) fn round_to_even(input: Planned, decimals: i64) -> Planned {
+    let types = vec![DataType::Float32, DataType::Float64];
+    call(RoundToEven { decimals, signature: Signature::uniform(1, types, Volatility::Immutable) }, vec![input])
+}
+
+impl ScalarUDFImpl for RoundToEven {
+    fn name(&self) -> &str {
+        "round"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType, DataFusionError> {
+        Ok(types.first().cloned().unwrap_or(DataType::Float64))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
+        let (values, is_constant) = only_array(&args)?;
+        let scale = 10f64.powi(i32::try_from(self.decimals).unwrap_or(i32::MAX));
+        let round = |value: f64| {
+            let rounded = (value * scale).round_ties_even() / scale;
+            if rounded.is_finite() { rounded } else { value }
+        };
+        let rounded: ArrayRef = match values.data_type() {
+            DataType::Float32 => {
+                let values = values.as_primitive::<Float32Type>();
+                Arc::new(values.unary::<_, Float32Type>(|value| round(f64::from(value)) as f32) as Float32Array)
+            }
+            _ => {
+                let values: &PrimitiveArray<Float64Type> = values.as_primitive();
+                Arc::new(values.unary::<_, Float64Type>(round) as Float64Array)
+            }
+        };
+        result_of(rounded, is_constant)
+    }
+
+    fn schema_name(&self, args: &[Planned]) -> Result<String, DataFusionError> {
+        Ok(format!(
+            "round({}, {})",
+            args.iter().map(|arg| arg.schema_name().to_string()).collect::<String>(),
+            self.decimals
+        ))
+    }
+}
+
+/// Whole numbers to a power that is a whole number.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct WholePower {
+    exponent: u32,
+    signature: Signature,
+}
+
+/// `input`, a whole number, to the power of `exponent`.
+pub(super) fn whole_power(input: Planned, exponent: u32) -> Planned {
+    call(
+        WholePower { exponent, signature: Signature::exact(vec![DataType::Int64], Volatility::Immutable) },
+        vec![input],
+    )
+}
+
+impl ScalarUDFImpl for WholePower {
+    fn name(&self) -> &str {
+        "pow"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _types: &[DataType]) -> Result<DataType, DataFusionError> {
+        Ok(DataType::Int64)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
+        let (bases, is_constant) = only_array(&args)?;
+        let power = |base: i64| {
+            base.checked_pow(self.exponent).ok_or_else(|| {
+                let error = Error::query(format!("{base} to the power of {} is above 64 bits", self.exponent));
+                external(error.with_hint("compute with cast(DataType::Float64)"))
+            })
+        };
+        let powers: Int64Array = bases.as_primitive::<Int64Type>().try_unary(power)?;
+        result_of(Arc::new(powers), is_constant)
+    }
+
+    fn schema_name(&self, args: &[Planned]) -> Result<String, DataFusionError> {
+        let base = args.iter().map(|arg| arg.schema_name().to_string()).collect::<String>();
+        Ok(format!("pow({base}, {})", self.exponent))
+    }
+}
+
+/// A number that is spread evenly over 64 bits and depends on the row's number and a seed only.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct SampleRank {
+    seed: u64,
+    signature: Signature,
+}
+
+/// The rank of the row number `row` in a sample with `seed`.
+pub(in crate::frame) fn sample_rank(row: Planned, seed: u64) -> Planned {
+    let signature = Signature::exact(vec![DataType::UInt64], Volatility::Immutable);
+    call(SampleRank { seed, signature }, vec![row])
+}
+
+impl ScalarUDFImpl for SampleRank {
+    fn name(&self) -> &str {
+        "sample_rank"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _types: &[DataType]) -> Result<DataType, DataFusionError> {
+        Ok(DataType::UInt64)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
+        let (rows, is_constant) = only_array(&args)?;
+        let seed = mixed(self.seed);
+        let ranks: UInt64Array = rows.as_primitive::<UInt64Type>().unary(|row| mixed(row.wrapping_add(seed)));
+        result_of(Arc::new(ranks), is_constant)
+    }
+}
+
+/// The finalizer of SplitMix64: every bit of the input changes half of those of the output.
+fn mixed(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}

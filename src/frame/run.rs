@@ -1,0 +1,109 @@
+//! From a plan to rows: in memory, in pieces, in files, or as a description of how they would be computed.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::batches::{BatchIter, Exchange, ExchangeSink};
+use super::collect::{Collect, CollectSink};
+use super::data_frame::DataFrame;
+use super::lazy::LazyFrame;
+use crate::error::{Error, Result};
+use crate::exec::{CancelToken, RunMetrics, Sink};
+use crate::io::parquet::{ParquetSink, ParquetSinkOptions};
+use crate::io::{Output, OutputFormat};
+
+impl LazyFrame {
+    /// How the rows would be computed, as an indented tree.
+    ///
+    /// # Errors
+    /// The first mistake in the verbs before.
+    pub fn explain(&self) -> Result<String> {
+        let query = self.session.prepare_plan(self.plan_in_order()?)?;
+        Ok(query.into_run(&Output::Discard, CancelToken::default())?.explain_text())
+    }
+
+    /// The rows in memory. They count against the budget as long as the frame lives.
+    ///
+    /// # Errors
+    /// The first mistake in the verbs before; whatever goes wrong while the query runs; [`crate::ErrorKind::Budget`] when the
+    /// rows do not fit, which says what to do instead.
+    pub fn collect(&self) -> Result<DataFrame> {
+        self.collect_with(CancelToken::default())
+    }
+
+    /// As [`LazyFrame::collect`]; `cancel` ends the query from another thread.
+    ///
+    /// # Errors
+    /// As [`LazyFrame::collect`].
+    pub fn collect_with(&self, cancel: CancelToken) -> Result<DataFrame> {
+        let query = self.session.prepare_plan(self.plan_in_order()?)?;
+        let collect: Mutex<Option<Arc<Collect>>> = Mutex::new(None);
+        let run = query.into_run_to(cancel, |schema, _, cx| {
+            let made = Collect::new(schema, cx);
+            *collect.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.clone());
+            Ok(Arc::new(CollectSink(made)) as Arc<dyn Sink>)
+        })?;
+        run.execute()?;
+        match collect.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(collect) => Ok(collect.into_frame(&self.session)),
+            None => Err(Error::query("the query had no output")),
+        }
+    }
+
+    /// The rows a batch at a time, while the query goes on: any number of them in little memory. The query runs on threads of
+    /// its own, so that others may run meanwhile; dropping the iterator ends it.
+    ///
+    /// # Errors
+    /// The first mistake in the verbs before. What goes wrong while the query runs comes as an item.
+    pub fn collect_batches(&self) -> Result<BatchIter> {
+        let (session, plan) = (self.session.clone(), self.plan_in_order()?);
+        let schema = session.prepare_plan(plan.clone())?.schema();
+        let (cancel, exchange) = (CancelToken::default(), Exchange::new());
+        let (running, output) = (cancel.clone(), exchange.clone());
+        BatchIter::start(schema, exchange, cancel, move || {
+            let run = session.prepare_plan(plan)?.into_run_to(running, |_, ordered, cx| {
+                Ok(Arc::new(ExchangeSink::new(output, ordered, cx)) as Arc<dyn Sink>)
+            })?;
+            run.execute_apart().map(|_| ())
+        })
+    }
+
+    /// Writes the rows to a CSV file, which appears when it is complete.
+    ///
+    /// # Errors
+    /// The first mistake in the verbs before; whatever goes wrong while the query runs.
+    pub fn sink_csv(&self, path: impl AsRef<Path>) -> Result<RunMetrics> {
+        self.sink(&Output::File(path.as_ref().to_path_buf(), OutputFormat::Csv))
+    }
+
+    /// Writes the rows to a file of JSON, an object a line, which appears when it is complete.
+    ///
+    /// # Errors
+    /// As [`LazyFrame::sink_csv`].
+    pub fn sink_ndjson(&self, path: impl AsRef<Path>) -> Result<RunMetrics> {
+        self.sink(&Output::File(path.as_ref().to_path_buf(), OutputFormat::JsonLines))
+    }
+
+    /// Writes the rows to a Parquet file, which appears when it is complete. The default compresses with zstd.
+    ///
+    /// # Errors
+    /// As [`LazyFrame::sink_csv`].
+    pub fn sink_parquet(&self, path: impl AsRef<Path>, options: ParquetSinkOptions) -> Result<RunMetrics> {
+        let path = path.as_ref();
+        let query = self.session.prepare_plan(self.plan_in_order()?)?;
+        let run = query.into_run_to(CancelToken::default(), |schema, ordered, cx| {
+            let sink = ParquetSink::new(path, schema, &options, ordered, &cx.memory)?;
+            Ok(Arc::new(sink) as Arc<dyn Sink>)
+        })?;
+        run.execute()
+    }
+
+    /// Writes the rows to any output.
+    ///
+    /// # Errors
+    /// As [`LazyFrame::sink_csv`].
+    pub fn sink(&self, output: &Output) -> Result<RunMetrics> {
+        let query = self.session.prepare_plan(self.plan_in_order()?)?;
+        query.into_run(output, CancelToken::default())?.execute()
+    }
+}

@@ -1,0 +1,52 @@
+//! Several sessions in one process: each keeps within its own budget, whatever the others hold.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use brimful::frame::{LazyFrame, SortOptions, col};
+use brimful::memory::{Budget, ResidentSet};
+use brimful::{ErrorKind, Session, SessionOptions};
+
+#[global_allocator]
+static ALLOCATOR: brimful::memory::CountingAllocator = brimful::memory::CountingAllocator;
+
+const MIB: u64 = 1 << 20;
+
+fn session(mib: u64) -> Session {
+    let budget = Some(Budget::from_bytes(mib * MIB));
+    Session::new(SessionOptions { budget, threads: Some(2), ..Default::default() }).unwrap()
+}
+
+/// The squares below `millions` million, one a row.
+fn numbers(session: &Session, millions: i64) -> LazyFrame {
+    let values = |n: i64| Arc::new((0..n).collect::<Int64Array>()) as ArrayRef;
+    let batch = |name, n| session.from_batches(vec![RecordBatch::try_from_iter([(name, values(n))]).unwrap()]);
+    batch("a", 1000).cross_join(batch("b", 1000)).cross_join(batch("c", millions)).select([((col("a") * 1000
+        + col("b"))
+        * millions
+        + col("c"))
+    .alias("n")])
+}
+
+#[test]
+fn sessions_with_different_budgets_live_side_by_side() {
+    let start = ResidentSet::read().unwrap().resident_bytes / MIB;
+    let large = session(start + 768);
+    let small = session(start + 160);
+    // More than the whole budget of the other session.
+    let held = numbers(&large, 50).collect().unwrap();
+    assert!(held.estimated_size() > 380 * MIB);
+    // The small one is not in want of memory because of that, but has to spill what it sorts itself.
+    let sorted = || numbers(&small, 12).sort("n", SortOptions::new().with_order_descending(true)).head(12_000_000);
+    let (mut n_rows, first) = (0, sorted().head(1).collect().unwrap());
+    for batch in sorted().collect_batches().unwrap() {
+        n_rows += batch.unwrap().num_rows();
+    }
+    assert_eq!((n_rows, first.text(0, "n")), (12_000_000, Some("11999999".to_string())));
+    assert!(small.memory().peak_reserved_bytes() <= small.memory().governed_bytes());
+    assert_eq!(numbers(&small, 30).collect().unwrap_err().kind(), ErrorKind::Budget);
+    assert!(small.memory().governed_bytes() < large.memory().governed_bytes());
+    drop(held);
+    let peak = ResidentSet::read().unwrap().peak_bytes / MIB;
+    assert!(peak <= (start + 768) + (start + 160), "{peak} MiB resident at most, {start} at the start");
+}
