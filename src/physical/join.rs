@@ -76,9 +76,16 @@ impl Lowering<'_> {
         let sides = ((probe.plan, probe.keys.as_slice()), (build.plan, build.keys.as_slice()));
         let told = worth_telling(join, join_type, sides.0, sides.1, &self.cx.memory);
         probe_wishes.keys.extend(told.iter().map(|(_, wanted)| wanted.clone()));
-        let (build_stream, build_keys) = self.lower_join_input(&build, &build_wishes)?;
+        let (mut build_stream, build_keys) = self.lower_join_input(&build, &build_wishes)?;
         let after_build = self.n_pipelines();
-        let (probe_stream, probe_keys) = self.lower_join_input(&probe, &probe_wishes)?;
+        let (mut probe_stream, probe_keys) = self.lower_join_input(&probe, &probe_wishes)?;
+        match only_asks_for_any_row(join, &condition) {
+            Some(right_is_asked) if right_is_asked == builds_right => {
+                build_stream = self.limit(build_stream, 0, Some(1));
+            }
+            Some(_) => probe_stream = self.limit(probe_stream, 0, Some(1)),
+            None => {}
+        }
         let spec = JoinSpec {
             probe: probe_stream.schema.clone(),
             build: build_stream.schema.clone(),
@@ -243,6 +250,18 @@ impl Condition {
 
 fn is_true(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(datafusion_common::ScalarValue::Boolean(Some(true)), _))
+}
+
+/// Whether all that matters of one side is that it has a row, and then whether that is the right one.
+fn only_asks_for_any_row(join: &Join, condition: &Condition) -> Option<bool> {
+    if !condition.keys.is_empty() || condition.residual.is_some() {
+        return None;
+    }
+    match join.join_type {
+        LogicalType::LeftSemi | LogicalType::LeftAnti | LogicalType::LeftMark => Some(true),
+        LogicalType::RightSemi | LogicalType::RightAnti | LogicalType::RightMark => Some(false),
+        LogicalType::Inner | LogicalType::Left | LogicalType::Right | LogicalType::Full => None,
+    }
 }
 
 /// Whether the right side is built: it has fewer rows, as far as that is known.

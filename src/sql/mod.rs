@@ -14,6 +14,7 @@ mod date_functions;
 mod dialect;
 mod failure;
 mod functions;
+mod group_keys;
 mod names;
 mod ordered_functions;
 mod read_csv;
