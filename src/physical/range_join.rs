@@ -12,6 +12,7 @@ use datafusion_expr::{Between, BinaryExpr, Expr, ExprSchemable, Join, Operator};
 
 use super::cardinality::join_candidates;
 use super::join::{Condition, Input, join_type, output_columns};
+use super::known_keys::cannot_fail;
 use super::lower::{Lowering, Stream, Wishes};
 use crate::error::Result;
 use crate::exec::{Node, Step};
