@@ -291,6 +291,7 @@ impl Session {
         self.shared.memory.set_overrun(0);
         self.make_room_for_planning();
         let planned = sql::plan_frame(plan, &self.shared.registry)?;
+        self.shared.files.end_text()?;
         self.shared.memory.check_overrun()?;
         let rejects = self.shared.files.rejects().cloned();
         Ok(PreparedQuery { session: self, planned, rejects })
@@ -376,9 +377,10 @@ impl<'s> PreparedQuery<'s> {
     pub fn into_run(self, output: &Output, cancel: CancelToken) -> Result<QueryRun<'s>> {
         let file = match output {
             Output::File(path, _) => Some(path.as_path()),
-            Output::Stdout(_) | Output::Discard => None,
+            Output::Stdout(_) | Output::Partitioned(_) | Output::Discard => None,
         };
-        self.into_run_with(file, &|schema, ordered, cx| output.sink(schema, ordered, cx), cancel)
+        let clusters = output.clustering(self.planned.plan.schema().as_arrow())?;
+        self.into_copy_or(file, clusters, &|schema, ordered, cx| output.sink(schema, ordered, cx), cancel)
     }
 
     /// As [`PreparedQuery::into_run`], into a sink that the caller makes. `file` is the file that it writes, if any.
@@ -391,12 +393,28 @@ impl<'s> PreparedQuery<'s> {
         make_sink: &MakeSink<'_>,
         cancel: CancelToken,
     ) -> Result<QueryRun<'s>> {
+        self.into_copy_or(file, Vec::new(), make_sink, cancel)
+    }
+
+    /// A COPY says itself where its rows go; other rows go into the sink of `make_sink`, clustered as it wants them.
+    fn into_copy_or(
+        self,
+        file: Option<&Path>,
+        clusters: Vec<usize>,
+        make_sink: &MakeSink<'_>,
+        cancel: CancelToken,
+    ) -> Result<QueryRun<'s>> {
         let is_run = self.planned.explain.is_none_or(|asked| asked.analyze);
         let copied = match &self.planned.target {
-            Target::File { path, format } if is_run => Some((path.clone(), *format)),
-            _ => None,
+            Target::File { path, format } => Some(Output::File(path.clone(), *format)),
+            Target::Partitioned(to) => Some(Output::Partitioned(to.clone())),
+            Target::Table { .. } | Target::Result => None,
         };
-        let copied = copied.map(|(path, format)| Output::File(path, format));
+        let clusters = match &copied {
+            Some(output) => output.clustering(self.planned.plan.schema().as_arrow())?,
+            None => clusters,
+        };
+        let copied = copied.filter(|_| is_run);
         let file = match &copied {
             Some(Output::File(path, _)) => Some(path.as_path()),
             _ => file,
@@ -404,7 +422,7 @@ impl<'s> PreparedQuery<'s> {
         if let (Some(rejects), Some(path)) = (&self.rejects, file) {
             rejects.refuse_output(path)?;
         }
-        self.into_run_to(cancel, |schema, ordered, cx| match &copied {
+        self.into_clustered(cancel, &clusters, |schema, ordered, cx| match &copied {
             Some(output) => output.sink(schema, ordered, cx),
             None => make_sink(schema, ordered, cx),
         })
@@ -414,6 +432,16 @@ impl<'s> PreparedQuery<'s> {
     pub(crate) fn into_run_to(
         self,
         cancel: CancelToken,
+        output: impl FnOnce(SchemaRef, bool, &QueryContext) -> Result<Arc<dyn Sink>>,
+    ) -> Result<QueryRun<'s>> {
+        self.into_clustered(cancel, &[], output)
+    }
+
+    /// The same, for a sink that takes the rows sorted by the columns `clusters`, equal ones in one morsel.
+    fn into_clustered(
+        self,
+        cancel: CancelToken,
+        clusters: &[usize],
         output: impl FnOnce(SchemaRef, bool, &QueryContext) -> Result<Arc<dyn Sink>>,
     ) -> Result<QueryRun<'s>> {
         let PreparedQuery { session, planned, rejects } = self;
@@ -436,7 +464,7 @@ impl<'s> PreparedQuery<'s> {
                 None => output,
             })
         };
-        let query = physical::lower(&planned.plan, sink, &cx)?;
+        let query = physical::lower_clustered(&planned.plan, clusters, sink, &cx)?;
         let monitor = Monitor::new(&query);
         let creates = stored.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         Ok(QueryRun { session, query, cx, monitor, rejects, creates })

@@ -5,12 +5,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow::datatypes::{DataType, SchemaRef};
+
 use super::csv::{CsvOptions, CsvTable, OnBadRow, RejectFile};
 use super::files::{FileFormat, find_files};
+use super::hive::{BYTES_PER_FILE, HiveTable, Partitions};
+use super::ipc::IpcTable;
+use super::ndjson::NdJsonTable;
 use super::parquet::{ParquetOptions, ParquetTable};
-use super::{OpenTable, Table};
+use super::{OpenTable, Scan, ScanRequest, Table, TableFacts, TableStatistics};
 use crate::error::{Error, Result};
-use crate::memory::Memory;
+use crate::memory::{Memory, Reservation};
 
 /// Opens files, globs and directories; the format is told by the first bytes or the name.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +24,18 @@ pub struct FileTables {
     pub csv: CsvOptions,
     /// How Parquet files are read.
     pub parquet: ParquetOptions,
+    /// What folders called `key=value` mean.
+    pub hive: HiveFolders,
+}
+
+/// What folders called `key=value` mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HiveFolders {
+    /// They are columns of the files in them.
+    #[default]
+    Columns,
+    /// Nothing.
+    Ignored,
 }
 
 impl FileTables {
@@ -69,15 +86,41 @@ impl FileTables {
         if let Some(rejects) = self.rejects() {
             files.iter().try_for_each(|file| rejects.refuse_input(file))?;
         }
-        Ok(match one_format(&files)? {
-            FileFormat::Csv => Arc::new(CsvTable::open(&files, self.csv.clone(), memory)?),
+        let declared = &self.csv.schema_overrides;
+        let partitions = match self.hive {
+            HiveFolders::Columns => Partitions::find(&files, declared, memory)?,
+            HiveFolders::Ignored => None,
+        };
+        let Some(partitions) = partitions else {
+            let reserved = reserve_paths(&files, memory)?;
+            let inner = self.open_files(&files, declared.clone(), memory)?;
+            return Ok(if reserved.bytes() == 0 { inner } else { Arc::new(ManyFiles { inner, _reserved: reserved }) });
+        };
+        let is_folder = |name: &String| partitions.fields().iter().any(|field| field.name() == name);
+        let of_files = declared.iter().filter(|(name, _)| !is_folder(name)).cloned().collect();
+        let inner = self.open_files(&files, of_files, memory)?;
+        Ok(Arc::new(HiveTable::new(inner, partitions, memory)))
+    }
+}
+
+impl FileTables {
+    /// `files` as one table; `declared` are types of columns.
+    fn open_files(
+        &self,
+        files: &[PathBuf],
+        declared: Vec<(String, DataType)>,
+        memory: &Memory,
+    ) -> Result<Arc<dyn Table>> {
+        let csv = CsvOptions { schema_overrides: declared, ..self.csv.clone() };
+        Ok(match one_format(files)? {
+            FileFormat::Csv => Arc::new(CsvTable::open(files, csv, memory)?),
             FileFormat::Tsv => {
-                let delimiter = self.csv.delimiter.or(Some(b'\t'));
-                Arc::new(CsvTable::open(&files, CsvOptions { delimiter, ..self.csv.clone() }, memory)?)
+                let delimiter = csv.delimiter.or(Some(b'\t'));
+                Arc::new(CsvTable::open(files, CsvOptions { delimiter, ..csv }, memory)?)
             }
-            FileFormat::Parquet => Arc::new(ParquetTable::open(&files, self.parquet.clone(), memory)?),
-            FileFormat::NdJson => return Err(unsupported(&files, "JSON lines")),
-            FileFormat::Ipc => return Err(unsupported(&files, "Arrow IPC")),
+            FileFormat::Parquet => Arc::new(ParquetTable::open(files, self.parquet.clone(), memory)?),
+            FileFormat::NdJson => Arc::new(NdJsonTable::open(files, csv.into(), memory)?),
+            FileFormat::Ipc => Arc::new(IpcTable::open(files, memory)?),
         })
     }
 }
@@ -105,10 +148,49 @@ impl OpenTable for FileTables {
     }
 }
 
-fn unsupported(files: &[PathBuf], format: &str) -> Error {
-    let path = files.first().map_or_else(|| "the input".into(), |path| path.display().to_string());
-    Error::usage(format!("{path} looks like {format}, which cannot be read yet"))
-        .with_hint("CSV and Parquet files can be read")
+/// Files from which on their paths are worth a reservation.
+const MANY_FILES: usize = 256;
+
+/// Covers the paths of `files` in all lists of them, if they are many.
+fn reserve_paths(files: &[PathBuf], memory: &Memory) -> Result<Reservation> {
+    let mut reserved = memory.reserve("Scan");
+    if files.len() >= MANY_FILES {
+        let bytes = files.iter().map(|path| BYTES_PER_FILE + 2 * path.as_os_str().len() as u64).sum();
+        reserved.try_grow(bytes)?;
+    }
+    Ok(reserved)
+}
+
+/// A table whose list of files is long.
+struct ManyFiles {
+    inner: Arc<dyn Table>,
+    _reserved: Reservation,
+}
+
+impl Table for ManyFiles {
+    fn schema(&self) -> SchemaRef {
+        self.inner.schema()
+    }
+
+    fn statistics(&self) -> TableStatistics {
+        self.inner.statistics()
+    }
+
+    fn scan(&self, request: ScanRequest) -> Result<Scan> {
+        self.inner.scan(request)
+    }
+
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+
+    fn describe_scan(&self, request: &ScanRequest) -> String {
+        self.inner.describe_scan(request)
+    }
+
+    fn facts(&self) -> Result<TableFacts> {
+        self.inner.facts()
+    }
 }
 
 /// The format of all `files`: detected from the first; the names of the others must not say something else.

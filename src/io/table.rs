@@ -6,6 +6,7 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
 
 use super::TableFacts;
+use super::selected_files::SelectedFiles;
 use crate::error::{Error, Result};
 use crate::exec::{Report, Source};
 use crate::memory::Memory;
@@ -31,6 +32,11 @@ pub trait Table: Send + Sync {
     fn facts(&self) -> Result<TableFacts> {
         Ok(TableFacts { format: self.describe(), ..TableFacts::default() })
     }
+
+    /// The same with what a scan for `request` will read of it, where that is less than all.
+    fn describe_scan(&self, _request: &ScanRequest) -> String {
+        self.describe()
+    }
 }
 
 /// What a query needs of a table.
@@ -48,6 +54,8 @@ pub struct ScanRequest {
     /// Whether something above waits for file order (an output that keeps it, LIMIT without ORDER BY). Morsels are then
     /// small, so that the batches that wait for an earlier morsel are few. Batches carry their place in any case.
     pub in_order: bool,
+    /// The only files to read, if not all; a scan notes in it where each of them begins.
+    pub files: Option<Arc<SelectedFiles>>,
 }
 
 /// A predicate over some columns of a table.

@@ -40,7 +40,25 @@ pub fn lower(
     output: impl FnOnce(SchemaRef, bool) -> Result<Arc<dyn Sink>>,
     cx: &QueryContext,
 ) -> Result<Query> {
-    lower_then(plan, |_, stream| Ok(stream), output, cx)
+    lower_clustered(plan, &[], output, cx)
+}
+
+/// [`lower`] for an output that takes the rows sorted by the columns `clusters`, equal ones in one morsel. Among those,
+/// rows keep their order.
+///
+/// # Errors
+/// As [`lower`].
+pub fn lower_clustered(
+    plan: &LogicalPlan,
+    clusters: &[usize],
+    output: impl FnOnce(SchemaRef, bool) -> Result<Arc<dyn Sink>>,
+    cx: &QueryContext,
+) -> Result<Query> {
+    if clusters.is_empty() {
+        return lower_then(plan, |_, stream| Ok(stream), output, cx);
+    }
+    let wishes = Wishes::none(plan.schema().fields().len());
+    lower_for(plan, &wishes, |lowering, stream| lowering.cluster(stream, clusters), output, cx)
 }
 
 /// As [`lower`], with what `steps` adds to the stream before the output.
@@ -50,9 +68,18 @@ pub(super) fn lower_then(
     output: impl FnOnce(SchemaRef, bool) -> Result<Arc<dyn Sink>>,
     cx: &QueryContext,
 ) -> Result<Query> {
+    lower_for(plan, &Wishes::none(plan.schema().fields().len()).in_order(), steps, output, cx)
+}
+
+fn lower_for(
+    plan: &LogicalPlan,
+    wishes: &Wishes,
+    steps: impl FnOnce(&mut Lowering<'_>, Stream) -> Result<Stream>,
+    output: impl FnOnce(SchemaRef, bool) -> Result<Arc<dyn Sink>>,
+    cx: &QueryContext,
+) -> Result<Query> {
     let mut lowering = Lowering::new(plan, cx);
-    let n_columns = plan.schema().fields().len();
-    let stream = lowering.lower_plan(plan, &Wishes::none(n_columns).in_order())?;
+    let stream = lowering.lower_plan(plan, wishes)?;
     let stream = steps(&mut lowering, stream)?;
     let sink = output(stream.schema.clone(), stream.ordered)?;
     let order = if stream.ordered { "in order" } else { "" };

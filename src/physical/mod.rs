@@ -39,7 +39,7 @@ mod window_limit;
 
 pub use asof::{AsofJoin, AsofMatch};
 pub use huge::bounded;
-pub use lower::lower;
+pub use lower::{lower, lower_clustered};
 pub use numbered::NumberRows;
 pub use options::options;
 pub use recursion::{WorkRole, WorkTable};

@@ -9,6 +9,7 @@
 mod asof;
 mod catalog;
 mod clauses;
+mod copy;
 mod date_functions;
 mod dialect;
 mod failure;
@@ -29,6 +30,7 @@ use datafusion_common::{DataFusionError, ScalarValue};
 use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
 use crate::error::{Error, Result};
+use crate::io::partitioned::PartitionedOutput;
 use crate::io::{OpenTable, OutputFormat};
 use crate::memory::Memory;
 use crate::plan;
@@ -85,6 +87,8 @@ pub enum Target {
         /// Its format.
         format: OutputFormat,
     },
+    /// Into a folder of files: COPY .. TO with PARTITION_BY.
+    Partitioned(PartitionedOutput),
     /// Into a table of the session: CREATE TEMP TABLE.
     Table {
         /// The table's name.

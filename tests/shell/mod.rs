@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// The command, without the settings of whoever runs the tests.
+#[allow(dead_code, reason = "not every test runs the command alone")]
 pub fn brimful(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_brimful"));
     quiet(&mut command, folder);

@@ -35,6 +35,8 @@ pub enum FormatArg {
     #[value(alias = "jsonl", alias = "ndjson")]
     Json,
     Parquet,
+    #[value(alias = "ipc", alias = "feather")]
+    Arrow,
 }
 
 /// `--progress`.
@@ -52,6 +54,7 @@ impl From<FormatArg> for OutputFormat {
             FormatArg::Csv => OutputFormat::Csv,
             FormatArg::Json => OutputFormat::JsonLines,
             FormatArg::Parquet => OutputFormat::Parquet,
+            FormatArg::Arrow => OutputFormat::Ipc,
         }
     }
 }

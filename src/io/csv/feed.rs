@@ -21,6 +21,7 @@ use super::stream::{OpenText, Text, count_lines, open_text, read_fully_at};
 use super::streamed::StreamedFile;
 use super::structure::{QuoteState, find_boundaries};
 use crate::error::{Error, Result};
+use crate::io::SelectedFiles;
 use crate::memory::Memory;
 
 /// Hands out the blocks of all files.
@@ -28,11 +29,14 @@ pub(super) struct Feed {
     table: Arc<Definition>,
     memory: Memory,
     counts_lines: bool,
+    /// The only files to read, if not all.
+    files: Option<Arc<SelectedFiles>>,
     cursor: Mutex<Cursor>,
     read_bytes: Arc<AtomicU64>,
 }
 
 struct Cursor {
+    /// The number of the next file among those that are read.
     next_file: usize,
     /// The place of the current file in the table.
     file: usize,
@@ -65,10 +69,15 @@ struct Claim {
 }
 
 impl Feed {
-    /// All blocks of all files of a table.
-    pub(super) fn new(table: Arc<Definition>, memory: Memory, counts_lines: bool) -> Self {
+    /// All blocks of all files of a table, or only of `files`.
+    pub(super) fn new(
+        table: Arc<Definition>,
+        memory: Memory,
+        counts_lines: bool,
+        files: Option<Arc<SelectedFiles>>,
+    ) -> Self {
         let cursor = Mutex::new(Cursor { next_file: 0, file: 0, next_morsel: 0, current: Current::None });
-        Feed { table, memory, counts_lines, cursor, read_bytes: Arc::default() }
+        Feed { table, memory, counts_lines, files, cursor, read_bytes: Arc::default() }
     }
 
     /// The ledger.
@@ -107,22 +116,36 @@ impl Feed {
                     let (block, file_idx, morsel) = (*next_block, cursor.file, cursor.next_morsel);
                     let claim = Claim { file: file.clone(), block, file_idx, morsel };
                     *next_block += 1;
-                    cursor.next_morsel += 1;
+                    self.end_claim(cursor);
                     return Ok(Claimed::Plain(claim));
                 }
                 Current::Streamed(file) => {
                     if let Some(block) = file.next_block(cursor.next_morsel, self.table.block_bytes, buffer)? {
-                        cursor.next_morsel += 1;
                         let place = (cursor.file, block.place.1);
+                        self.end_claim(cursor);
                         return Ok(Claimed::Read(Block { place, ..block }));
                     }
                 }
                 _ => {}
             }
-            let Some(path) = self.table.paths.get(cursor.next_file) else { return Ok(Claimed::End) };
-            cursor.current = self.open(path.clone(), self.table.looks_at(cursor.next_file))?;
-            (cursor.file, cursor.next_file) = (cursor.next_file, cursor.next_file + 1);
+            let next = match &self.files {
+                Some(files) => files.get(cursor.next_file),
+                None => Some(cursor.next_file),
+            };
+            let Some((next, path)) = next.and_then(|next| Some((next, self.table.paths.get(next)?))) else {
+                return Ok(Claimed::End);
+            };
+            cursor.current = self.open(path.clone(), self.table.looks_at(next))?;
+            (cursor.file, cursor.next_file) = (next, cursor.next_file + 1);
         }
+    }
+
+    /// Notes whose the morsel is that was just claimed.
+    fn end_claim(&self, cursor: &mut Cursor) {
+        if let Some(files) = &self.files {
+            files.begin(cursor.next_morsel, cursor.file);
+        }
+        cursor.next_morsel += 1;
     }
 
     fn block_bytes(&self) -> u64 {

@@ -21,6 +21,7 @@ mod feed;
 mod header;
 mod hints;
 mod infer;
+mod lines;
 mod numbers;
 mod open;
 mod options;
@@ -42,6 +43,9 @@ mod transcode;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(in crate::io) use lines::{
+    Lines, count_lines, open_lines, parse_date, parse_timestamp, read_failed, read_fully, read_fully_at,
+};
 pub use open::CsvTable;
 pub use options::{CsvOptions, Encoding, OnBadRow, Quote, Ragged};
 pub use reject_file::RejectFile;

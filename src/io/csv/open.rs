@@ -26,7 +26,7 @@ use crate::io::{Scan, ScanRequest, Table, TableFacts, TableStatistics};
 use crate::memory::Memory;
 
 /// Files that are looked at one by one before only every so many-th is.
-const FIRST_FILES: usize = 32;
+const FIRST_FILES: usize = 1024;
 
 /// One or more CSV files read as one table.
 pub struct CsvTable {

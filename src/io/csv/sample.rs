@@ -11,7 +11,7 @@ use super::column::Forms;
 use super::compressed::read_failed;
 use super::header::{Head, HeadBounds, read_names};
 use super::hints::LooksLike;
-use super::infer::Guess;
+use super::infer::{Guess, looks_like_header};
 use super::options::{CsvOptions, Quote};
 use super::sniff::{Known, sniff_dialect};
 use super::stream::{Access, OpenText, Text, open_text, read_fully};
@@ -97,7 +97,9 @@ impl Sampler<'_> {
                 Some(_) => u64::MAX,
                 None => (INFER_BYTES / share).max(16 * 1024),
             };
-            samples.extend(self.look_at_file(path, dialect, forms, Most { n_rows, n_bytes })?);
+            if let Some(sample) = self.look_at_file(path, dialect, forms, Most { n_rows, n_bytes })? {
+                add_sample(&mut samples, sample);
+            }
         }
         Ok(samples)
     }
@@ -179,5 +181,23 @@ impl Sample {
                 }
             }
         }
+    }
+}
+
+/// Adds what a file says to an earlier file with the same header, or to the others: however many files there are, one
+/// sample is kept for each header.
+fn add_sample(samples: &mut Vec<Sample>, sample: Sample) {
+    let has_header = |known: &Sample| looks_like_header(&known.first, &known.below, known.starts_at_zero);
+    let is_same = |known: &&mut Sample| known.names == sample.names && has_header(known);
+    match samples.iter_mut().find(is_same) {
+        Some(known) => {
+            known.below.iter_mut().zip(&sample.below).for_each(|(guess, more)| *guess = guess.widen(*more));
+            for (look, other) in known.looks.iter_mut().zip(sample.looks) {
+                *look = look.take().or(other);
+            }
+            known.starts_at_zero |= sample.starts_at_zero;
+            known.n_rows += sample.n_rows;
+        }
+        None => samples.push(sample),
     }
 }

@@ -55,6 +55,7 @@ impl CsvScan {
         memory: &Memory,
         seen: &SeenRows,
     ) -> Result<Scan> {
+        let files = request.files.clone();
         let plan = Plan::new(&table, request, memory);
         let sizes = memory.sizes();
         let n_fields = table.schema.fields().len();
@@ -63,7 +64,7 @@ impl CsvScan {
             + 2 * sizes.batch_bytes as u64;
         let counts_lines = matches!(table.on_bad_row, OnBadRow::Reject(_));
         let scan = Arc::new(CsvScan {
-            feed: Feed::new(table.clone(), memory.clone(), counts_lines),
+            feed: Feed::new(table.clone(), memory.clone(), counts_lines, files),
             bad_rows: BadRows::new(table.clone(), memory.clone(), seen.join()),
             plan,
             bytes_per_worker,

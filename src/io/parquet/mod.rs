@@ -36,5 +36,6 @@ mod table;
 mod writing_tests;
 
 pub use encode::{ParquetCompression, ParquetSinkOptions};
+pub(in crate::io) use input::guarded;
 pub use sink::ParquetSink;
 pub use table::{ParquetOptions, ParquetTable};

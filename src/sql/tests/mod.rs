@@ -4,6 +4,7 @@ mod chains;
 mod errors;
 mod joins;
 mod membership;
+mod partitions;
 mod plans;
 mod pressure;
 mod range_joins;

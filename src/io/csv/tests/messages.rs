@@ -329,12 +329,12 @@ fn files_with_and_without_a_header_are_not_guessed_at() {
 #[test]
 fn a_value_of_an_unseen_file_that_does_not_fit_is_an_error() {
     let folder = Folder::new();
-    let mut paths: Vec<_> = (0..100).map(|n| folder.write(&format!("{n:03}.csv"), "id\n1\n")).collect();
-    paths[33] = folder.write("033.csv", "id\n1.5\n");
+    let mut paths: Vec<_> = (0..1100).map(|n| folder.write(&format!("{n:04}.csv"), "id\n1\n")).collect();
+    paths[1025] = folder.write("1025.csv", "id\n1.5\n");
     let table = open(&paths, CsvOptions::default()).unwrap();
     let error = scan(&table, all_columns(&table), 1).err().unwrap();
     expect![[r#"
-        033.csv, line 2, column "id": "1.5" does not fit the type int64
+        1025.csv, line 2, column "id": "1.5" does not fit the type int64
           hint: the type was inferred from other files, because there are many: declare it with --schema id=string, or leave such rows out with --on-bad-row skip
     "#]]
     .assert_eq(&folder.shown(&error));
@@ -356,20 +356,20 @@ fn a_long_header_of_a_compressed_file_is_under_the_budget() {
 #[test]
 fn a_column_that_only_an_unseen_file_has_is_an_error() {
     let folder = Folder::new();
-    let mut paths: Vec<_> = (0..100).map(|n| folder.write(&format!("{n:03}.csv"), "id\n1\n")).collect();
+    let mut paths: Vec<_> = (0..1100).map(|n| folder.write(&format!("{n:04}.csv"), "id\n1\n")).collect();
     let table = open(&paths, CsvOptions::default()).unwrap();
-    assert_eq!(scan(&table, all_columns(&table), 3).unwrap().n_rows(), 100);
-    paths[33] = folder.write("033.csv", "id,extra\n1,2\n");
+    assert_eq!(scan(&table, all_columns(&table), 3).unwrap().n_rows(), 1100);
+    paths[1025] = folder.write("1025.csv", "id,extra\n1,2\n");
     let table = open(&paths, CsvOptions::default()).unwrap();
     let error = scan(&table, all_columns(&table), 1).err().unwrap();
     expect![[r#"
-        033.csv, line 1: column "extra" is not in any of the files that were looked at for the schema
+        1025.csv, line 1: column "extra" is not in any of the files that were looked at for the schema
           hint: declare it, for example: --schema extra=string
     "#]]
     .assert_eq(&folder.shown(&error));
     let declared = CsvOptions { schema_overrides: vec![("extra".into(), DataType::Int64)], ..CsvOptions::default() };
     let table = open(&paths, declared).unwrap();
-    assert_eq!(scan(&table, all_columns(&table), 2).unwrap().rows()[33], ["1", "2"]);
+    assert_eq!(scan(&table, all_columns(&table), 2).unwrap().rows()[1025], ["1", "2"]);
 }
 
 #[test]
