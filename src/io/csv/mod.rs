@@ -16,6 +16,7 @@ mod chain;
 mod column;
 mod compressed;
 mod dates;
+mod declared;
 mod facts;
 mod feed;
 mod header;

@@ -330,6 +330,10 @@ impl Formats {
         let mut columns = Vec::new();
         for (name, format) in &options.column_formats {
             let declared = options.schema_overrides.iter().find(|(declared, _)| declared == name);
+            if declared.is_none() && options.shared_schema.is_some() {
+                // It is the column that a folder is.
+                continue;
+            }
             let wanted = declared.and_then(|(_, data_type)| Self::used_for(data_type)).ok_or_else(|| {
                 Error::usage(format!("column {name:?} has a format but is no date, time or timestamp"))
                     .with_hint(format!("declare it, for example: --schema '{name}=date({format})'"))

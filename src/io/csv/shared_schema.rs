@@ -38,7 +38,7 @@ impl SharedSchema {
     }
 
     /// A table has the declared column `name`.
-    pub(super) fn note_used(&self, name: &str) {
+    pub(crate) fn note_used(&self, name: &str) {
         self.lock().used.insert(name.to_string());
     }
 
