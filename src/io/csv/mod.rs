@@ -16,7 +16,6 @@ mod chain;
 mod column;
 mod compressed;
 mod dates;
-mod declared;
 mod facts;
 mod feed;
 mod header;
