@@ -72,6 +72,7 @@ def load_answers(stem):
 
 
 def known_answer(stem, question):
+    question = question.reference
     answer = load_answers(stem).get(question.name)
     return answer["fingerprint"] if answer and answer["key"] == answer_key(stem, question) else None
 
@@ -194,7 +195,7 @@ def make_answers(stem, questions, threads, scratch_root):
     """Compute the missing reference answers and keep each as soon as it is known."""
     scratch = tempfile.mkdtemp(prefix="reference-", dir=scratch_root)
     try:
-        for question in questions:
+        for question in dict.fromkeys(question.reference for question in questions):
             if known_answer(stem, question):
                 continue
             print(f"reference answer of {question.name} ...", file=sys.stderr)

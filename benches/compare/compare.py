@@ -261,7 +261,7 @@ def arguments():
     add = parser.add_argument
     add("--data", required=True, help="path of the data without or with its extension")
     add("--engines", default=",".join(ENGINES))
-    add("--questions", help="comma-separated, all, or tpch (default: all; with --ladder q10; for a folder tpch)")
+    add("--questions", help="comma-separated, all, all_csv, or tpch (default: all; with --ladder q10; for a folder tpch)")
     add("--budgets", help="default: 4GiB,1GiB,256MiB,128MiB; with --ladder " + LADDER_BUDGETS)
     add("--ladder", action="store_true", help="report each budget against the one before it")
     add("--brimful", type=Path, default=default_brimful(), help="the program (default: %(default)s)")

@@ -4,7 +4,7 @@ A question also says what its result looks like, so that the check can be exact 
 text and integer columns and copied floats must match bit for bit, measures up to rounding.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tpch
@@ -29,6 +29,11 @@ class Question:
         if self.tables == ("x",):
             return {"x": Path(f"{stem}.{self.file_format}")}
         return {table: Path(stem) / f"{table}.{self.file_format}" for table in self.tables}
+
+    @property
+    def reference(self):
+        """The question whose answer is the reference: the same one over Parquet, since both files hold the same rows."""
+        return BY_NAME[self.name.removesuffix("_csv")]
 
     def text_for(self, engine, stem):
         """The SQL that `engine` is given. Brimful and DuckDB name the files; the others register them as tables."""
@@ -117,13 +122,21 @@ TPCH = tuple(
     for number, shape in tpch.SHAPES.items()
 )
 
-BY_NAME = {question.name: question for question in QUESTIONS + TPCH} | {"scan": QUESTIONS[-1]}
+CSV = tuple(
+    replace(question, name=f"{question.name}_csv", file_format="csv")
+    for question in QUESTIONS
+    if question.file_format == "parquet"
+)
+
+GROUPS = {"all": QUESTIONS, "all_csv": CSV, "tpch": TPCH}
+
+BY_NAME = {question.name: question for group in GROUPS.values() for question in group} | {"scan": QUESTIONS[-1]}
 
 
 def chosen(names):
-    """The questions of a comma-separated list; `all` is every one over the group-by table, `tpch` those over TPC-H."""
-    if names in ("all", "tpch"):
-        return list(QUESTIONS if names == "all" else TPCH)
+    """The questions of a comma-separated list, or of a group by its name."""
+    if names in GROUPS:
+        return list(GROUPS[names])
     unknown = [name for name in names.split(",") if name not in BY_NAME]
     if unknown:
         raise SystemExit(f"error: no question {unknown[0]!r}; there are {', '.join(BY_NAME)}")

@@ -48,6 +48,21 @@ pub trait RowFilter: Send + Sync {
 
     /// One value a row of `batch`, which has exactly [`RowFilter::columns`] in that order. NULL drops the row.
     fn evaluate(&self, batch: &RecordBatch) -> Result<BooleanArray>;
+
+    /// Whether it is worth asking now. A scan may ask before each batch; every row passes a filter that is not.
+    fn is_active(&self) -> bool {
+        true
+    }
+
+    /// Whether it has an answer for every row, so that it may be asked about rows that other filters leave out.
+    fn is_total(&self) -> bool {
+        false
+    }
+
+    /// Conditions that it implies and that are known only once the scan has begun.
+    fn late_comparisons(&self) -> Vec<Comparison> {
+        Vec::new()
+    }
 }
 
 /// `column op value`, for pruning by statistics.

@@ -15,6 +15,7 @@ use datafusion_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, cast};
 use super::expression::plain_column;
 use super::failure::query_failure;
 use super::grouping_sets;
+use super::known_keys::WantedKeys;
 use super::library::Library;
 use super::lower::{Lowering, Stream, Wishes};
 use super::statistics;
@@ -86,10 +87,13 @@ pub(super) fn unaliased(expr: Expr) -> Expr {
 
 impl Lowering<'_> {
     /// DISTINCT is an aggregation by all columns without calls.
-    pub(super) fn lower_distinct(&mut self, input: &LogicalPlan) -> Result<Stream> {
+    pub(super) fn lower_distinct(&mut self, input: &LogicalPlan, wishes: &Wishes) -> Result<Stream> {
         let schema = input.schema().inner().clone();
         let n_columns = schema.fields().len();
-        let stream = self.lower_plan(input, &Wishes { dictionary: vec![true; n_columns], in_order: false })?;
+        let stream = self.lower_plan(
+            input,
+            &Wishes { dictionary: vec![true; n_columns], in_order: false, keys: wishes.keys.clone() },
+        )?;
         let spec = AggregateSpec {
             input: stream.schema.clone(),
             keys: (0..n_columns).collect(),
@@ -101,7 +105,7 @@ impl Lowering<'_> {
         self.aggregate_stream(stream, "Distinct", names, spec, known)
     }
 
-    pub(super) fn lower_aggregate(&mut self, aggregate: &Aggregate) -> Result<Stream> {
+    pub(super) fn lower_aggregate(&mut self, aggregate: &Aggregate, wishes: &Wishes) -> Result<Stream> {
         if let Some((n_rows, table)) = count_from_metadata(aggregate) {
             let schema = aggregate.schema.inner().clone();
             let count: ArrayRef = Arc::new(Int64Array::from(vec![n_rows]));
@@ -129,7 +133,11 @@ impl Lowering<'_> {
         let detail = describe(aggregate, &keys, &self.namer);
         let name = if calls.is_empty() && sets.is_none() { "Distinct" } else { "Aggregate" };
 
-        let (mut stream, columns) = self.lower_inputs(&inputs, &key_columns, sets.is_some())?;
+        let wanted = wishes.keys_through(|idx| match &sets {
+            None => plain_column(keys.get(idx)?, aggregate.input.schema().as_ref()),
+            Some(_) => None,
+        });
+        let (mut stream, columns) = self.lower_inputs(&inputs, &key_columns, sets.is_some(), wanted)?;
         let mut keys: Vec<usize> = key_columns.iter().map(|&idx| columns[idx]).collect();
         let mut shift = 0;
         if let Some(sets) = sets {
@@ -156,12 +164,13 @@ impl Lowering<'_> {
         inputs: &Inputs<'_>,
         keys: &[usize],
         keys_first: bool,
+        wanted: Vec<WantedKeys>,
     ) -> Result<(Stream, Vec<usize>)> {
         let schema = inputs.plan.schema();
         let n_columns = schema.fields().len();
         let columns =
             inputs.exprs.iter().map(|expr| self.compile_column(expr, inputs.plan)).collect::<Result<Vec<_>>>()?;
-        let mut wishes = Wishes::none(n_columns);
+        let mut wishes = Wishes { keys: wanted, ..Wishes::none(n_columns) };
         for &key in keys {
             if let Column::Input(idx) = columns[key] {
                 // An argument or condition over the key reads its values, not its codes.

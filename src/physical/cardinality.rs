@@ -85,6 +85,14 @@ impl ColumnEstimate {
         self.distinct >= UNIQUE_SHARE * self.base_rows
     }
 
+    /// The share of all values that `rows` of the column have.
+    pub fn partners(&self, rows: f64) -> f64 {
+        match self.is_unique() {
+            true => rows / self.base_rows,
+            false => self.distinct_among(rows) / self.distinct.max(1.0),
+        }
+    }
+
     /// Distinct values that `rows` of the column have, when they are drawn at random.
     fn distinct_among(&self, rows: f64) -> f64 {
         expected_distinct(self.distinct, rows)

@@ -127,7 +127,7 @@ impl Lowering<'_> {
         let orders = order_texts(&calls, &texts);
         let by = self.namer.list(keys);
 
-        let (mut stream, columns) = self.lower_inputs(&inputs, &key_columns, sets.is_some())?;
+        let (mut stream, columns) = self.lower_inputs(&inputs, &key_columns, sets.is_some(), vec![])?;
         let mut keys_at: Vec<usize> = key_columns.iter().map(|&idx| columns[idx]).collect();
         let mut shift = 0;
         if let Some(sets) = sets {

@@ -13,6 +13,7 @@ use datafusion_expr::{Expr, ExprSchemable, Join, LogicalPlan};
 use super::cardinality::{estimate_rows, row_bytes};
 use super::expression::{Evaluator, plain_column};
 use super::failure::query_failure;
+use super::known_keys::worth_telling;
 use super::lower::{Lowering, Stream, Wishes};
 use crate::error::{Error, Result};
 use crate::exec::Node;
@@ -53,15 +54,29 @@ impl Lowering<'_> {
         let output: Vec<JoinColumn> = picked.iter().map(|&idx| all[idx]).collect();
         let residual = condition.residual.as_ref().map(|filter| self.compile_residual(filter, join, builds_right));
         let residual = residual.transpose()?;
-        let build_wishes = Wishes { dictionary: vec![true; build.plan.schema().fields().len()], in_order: false };
-        let probe_wishes = probe_wishes(&probe, &output, residual.as_ref(), wishes);
+        let join_type = join_type(join.join_type, builds_right);
+        let source = |wanted: fn(&JoinColumn) -> Option<usize>| {
+            let output = &output;
+            wishes.keys_through(move |idx| output.get(idx).and_then(wanted))
+        };
+        let build_wishes = Wishes {
+            dictionary: vec![true; build.plan.schema().fields().len()],
+            in_order: false,
+            keys: source(|column| if let JoinColumn::Build(idx) = column { Some(*idx) } else { None }),
+        };
+        let mut probe_wishes = probe_wishes(&probe, &output, residual.as_ref(), wishes);
+        probe_wishes.keys = source(|column| if let JoinColumn::Probe(idx) = column { Some(*idx) } else { None });
+        let sides = ((probe.plan, probe.keys.as_slice()), (build.plan, build.keys.as_slice()));
+        let told = worth_telling(join, join_type, sides.0, sides.1, &self.cx.memory);
+        probe_wishes.keys.extend(told.iter().map(|(_, wanted)| wanted.clone()));
         let (build_stream, build_keys) = self.lower_join_input(&build, &build_wishes)?;
+        let after_build = self.n_pipelines();
         let (probe_stream, probe_keys) = self.lower_join_input(&probe, &probe_wishes)?;
         let spec = JoinSpec {
             probe: probe_stream.schema.clone(),
             build: build_stream.schema.clone(),
             keys: probe_keys.into_iter().zip(build_keys).collect(),
-            join_type: join_type(join.join_type, builds_right),
+            join_type,
             null_equal: join.null_equality == NullEquality::NullEqualsNull,
             null_aware: condition.null_aware,
             residual,
@@ -72,7 +87,9 @@ impl Lowering<'_> {
         let tops = [probe_stream.top(), build_stream.top()];
         let inputs = if builds_right { tops.to_vec() } else { vec![tops[1], tops[0]] };
         let node = self.add_node(Node { name: "Join", detail, inputs, report: Some(operator.clone()) });
-        self.close(build_stream, node, operator.build_sink());
+        // Scans and operators of the probe side may ask which keys the build side has.
+        let noted = told.into_iter().map(|(place, wanted)| (place, wanted.known)).collect();
+        self.close_before(after_build, build_stream, node, operator.build_sink_noting(noted));
         let mut stream = probe_stream.then(node, operator.probe(), schema);
         stream.ordered = false;
         Ok(stream)

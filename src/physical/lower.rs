@@ -15,6 +15,7 @@ use datafusion_expr::{Distinct, Expr, Extension, FetchType, LogicalPlan, SkipTyp
 
 use super::expression::{Evaluator, plain_column};
 use super::failure::query_failure;
+use super::known_keys::{WantedKeys, cannot_fail};
 use super::numbered::NumberRows;
 use super::repeat::RepeatRows;
 use super::shared::{SharedPlan, SharedRows};
@@ -84,16 +85,29 @@ pub(super) struct Wishes {
     pub(super) dictionary: Vec<bool>,
     /// Whether the reader waits for the order of the input.
     pub(super) in_order: bool,
+    /// Columns of which only rows with certain values matter to the reader.
+    pub(super) keys: Vec<WantedKeys>,
 }
 
 impl Wishes {
     /// No dictionaries among `n_columns`, any order.
     pub(super) fn none(n_columns: usize) -> Self {
-        Wishes { dictionary: vec![false; n_columns], in_order: false }
+        Wishes { dictionary: vec![false; n_columns], in_order: false, keys: vec![] }
     }
 
     pub(super) fn in_order(self) -> Self {
         Wishes { in_order: true, ..self }
+    }
+
+    /// Every row matters.
+    fn all_rows(self) -> Self {
+        Wishes { keys: vec![], ..self }
+    }
+
+    /// The keys that are wanted of an input whose column for each column of the output `source` names, if there is one.
+    pub(super) fn keys_through(&self, source: impl Fn(usize) -> Option<usize>) -> Vec<WantedKeys> {
+        let of = |keys: &WantedKeys| Some(WantedKeys { column: source(keys.column)?, known: keys.known.clone() });
+        self.keys.iter().filter_map(of).collect()
     }
 
     /// The same wishes for the `n_inputs` columns that `columns` are made of: an input column should be a dictionary when
@@ -107,7 +121,11 @@ impl Wishes {
             }
         }
         let dictionary = dictionary.into_iter().map(|wish| wish.unwrap_or(false)).collect();
-        Wishes { dictionary, in_order: self.in_order }
+        let source = |idx: usize| match columns[idx] {
+            Column::Input(idx) => Some(idx),
+            Column::Computed(_) => None,
+        };
+        Wishes { dictionary, in_order: self.in_order, keys: self.keys_through(source) }
     }
 }
 
@@ -160,6 +178,19 @@ impl<'a> Lowering<'a> {
         self.add_node(Node { name, detail, inputs: vec![input.top()], report: None })
     }
 
+    /// How many pipelines there are.
+    pub(super) fn n_pipelines(&self) -> usize {
+        self.pipelines.len()
+    }
+
+    /// Ends `stream` in `sink` before the pipelines from `at` on run.
+    pub(super) fn close_before(&mut self, at: usize, stream: Stream, node: NodeIdx, sink: Arc<dyn Sink>) {
+        let n_before = self.pipelines.len();
+        self.close(stream, node, sink);
+        let n_new = self.pipelines.len() - n_before;
+        self.pipelines[at..].rotate_right(n_new);
+    }
+
     /// Ends `stream` in `sink`.
     pub(super) fn close(&mut self, stream: Stream, node: NodeIdx, sink: Arc<dyn Sink>) {
         let n_parts = stream.parts.len();
@@ -183,8 +214,8 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Limit(limit) => self.lower_limit(limit, wishes),
             LogicalPlan::Sort(sort) => self.lower_sort(sort),
             LogicalPlan::Window(window) => self.lower_window(window, None),
-            LogicalPlan::Aggregate(aggregate) => self.lower_aggregate(aggregate),
-            LogicalPlan::Distinct(Distinct::All(input)) => self.lower_distinct(input),
+            LogicalPlan::Aggregate(aggregate) => self.lower_aggregate(aggregate, wishes),
+            LogicalPlan::Distinct(Distinct::All(input)) => self.lower_distinct(input, wishes),
             LogicalPlan::Join(join) => {
                 let all: Vec<usize> = (0..join.schema.fields().len()).collect();
                 self.lower_join(join, &all, join.schema.inner().clone(), wishes)
@@ -256,7 +287,11 @@ impl<'a> Lowering<'a> {
             // The join does not even make the columns that nobody wants.
             return self.lower_join(join, &picked, plan.schema().inner().clone(), wishes);
         }
-        let stream = self.lower_plan(input, &wishes.through(&columns, input.schema().fields().len()))?;
+        let mut mine = wishes.through(&columns, input.schema().fields().len());
+        if !exprs.iter().all(cannot_fail) {
+            mine = mine.all_rows();
+        }
+        let stream = self.lower_plan(input, &mine)?;
         let schema = plan.schema().inner().clone();
         let same = columns.len() == stream.schema.fields().len()
             && columns.iter().enumerate().all(|(idx, column)| matches!(column, Column::Input(i) if *i == idx))
@@ -280,7 +315,8 @@ impl<'a> Lowering<'a> {
         let evaluator = Evaluator::compile(predicate, input.schema(), &self.props)?;
         let stream = match input {
             LogicalPlan::Window(window) => self.lower_window(window, super::window_limit::wanted(predicate, window))?,
-            _ => self.lower_plan(input, wishes)?,
+            _ if cannot_fail(predicate) => self.lower_plan(input, wishes)?,
+            _ => self.lower_plan(input, &wishes.clone().all_rows())?,
         };
         let node = self.add_step_node("Filter", self.namer.text(predicate), &stream);
         let schema = stream.schema.clone();
@@ -297,7 +333,7 @@ impl<'a> Lowering<'a> {
             FetchType::Literal(fetch) => fetch.map(|fetch| fetch as u64),
             FetchType::UnsupportedExpr => return Err(not_constant()),
         };
-        let stream = self.lower_plan(&limit.input, &wishes.clone().in_order())?;
+        let stream = self.lower_plan(&limit.input, &wishes.clone().all_rows().in_order())?;
         let sorted_enough = matches!(limit.input.as_ref(), LogicalPlan::Sort(sort)
             if offset == 0 && fetch.is_some() && sort.fetch.map(|fetch| fetch as u64) == fetch);
         if sorted_enough {

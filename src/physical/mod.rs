@@ -14,6 +14,7 @@ mod grouping_sets;
 mod holistic;
 mod huge;
 mod join;
+mod known_keys;
 mod library;
 mod lower;
 mod numbered;

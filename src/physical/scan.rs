@@ -11,6 +11,7 @@ use datafusion_expr::{Expr, TableScan};
 use super::comparison::implied_comparisons;
 use super::expression::Evaluator;
 use super::failure::query_failure;
+use super::known_keys::PartnerFilter;
 use super::lower::{Lowering, Stream, Wishes};
 use super::recursion::WorkTable;
 use super::table::FileTable;
@@ -56,6 +57,12 @@ impl Lowering<'_> {
             request.filters.push(Arc::new(ScanFilter { evaluator }));
             request.comparisons.extend(implied_comparisons(filter, &schema));
         }
+        for wanted in &wishes.keys {
+            let column = projection[wanted.column];
+            let data_type = schema.field(column).data_type().clone();
+            request.filters.push(Arc::new(PartnerFilter::new(wanted.known.clone(), column, data_type)));
+        }
+        let partners = wishes.keys.iter().map(|wanted| projection[wanted.column]).collect::<Vec<_>>();
         let is_text = |&idx: &usize| is_text(schema.field(idx).data_type());
         let wanted = projection.iter().zip(&wishes.dictionary).filter(|(_, wanted)| **wanted).map(|(idx, _)| *idx);
         request.dictionary_columns = wanted.filter(is_text).collect();
@@ -63,7 +70,11 @@ impl Lowering<'_> {
         let only_filtered = filtered_by_value.into_iter().filter(|idx| is_text(idx) && !projection.contains(idx));
         request.dictionary_columns.extend(only_filtered);
         request.projection = projection;
-        let detail = describe(&table.describe(), &request, &scan.filters, &schema, &self.namer);
+        let mut detail = describe(&table.describe(), &request, &scan.filters, &schema, &self.namer);
+        if !partners.is_empty() {
+            let names: Vec<&str> = partners.iter().map(|&idx| schema.field(idx).name().as_str()).collect();
+            detail += &format!(", only joined {}", names.join(", "));
+        }
         let scan_of_table = table.scan(request)?;
         let node =
             self.add_node(Node { name: "Scan", detail, inputs: vec![], report: Some(scan_of_table.report.clone()) });

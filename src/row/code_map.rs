@@ -1,6 +1,6 @@
 //! From small key codes straight to rows, for keys with few values: no hashing, no comparing.
 //!
-//! Memory: 8 bytes a code, at most [`CodeMap::MAX_CODES`] of them.
+//! Memory: 8 bytes a code; whoever allows more than [`CodeMap::FEW_CODES`] of them reserves them.
 
 use std::marker::PhantomData;
 
@@ -36,13 +36,19 @@ impl CodedGroups<'_> {
 }
 
 impl CodeMap {
-    /// The most codes. 512 KiB of pointers stay in the second-level cache.
-    pub const MAX_CODES: usize = 1 << 16;
+    /// So many codes need no reservation. 512 KiB of pointers stay in the second-level cache.
+    pub const FEW_CODES: usize = 1 << 16;
 
     /// Forgets everything and takes codes below `n_codes`.
     pub fn reset(&mut self, n_codes: usize) {
         self.rows.clear();
-        self.rows.resize(n_codes.min(Self::MAX_CODES), std::ptr::null_mut());
+        self.rows.shrink_to(n_codes);
+        self.rows.resize(n_codes, std::ptr::null_mut());
+    }
+
+    /// Bytes of so many codes.
+    pub fn bytes_for(n_codes: usize) -> u64 {
+        (n_codes * size_of::<RowPtr>()) as u64
     }
 
     /// Collects the positions of codes that have no row yet, each code once.

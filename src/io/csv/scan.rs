@@ -116,7 +116,7 @@ impl Plan {
     fn finish(&self, columns: Vec<ArrayRef>, n_rows: usize) -> Result<RecordBatch> {
         let options = RecordBatchOptions::new().with_row_count(Some(n_rows));
         let mut batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
-        for (filter, positions) in &self.filters {
+        for (filter, positions) in self.filters.iter().filter(|(filter, _)| filter.is_active()) {
             let keep = filter.evaluate(&batch.project(positions)?)?;
             if keep.null_count() > 0 || keep.true_count() < keep.len() {
                 batch = filter_record_batch(&batch, &keep)?;

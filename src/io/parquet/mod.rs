@@ -15,6 +15,7 @@ pub(crate) mod fixtures;
 mod footer;
 mod input;
 mod morsels;
+mod narrowing;
 mod ordered;
 mod page_header;
 mod page_index;

@@ -3,6 +3,7 @@
 //! Memory: a few values of a row group; one page index or bloom filter at a time, reserved where they are read.
 
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Scalar};
 use arrow::compute::cast;
@@ -13,11 +14,15 @@ use super::bloom::may_hold_any;
 use super::footer::OpenFile;
 use super::page_index::PageExtremes;
 use super::statistics::{converter, has_ordered_extremes, one_value};
-use crate::io::table::{Comparison, ComparisonOp};
+use crate::io::table::{Comparison, ComparisonOp, RowFilter, ScanRequest};
 
 /// The comparisons of a scan, by column name.
 pub(super) struct Pruning {
+    schema: SchemaRef,
     comparisons: Vec<NamedComparison>,
+    /// Filters that may know more when the scan has begun, and what they said then.
+    filters: Vec<Arc<dyn RowFilter>>,
+    late: OnceLock<Vec<NamedComparison>>,
 }
 
 struct NamedComparison {
@@ -36,22 +41,38 @@ struct Extremes {
 }
 
 impl Pruning {
-    pub(super) fn new(schema: &SchemaRef, comparisons: &[Comparison]) -> Self {
-        let named = comparisons.iter().filter_map(|comparison| {
-            let field = schema.fields().get(comparison.column)?;
-            let values = cast(&comparison.values, field.data_type()).ok()?;
-            Some(NamedComparison { name: field.name().clone(), op: comparison.op, values })
-        });
-        Pruning { comparisons: named.collect() }
+    pub(super) fn new(schema: &SchemaRef, request: &ScanRequest) -> Self {
+        Pruning {
+            schema: schema.clone(),
+            comparisons: named(schema, &request.comparisons),
+            filters: request.filters.clone(),
+            late: OnceLock::new(),
+        }
+    }
+
+    /// All comparisons; for the workers of a scan that has begun.
+    fn comparisons(&self) -> impl Iterator<Item = &NamedComparison> {
+        let all = || self.filters.iter().flat_map(|filter| filter.late_comparisons()).collect::<Vec<_>>();
+        let late = self.late.get_or_init(|| named(&self.schema, &all()));
+        self.comparisons.iter().chain(late)
     }
 
     /// Whether row group `row_group` may hold a row for which all comparisons are true.
     pub(super) fn may_match(&self, file: &OpenFile, row_group: usize) -> bool {
-        self.comparisons.iter().all(|comparison| match extremes(file, row_group, comparison) {
+        self.comparisons().all(|comparison| match extremes(file, row_group, comparison) {
             Some(extremes) => extremes.may_match(comparison),
             None => true,
         })
     }
+}
+
+fn named(schema: &SchemaRef, comparisons: &[Comparison]) -> Vec<NamedComparison> {
+    let named = comparisons.iter().filter_map(|comparison| {
+        let field = schema.fields().get(comparison.column)?;
+        let values = cast(&comparison.values, field.data_type()).ok()?;
+        Some(NamedComparison { name: field.name().clone(), op: comparison.op, values })
+    });
+    named.collect()
 }
 
 /// Rows of one row group that may match, in order and apart.
@@ -63,7 +84,7 @@ impl Pruning {
     pub(super) fn matching_rows(&self, file: &OpenFile, row_group: usize) -> RowRanges {
         let n_rows = file.row_group(row_group).num_rows() as u64;
         let mut ranges: RowRanges = std::iter::once(0..n_rows).collect();
-        for comparison in &self.comparisons {
+        for comparison in self.comparisons() {
             let Some(column) = file.column(&comparison.name) else { continue };
             let asks_for_values = matches!(comparison.op, ComparisonOp::Equal | ComparisonOp::In);
             if asks_for_values && !may_hold_any(file, row_group, column, &comparison.values) {
@@ -77,7 +98,7 @@ impl Pruning {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.comparisons.is_empty()
+        self.comparisons().next().is_none()
     }
 }
 

@@ -1,36 +1,34 @@
 //! A scan: each worker takes morsels and reads them batch by batch.
 //!
 //! Memory: for each worker, the pages of the wanted columns (see `chunk`) and the batch under construction.
-//! Order of work for a batch: filter columns first, then the filters, then of the other columns only the rows that are
-//! left. Small remainders are joined until a batch is worth handing on.
+//! Order of work for a batch: filter by filter, of whose columns only the rows are read that those before it left, then
+//! the other columns likewise. Small remainders are joined until a batch is worth handing on.
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
-use arrow::compute::{cast, filter};
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Fields, Schema, SchemaRef};
 
 use super::batch_rows::BatchRows;
 use super::chunk::PageLimits;
 use super::morsels::{Morsel, MorselQueue, Piece, Work};
+use super::narrowing::{BoundFilter, Narrowing};
 use super::pending::Pending;
 use super::pruning::{Pruning, RowRanges};
 use super::row_group::{RowGroupReader, WantedColumn, total_row_bytes};
-use super::selection::{DictionaryAnswers, Selection};
+use super::selection::DictionaryAnswers;
 use crate::error::{Error, Result};
 use crate::exec::{Batch, LocalSource, OperatorReport, Report, Sequence, Source, TaskContext};
-use crate::io::table::RowFilter;
 use crate::memory::{Memory, Reservation};
 
 /// What all workers of a scan share.
 pub(super) struct ScanPlan {
     pub(super) memory: Memory,
     pub(super) limits: PageLimits,
-    /// The columns that are read: first those that filters want, then the others.
+    /// The columns that are read.
     pub(super) wanted: Vec<WantedColumn>,
-    pub(super) n_filter_columns: usize,
     pub(super) filters: Vec<BoundFilter>,
     /// The output columns, as indices into `wanted`.
     pub(super) output: Vec<usize>,
@@ -39,13 +37,6 @@ pub(super) struct ScanPlan {
     pub(super) pruning: Arc<Pruning>,
     pub(super) read_bytes: Arc<AtomicU64>,
     pub(super) total_bytes: u64,
-}
-
-/// A filter and the wanted columns it reads.
-pub(super) struct BoundFilter {
-    pub(super) filter: Arc<dyn RowFilter>,
-    pub(super) columns: Vec<usize>,
-    pub(super) schema: SchemaRef,
 }
 
 /// The shared source of a scan.
@@ -286,23 +277,12 @@ impl Reader {
     fn read(&mut self, n_rows: usize) -> Result<RecordBatch> {
         let Some(open) = &mut self.open else { return Err(Error::query("no row group is open")) };
         let plan = &self.plan;
-        let mut columns: Vec<Option<ArrayRef>> = vec![None; plan.wanted.len()];
-        let mut n_kept = n_rows;
-        if plan.filters.is_empty() {
-            for (idx, column) in columns.iter_mut().enumerate() {
-                *column = Some(open.reader.read(idx, n_rows)?);
-            }
-        } else {
-            for (idx, column) in columns.iter_mut().enumerate().take(plan.n_filter_columns) {
-                *column = Some(open.reader.read(idx, n_rows)?);
-            }
-            let selection = apply_filters(plan, &mut self.answers, &columns, n_rows)?;
-            n_kept = selection.n_kept();
-            keep_selected(plan, &open.reader, &mut columns, &selection)?;
-            read_selected(plan, &mut open.reader, &mut columns, &selection)?;
+        let mut narrowing = Narrowing::new(plan, &mut open.reader, n_rows);
+        for (filter_idx, answers) in self.answers.iter_mut().enumerate() {
+            narrowing.apply(filter_idx, answers)?;
         }
+        let (output, n_kept) = narrowing.finish()?;
         open.reader.position += n_rows as u64;
-        let output = plan.output.iter().filter_map(|&idx| columns[idx].clone()).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(n_kept));
         Ok(RecordBatch::try_new_with_options(open.schema.clone(), output, &options)?)
     }
@@ -320,105 +300,4 @@ impl Reader {
         }
         Ok(())
     }
-}
-
-fn apply_filters(
-    plan: &ScanPlan,
-    answers: &mut [Option<DictionaryAnswers>],
-    columns: &[Option<ArrayRef>],
-    n_rows: usize,
-) -> Result<Selection> {
-    let mut selection: Option<Selection> = None;
-    for (bound, answers) in plan.filters.iter().zip(answers) {
-        let mut inputs: Vec<ArrayRef> = bound.columns.iter().filter_map(|&idx| columns[idx].clone()).collect();
-        // What an earlier filter left out must not make this one fail: `x <> 0 AND 10 / x > 1`.
-        let before = selection.filter(|before| !before.keeps_all());
-        let n_asked = before.as_ref().map_or(n_rows, Selection::n_kept);
-        if let Some(before) = &before {
-            let mask = before.to_array();
-            inputs = inputs.iter().map(|input| filter(input, &mask)).collect::<Result<_, _>>()?;
-        }
-        let kept = match inputs.as_slice() {
-            [only] if only.as_any_dictionary_opt().is_some() => bound.evaluate_dictionary(only, answers)?,
-            _ => bound.evaluate(inputs, n_asked)?,
-        };
-        let both = match before {
-            Some(before) => before.narrowed(&kept),
-            None => kept,
-        };
-        if both.n_kept() == 0 {
-            return Ok(both);
-        }
-        selection = Some(both);
-    }
-    selection.ok_or_else(|| Error::query("a scan has no filters to apply"))
-}
-
-impl BoundFilter {
-    fn evaluate(&self, inputs: Vec<ArrayRef>, n_rows: usize) -> Result<Selection> {
-        let options = RecordBatchOptions::new().with_row_count(Some(n_rows));
-        let batch = RecordBatch::try_new_with_options(self.schema.clone(), inputs, &options)?;
-        Ok(Selection::of(&self.filter.evaluate(&batch)?))
-    }
-
-    /// Asks once for each value of a dictionary instead of once a row. When a value makes the filter fail, each row of
-    /// `column` is asked after all, because an earlier filter may have left that value out.
-    fn evaluate_dictionary(&self, column: &ArrayRef, known: &mut Option<DictionaryAnswers>) -> Result<Selection> {
-        if !known.as_ref().is_some_and(|known| known.are_for(column)) {
-            let ask =
-                |values: ArrayRef| self.filter.evaluate(&RecordBatch::try_new(self.schema.clone(), vec![values])?);
-            *known = DictionaryAnswers::ask(column, self.schema.field(0).is_nullable(), ask).ok();
-        }
-        match known.as_ref().and_then(|known| known.of_rows(column)) {
-            Some(selection) => Ok(selection),
-            None => self.evaluate(vec![cast(column, self.schema.field(0).data_type())?], column.len()),
-        }
-    }
-}
-
-/// Of the filter columns, only the kept rows of those that are asked for go on.
-fn keep_selected(
-    plan: &ScanPlan,
-    reader: &RowGroupReader,
-    columns: &mut [Option<ArrayRef>],
-    selection: &Selection,
-) -> Result<()> {
-    let mask = selection.to_array();
-    for (idx, column) in columns.iter_mut().enumerate().take(plan.n_filter_columns) {
-        match column.take() {
-            Some(array) if plan.output.contains(&idx) => {
-                let kept = if selection.keeps_all() { array } else { filter(&array, &mask)? };
-                *column = Some(reader.produce(idx, kept)?);
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Reads the kept rows of the columns that no filter reads.
-fn read_selected(
-    plan: &ScanPlan,
-    reader: &mut RowGroupReader,
-    columns: &mut [Option<ArrayRef>],
-    selection: &Selection,
-) -> Result<()> {
-    let runs = selection.runs();
-    let mask = runs.is_none().then(|| selection.to_array());
-    for (idx, column) in columns.iter_mut().enumerate().skip(plan.n_filter_columns) {
-        *column = Some(match (&runs, &mask) {
-            (Some((runs, _)), _) if runs.is_empty() => {
-                reader.skip(idx, selection.n_rows());
-                arrow::array::new_empty_array(reader.data_type(idx))
-            }
-            (Some((runs, n_after)), _) => {
-                let array = reader.read_runs(idx, runs)?;
-                reader.skip(idx, *n_after);
-                array
-            }
-            (None, Some(mask)) if !selection.keeps_all() => filter(&reader.read(idx, selection.n_rows())?, mask)?,
-            (None, _) => reader.read(idx, selection.n_rows())?,
-        });
-    }
-    Ok(())
 }

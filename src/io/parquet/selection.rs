@@ -2,9 +2,9 @@
 //!
 //! Memory: one bit a row, and two numbers a run of kept rows.
 
-use arrow::array::{Array, ArrayData, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, new_null_array};
-use arrow::buffer::BooleanBuffer;
-use arrow::compute::concat;
+use arrow::array::{Array, ArrayData, ArrayRef, AsArray, BooleanArray, new_null_array};
+use arrow::buffer::{BooleanBuffer, Buffer};
+use arrow::compute::{concat, filter};
 use arrow::datatypes::Int32Type;
 
 use super::row_group::Run;
@@ -15,12 +15,18 @@ use crate::error::Result;
 const RUN_COST_ROWS: usize = 24;
 
 /// The rows of a batch that are kept.
+#[derive(Clone)]
 pub(super) struct Selection {
     mask: BooleanBuffer,
     n_kept: usize,
 }
 
 impl Selection {
+    /// All of `n_rows` rows.
+    pub(super) fn all(n_rows: usize) -> Self {
+        Selection { mask: BooleanBuffer::new_set(n_rows), n_kept: n_rows }
+    }
+
     /// Every row of `mask` that is true and not NULL.
     pub(super) fn of(mask: &BooleanArray) -> Self {
         let kept = match mask.nulls() {
@@ -33,15 +39,25 @@ impl Selection {
 
     /// Of the rows kept so far, those that `of_kept` keeps, which has one bit for each of them.
     pub(super) fn narrowed(&self, of_kept: &Selection) -> Self {
-        let mut mask = BooleanBufferBuilder::new(self.n_rows());
-        let mut n_seen = 0;
-        for (start, end) in self.mask.set_slices() {
-            mask.append_n(start - mask.len(), false);
-            mask.append_buffer(&of_kept.mask.slice(n_seen, end - start));
-            n_seen += end - start;
+        let mut answers = BitReader::new(&of_kept.mask);
+        let words =
+            self.mask.bit_chunks().iter_padded().map(|kept| scatter_bits(answers.take(kept.count_ones()), kept));
+        let words: Vec<u64> = words.take(self.n_rows().div_ceil(64)).collect();
+        Selection { mask: BooleanBuffer::new(Buffer::from_vec(words), 0, self.n_rows()), n_kept: of_kept.n_kept }
+    }
+
+    /// For each row kept so far, whether `of_all` keeps it, which has one bit for each row.
+    pub(super) fn of_kept(&self, of_all: &Selection) -> Result<Self> {
+        if self.keeps_all() {
+            return Ok(of_all.clone());
         }
-        mask.append_n(self.n_rows() - mask.len(), false);
-        Selection { mask: mask.finish(), n_kept: of_kept.n_kept }
+        Ok(Selection::of(filter(&of_all.to_array(), &self.to_array())?.as_boolean()))
+    }
+
+    /// The rows that both keep.
+    pub(super) fn and(&self, other: &Selection) -> Self {
+        let mask = &self.mask & &other.mask;
+        Selection { n_kept: mask.count_set_bits(), mask }
     }
 
     pub(super) fn n_rows(&self) -> usize {
@@ -78,6 +94,41 @@ impl Selection {
         }
         Some((runs, self.n_rows() - at))
     }
+}
+
+/// Bits taken from the front, up to 64 at a time.
+struct BitReader {
+    words: Vec<u64>,
+    at: usize,
+}
+
+impl BitReader {
+    fn new(bits: &BooleanBuffer) -> Self {
+        BitReader { words: bits.bit_chunks().iter_padded().collect(), at: 0 }
+    }
+
+    fn take(&mut self, n: u32) -> u64 {
+        let (word, shift) = (self.at / 64, self.at % 64);
+        self.at += n as usize;
+        let of = |idx: usize| self.words.get(idx).copied().unwrap_or(0);
+        let low = of(word) >> shift;
+        if shift == 0 { low } else { low | of(word + 1) << (64 - shift) }
+    }
+}
+
+/// The lowest bits of `bits` in the places of the bits of `places`, in order.
+fn scatter_bits(mut bits: u64, mut places: u64) -> u64 {
+    if places == u64::MAX {
+        return bits;
+    }
+    let mut scattered = 0;
+    while places != 0 {
+        let lowest = places & places.wrapping_neg();
+        scattered |= lowest * (bits & 1);
+        bits >>= 1;
+        places ^= lowest;
+    }
+    scattered
 }
 
 /// What a filter says of each value of a dictionary, and of NULL.
@@ -152,6 +203,20 @@ mod tests {
         let both = select(&[0, 1, 1, 0, 0, 1, 0]).narrowed(&select(&[1, 0, 1]));
         assert_eq!(both.mask.iter().collect::<Vec<_>>(), [false, true, false, false, false, true, false]);
         assert_eq!((both.n_rows(), both.n_kept()), (7, 2));
+    }
+
+    #[test]
+    fn narrowing_goes_on_over_words() {
+        let rows: Vec<bool> = (0..1000).map(|row| row % 3 != 0 || row < 130).collect();
+        let of_kept: Vec<bool> = (0..rows.iter().filter(|kept| **kept).count()).map(|idx| idx % 7 < 4).collect();
+        let mut answers = of_kept.iter();
+        let expected: Vec<bool> = rows.iter().map(|&kept| kept && *answers.next().unwrap()).collect();
+        let select = |bits: &[bool]| Selection::of(&BooleanArray::from(bits.to_vec()));
+        let both = select(&rows).narrowed(&select(&of_kept));
+        assert_eq!(both.mask.iter().collect::<Vec<_>>(), expected);
+        assert_eq!(both.n_kept(), both.mask.count_set_bits());
+        let again = select(&rows).of_kept(&select(&expected)).unwrap();
+        assert_eq!(again.mask.iter().collect::<Vec<_>>(), of_kept);
     }
 
     #[test]

@@ -12,9 +12,10 @@ use arrow::datatypes::{DataType, Fields, Schema, SchemaRef};
 use super::chunk::{PageLimits, chunk_range};
 use super::footer::OpenFile;
 use super::morsels::{Files, MorselQueue};
+use super::narrowing::BoundFilter;
 use super::pruning::Pruning;
 use super::row_group::WantedColumn;
-use super::scan::{BoundFilter, ParquetSource, ScanPlan};
+use super::scan::{ParquetSource, ScanPlan};
 use super::schema::UnitedSchema;
 use super::statistics::StatisticsOfFiles;
 use crate::error::{Error, Result};
@@ -123,8 +124,8 @@ impl ParquetTable {
         Ok(Arc::new(Schema::new(fields.collect::<Result<Fields>>()?)))
     }
 
-    /// The columns to read, filter columns first, as indices into the table's schema, and how many filter columns.
-    fn columns_to_read(request: &ScanRequest) -> (Vec<usize>, usize) {
+    /// The columns to read, filter columns first, as indices into the table's schema.
+    fn columns_to_read(request: &ScanRequest) -> Vec<usize> {
         let mut columns: Vec<usize> = Vec::new();
         let add = |columns: &mut Vec<usize>, column: usize| {
             if !columns.contains(&column) {
@@ -132,9 +133,8 @@ impl ParquetTable {
             }
         };
         request.filters.iter().flat_map(|filter| filter.columns()).for_each(|&column| add(&mut columns, column));
-        let n_filter_columns = columns.len();
         request.projection.iter().for_each(|&column| add(&mut columns, column));
-        (columns, n_filter_columns)
+        columns
     }
 
     /// Rows of a morsel.
@@ -209,7 +209,7 @@ impl Table for ParquetTable {
     }
 
     fn scan(&self, request: ScanRequest) -> Result<Scan> {
-        let (columns, n_filter_columns) = Self::columns_to_read(&request);
+        let columns = Self::columns_to_read(&request);
         self.projected(&columns)?;
         let wanted: Vec<_> = columns.iter().map(|&column| self.wanted(&request, column)).collect();
         let place = |column: &usize| columns.iter().position(|known| known == column);
@@ -221,11 +221,10 @@ impl Table for ParquetTable {
         let filters = filters.collect::<Result<Vec<_>>>()?;
         let limits = self.limits(wanted.len());
         let (total_bytes, bytes_per_worker) = self.expected_bytes(&wanted, limits);
-        let pruning = Arc::new(Pruning::new(&self.schema, &request.comparisons));
+        let pruning = Arc::new(Pruning::new(&self.schema, &request));
         let plan = Arc::new(ScanPlan {
             memory: self.memory.clone(),
             limits,
-            n_filter_columns,
             filters,
             output: request.projection.iter().filter_map(place).collect(),
             schema: self.projected(&request.projection)?,

@@ -1,7 +1,7 @@
 //! Keys with few values as small codes: dictionary codes, small integers, Booleans.
 //!
 //! The codes of all keys are combined into one number that indexes a map of rows, so that a piece needs no hashing and no
-//! comparing. Memory: the map, and 4 bytes a row of one batch.
+//! comparing. Memory: the map, under a reservation where it is not small, and 4 bytes a row of one batch.
 
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray};
 use arrow::compute::{max, min};
@@ -15,6 +15,7 @@ pub(super) struct KeyCoder {
     /// One code a row of the batch taken last.
     codes: Vec<u32>,
     n_codes: usize,
+    most_codes: usize,
     /// Batches whose keys had too many values; after some the coder is not asked again.
     n_refused: u32,
 }
@@ -58,8 +59,15 @@ impl KeyCoder {
     /// After so many refused batches hashing is used for good.
     const MAX_REFUSED: u32 = 8;
 
-    pub(super) fn new(n_keys: usize) -> Self {
-        KeyCoder { keys: vec![KeyCodes::Unknown; n_keys], codes: Vec::new(), n_codes: 0, n_refused: 0 }
+    /// For keys that together have at most `most_codes` codes.
+    pub(super) fn new(n_keys: usize, most_codes: usize) -> Self {
+        KeyCoder { keys: vec![KeyCodes::Unknown; n_keys], codes: Vec::new(), n_codes: 0, most_codes, n_refused: 0 }
+    }
+
+    /// There is no memory for so many codes.
+    pub(super) fn refuse(&mut self) {
+        self.keys.fill(KeyCodes::Unknown);
+        self.n_refused = Self::MAX_REFUSED;
     }
 
     /// Codes for the rows of a batch.
@@ -107,7 +115,7 @@ impl KeyCoder {
         }
         let total = self.keys.iter().try_fold(1usize, |product, key| product.checked_mul(key.n_codes()));
         match total {
-            Some(total) if total <= CodeMap::MAX_CODES => {
+            Some(total) if total <= self.most_codes => {
                 self.n_codes = total;
                 Some(changed)
             }
@@ -131,15 +139,29 @@ fn codes_for(key: &KeyCodes, column: &ArrayRef) -> Option<Option<KeyCodes>> {
     match *key {
         KeyCodes::Range { low: known_low, high: known_high } => {
             let covered = known_low <= low && high <= known_high;
-            Some((!covered).then(|| KeyCodes::Range { low: low.min(known_low), high: high.max(known_high) }))
+            Some((!covered).then(|| widened((low.min(known_low), high.max(known_high)), (known_low, known_high))))
         }
         _ => Some(Some(KeyCodes::Range { low, high })),
     }
 }
 
+/// The range `all`, which grew from `known`. A large one is made larger than need be on the sides where it grew: keys that
+/// ascend slowly would otherwise change all codes with every batch.
+fn widened(all: (i64, i64), known: (i64, i64)) -> KeyCodes {
+    let (low, high) = all;
+    let slack = match high.abs_diff(low) {
+        span if span < CodeMap::FEW_CODES as u64 / 2 => 0,
+        span => i64::try_from(span / 8).unwrap_or(0),
+    };
+    KeyCodes::Range {
+        low: if low < known.0 { low.saturating_sub(slack) } else { low },
+        high: if high > known.1 { high.saturating_add(slack) } else { high },
+    }
+}
+
 fn codes_for_dictionary(key: &KeyCodes, coded: &DictionaryArray<Int32Type>) -> Option<Option<KeyCodes>> {
     let values = coded.values();
-    if values.null_count() > 0 || values.len() >= CodeMap::MAX_CODES {
+    if values.null_count() > 0 || values.len() >= CodeMap::FEW_CODES {
         return None;
     }
     match key {

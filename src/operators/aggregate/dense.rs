@@ -25,7 +25,7 @@ pub(super) struct DenseSums {
 
 impl Dense {
     /// With 2,048 rows a piece, each code stands for eight rows or more.
-    pub(super) const MAX_CODES: usize = if CodeMap::MAX_CODES < 256 { CodeMap::MAX_CODES } else { 256 };
+    pub(super) const MAX_CODES: usize = if CodeMap::FEW_CODES < 256 { CodeMap::FEW_CODES } else { 256 };
 
     /// Counts the codes of a piece, all below `n_codes`; false when there are too many of them for this to pay.
     pub(super) fn begin(&mut self, codes: &[u32], n_codes: usize) -> bool {

@@ -46,6 +46,17 @@ impl Mode {
     const PROBING: Mode = Mode::Probing { n_rows: 0, n_new: 0 };
 }
 
+/// The part of the governed memory that the maps of all workers take at most.
+const MAPS_PART: u64 = 32;
+/// Codes beyond which looking a key up by its hash is as good.
+const MANY_CODES: usize = 1 << 22;
+
+/// The most codes that a worker keeps a map for.
+fn most_codes(cx: &TaskContext) -> usize {
+    let share = cx.memory.governed_bytes() / MAPS_PART / cx.n_workers.max(1) as u64;
+    ((share / CodeMap::bytes_for(1)) as usize).clamp(CodeMap::FEW_CODES, MANY_CODES)
+}
+
 struct LocalAggregate {
     shared: Arc<Shared>,
     table: RowTable,
@@ -57,6 +68,7 @@ struct LocalAggregate {
     coder: KeyCoder,
     dictionaries: Vec<DictionaryCodes>,
     map: CodeMap,
+    map_memory: Reservation,
     missing: Vec<u32>,
     dense: Dense,
     mode: Mode,
@@ -90,9 +102,10 @@ impl Sink for AggregateSink {
             scratch: RowScratch::new(plan.layout.clone()),
             scratch_memory,
             hashes: Vec::new(),
-            coder: KeyCoder::new(plan.spec.keys.len()),
+            coder: KeyCoder::new(plan.spec.keys.len(), most_codes(cx)),
             dictionaries: plan.spec.keys.iter().map(|_| DictionaryCodes::default()).collect(),
             map: CodeMap::default(),
+            map_memory: cx.memory.reserve("Aggregate"),
             missing: Vec::new(),
             dense: Dense::default(),
             mode: Mode::PROBING,
@@ -154,7 +167,14 @@ impl LocalAggregate {
     fn take_codes(&mut self, keys: &[ArrayRef]) -> Coded {
         let coded = self.coder.take(keys);
         if let Coded::Yes { renumbered: true } = coded {
-            self.map.reset(self.coder.n_codes());
+            let n_codes = self.coder.n_codes();
+            let bytes = if n_codes > CodeMap::FEW_CODES { CodeMap::bytes_for(n_codes) } else { 0 };
+            if self.map_memory.try_resize(bytes).is_err() {
+                self.coder.refuse();
+                self.map.reset(0);
+                return Coded::No;
+            }
+            self.map.reset(n_codes);
         }
         coded
     }

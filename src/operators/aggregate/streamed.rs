@@ -118,7 +118,7 @@ impl Streamed {
 
     /// Gives each group its row.
     fn locate_groups(&mut self, n_groups: usize) -> Result<()> {
-        if n_groups > CodeMap::MAX_CODES {
+        if n_groups > CodeMap::FEW_CODES {
             return Err(Error::query("a batch has too many groups"));
         }
         self.identity.clear();

@@ -12,6 +12,7 @@ use arrow::array::{ArrayRef, BooleanArray};
 use arrow::compute::filter;
 
 use super::filter::KeyFilter;
+use super::known_keys::KnownKeys;
 use super::plan::BUILD;
 use super::rows::{PartitionWriter, Repeats, Stage};
 use super::{NAME, Shared, lock};
@@ -21,6 +22,8 @@ use crate::row::{Columns, Hash, JoinTable, Layout, RowPage, RowPointers, SealedP
 
 pub(super) struct JoinBuild {
     pub(super) shared: Arc<Shared>,
+    /// Keys whose values are noted, by their place among the keys.
+    pub(super) known: Arc<[(usize, Arc<KnownKeys>)]>,
 }
 
 /// What workers have collected: rows that are not partitioned, and partitions.
@@ -49,6 +52,7 @@ pub(super) struct Built {
 
 struct LocalBuild {
     shared: Arc<Shared>,
+    known: Arc<[(usize, Arc<KnownKeys>)]>,
     stage: Stage,
     writer: PartitionWriter,
     /// Without partitions as long as `writer` has few pages.
@@ -76,11 +80,13 @@ impl Sink for JoinBuild {
             is_partitioned: shared.partition_bits == 0,
             mixed_bytes,
             null_rows: None,
+            known: self.known.clone(),
             shared,
         }))
     }
 
     fn finish(&self, cx: &TaskContext) -> Result<()> {
+        self.known.iter().for_each(|(_, keys)| keys.complete());
         let collected = std::mem::take(&mut *lock(&self.shared.collected));
         Residency::of(&self.shared, collected).decide(cx)
     }
@@ -126,6 +132,7 @@ fn filter_all(columns: &[ArrayRef], kept: &BooleanArray) -> Result<Vec<ArrayRef>
 
 impl LocalBuild {
     fn append(&mut self, rows: &[ArrayRef], n_rows: usize) -> Result<Flow> {
+        self.known.iter().for_each(|(key, known)| known.add(&rows[*key]));
         append_all(&mut self.stage, &mut self.writer, rows, n_rows, &self.shared.plan.sides[BUILD].layout)?;
         if !self.is_partitioned && self.writer.bytes() > self.mixed_bytes {
             self.partition()?;

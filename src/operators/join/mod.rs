@@ -17,6 +17,7 @@
 
 mod build;
 mod filter;
+mod known_keys;
 mod matcher;
 mod pairs;
 mod plan;
@@ -30,6 +31,7 @@ mod tests;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+pub use known_keys::KnownKeys;
 pub use spec::{JoinColumn, JoinSpec, JoinType, Residual};
 
 use self::build::Built;
@@ -120,7 +122,12 @@ impl HashJoin {
 
     /// Where the build side goes.
     pub fn build_sink(&self) -> Arc<dyn Sink> {
-        Arc::new(build::JoinBuild { shared: self.shared.clone() })
+        self.build_sink_noting(Vec::new())
+    }
+
+    /// The same, and the values of some keys, by their place among the keys, are noted for the scans of the probe side.
+    pub fn build_sink_noting(&self, known: Vec<(usize, Arc<KnownKeys>)>) -> Arc<dyn Sink> {
+        Arc::new(build::JoinBuild { shared: self.shared.clone(), known: known.into() })
     }
 
     /// What the probe side goes through, after the build side is complete.

@@ -1,0 +1,116 @@
+//! From a join down to the scans of its probe side: rows whose key no build row has are not read any further.
+//!
+//! The build side is complete before the probe side is read. So a join can tell whoever reads its probe side which keys
+//! have a partner, through projections, filters, groups and other joins, as long as the column is the same.
+//! The surprising part: a row without a partner may be looked at or not, since asking is given up where it does not pay.
+//! Nothing that could fail for such a row may lie between, or whether a query fails would be left to chance.
+
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::datatypes::DataType;
+use datafusion_common::tree_node::TreeNode;
+use datafusion_expr::{Expr, Join, LogicalPlan, Operator};
+
+use super::cardinality::{estimate, estimate_rows};
+use super::expression::plain_column;
+use crate::error::Result;
+use crate::io::{Comparison, ComparisonOp, RowFilter};
+use crate::memory::Memory;
+use crate::operators::join::{JoinType, KnownKeys};
+
+/// Only rows whose value in this column has a partner in a join are wanted; others may be left out.
+#[derive(Clone)]
+pub(super) struct WantedKeys {
+    pub(super) column: usize,
+    pub(super) known: Arc<KnownKeys>,
+}
+
+/// When about this share of all keys have a partner, telling which is not worth it.
+const MOST_KEYS: f64 = 0.8;
+
+/// The keys of a join that are worth telling, by their place: those that the scans of `probe` might ask about.
+pub(super) fn worth_telling(
+    join: &Join,
+    join_type: JoinType,
+    (probe, probe_keys): (&LogicalPlan, &[Expr]),
+    (build, build_keys): (&LogicalPlan, &[Expr]),
+    memory: &Memory,
+) -> Vec<(usize, WantedKeys)> {
+    use JoinType::*;
+    let drops_probe_rows = matches!(join_type, Inner | BuildOuter | ProbeSemi | BuildSemi | BuildAnti | BuildMark);
+    let null_equal = join.null_equality == datafusion_common::NullEquality::NullEqualsNull;
+    if !drops_probe_rows || null_equal || join.null_aware {
+        return Vec::new();
+    }
+    let known_rows = estimate_rows(build);
+    let guess = estimate(build);
+    let tell = |(place, (probe_key, build_key)): (usize, (&Expr, &Expr))| {
+        let column = plain_column(probe_key, probe.schema())?;
+        let key = guess.key(build_key, build.schema());
+        if known_rows.is_some_and(|rows| key.partners(rows) >= MOST_KEYS) {
+            return None;
+        }
+        let range = key.range.map(|(min, max)| max - min + 1.0);
+        let known = KnownKeys::new(probe.schema().field(column).data_type(), range, memory)?;
+        Some((place, WantedKeys { column, known }))
+    };
+    probe_keys.iter().zip(build_keys).enumerate().filter_map(tell).collect()
+}
+
+/// Whether `expr` has a value for every row.
+pub(super) fn cannot_fail(expr: &Expr) -> bool {
+    let may_fail = |part: &Expr| {
+        let is_total = match part {
+            Expr::Column(_) | Expr::Literal(..) | Expr::Alias(_) | Expr::Not(_) | Expr::Between(_) => true,
+            Expr::IsNull(_) | Expr::IsNotNull(_) | Expr::IsTrue(_) | Expr::IsFalse(_) | Expr::IsUnknown(_) => true,
+            Expr::IsNotTrue(_) | Expr::IsNotFalse(_) | Expr::IsNotUnknown(_) => true,
+            Expr::Like(_) | Expr::InList(_) | Expr::Case(_) => true,
+            Expr::BinaryExpr(binary) => {
+                binary.op.supports_propagation() || matches!(binary.op, Operator::And | Operator::Or)
+            }
+            _ => false,
+        };
+        Ok(!is_total)
+    };
+    !expr.exists(may_fail).unwrap_or(true)
+}
+
+/// Asks a join about the keys of one column of a scan.
+pub(super) struct PartnerFilter {
+    known: Arc<KnownKeys>,
+    column: [usize; 1],
+    data_type: DataType,
+}
+
+impl PartnerFilter {
+    /// About `column`, an index into the table's schema, of `data_type`.
+    pub(super) fn new(known: Arc<KnownKeys>, column: usize, data_type: DataType) -> Self {
+        PartnerFilter { known, column: [column], data_type }
+    }
+}
+
+impl RowFilter for PartnerFilter {
+    fn columns(&self) -> &[usize] {
+        &self.column
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<BooleanArray> {
+        let all = || BooleanArray::new(arrow::buffer::BooleanBuffer::new_set(batch.num_rows()), None);
+        Ok(self.known.may_have(batch.column(0)).unwrap_or_else(all))
+    }
+
+    fn is_active(&self) -> bool {
+        self.known.is_active()
+    }
+
+    fn is_total(&self) -> bool {
+        true
+    }
+
+    fn late_comparisons(&self) -> Vec<Comparison> {
+        let Some((min, max)) = self.known.extremes(&self.data_type) else { return Vec::new() };
+        let comparison = |op, values| Comparison { column: self.column[0], op, values };
+        vec![comparison(ComparisonOp::GreaterOrEqual, min), comparison(ComparisonOp::LessOrEqual, max)]
+    }
+}
