@@ -239,6 +239,11 @@ impl Session {
         Ok(PreparedQuery { session: self, planned, rejects })
     }
 
+    /// Makes `plan` a view that SQL may name.
+    pub(crate) fn add_view_of(&self, name: &str, plan: LogicalPlan) -> Result<()> {
+        self.shared.registry.add_frame(name, plan)
+    }
+
     /// How files are read unless a scan says otherwise.
     pub(crate) fn files(&self) -> &FileTables {
         &self.shared.files
@@ -291,6 +296,11 @@ fn warm_up(n_threads: usize) {
 }
 
 impl<'s> PreparedQuery<'s> {
+    /// The session that it runs in.
+    pub(crate) fn session(&self) -> &'s Session {
+        self.session
+    }
+
     /// The columns of the result.
     pub(crate) fn schema(&self) -> SchemaRef {
         self.planned.plan.schema().inner().clone()

@@ -11,6 +11,47 @@ use crate::error::{Error, Result};
 use crate::exec::{CancelToken, RunMetrics, Sink};
 use crate::io::parquet::{ParquetSink, ParquetSinkOptions};
 use crate::io::{Output, OutputFormat};
+use crate::session::PreparedQuery;
+
+fn collected(query: PreparedQuery<'_>, cancel: CancelToken) -> Result<DataFrame> {
+    let session = query.session();
+    let collect: Mutex<Option<Arc<Collect>>> = Mutex::new(None);
+    let run = query.into_run_to(cancel, |schema, _, cx| {
+        let made = Collect::new(schema, cx);
+        *collect.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.clone());
+        Ok(Arc::new(CollectSink(made)) as Arc<dyn Sink>)
+    })?;
+    run.execute()?;
+    match collect.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(collect) => Ok(collect.into_frame(session)),
+        None => Err(Error::usage("this statement gives no rows to keep in memory")),
+    }
+}
+
+impl PreparedQuery<'_> {
+    /// The rows of a SQL query in memory, as [`LazyFrame::collect`].
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df};
+    /// # fn main() -> brimful::Result<()> {
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// // SQL over frames, and frames over what SQL gives.
+    /// df!(session, "city" => ["Oslo", "Rome"], "n" => [1, 2])?.lazy().create_view("cities")?;
+    /// let rome = session.sql("SELECT * FROM cities WHERE n > 1")?.collect()?;
+    /// assert_eq!(rome.lazy().head(1).collect()?.text(0, "city"), Some("Rome".to_string()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`LazyFrame::collect`]; [`crate::ErrorKind::Usage`] for EXPLAIN and for statements that make a table.
+    pub fn collect(self) -> Result<DataFrame> {
+        match self.explain() {
+            Some(_) => Err(Error::usage("EXPLAIN gives no rows").with_hint("use into_run and explain_text")),
+            None => collected(self, CancelToken::default()),
+        }
+    }
+}
 
 impl LazyFrame {
     /// How the rows would be computed, as an indented tree.
@@ -36,18 +77,15 @@ impl LazyFrame {
     /// # Errors
     /// As [`LazyFrame::collect`].
     pub fn collect_with(&self, cancel: CancelToken) -> Result<DataFrame> {
-        let query = self.session.prepare_plan(self.plan_in_order()?)?;
-        let collect: Mutex<Option<Arc<Collect>>> = Mutex::new(None);
-        let run = query.into_run_to(cancel, |schema, _, cx| {
-            let made = Collect::new(schema, cx);
-            *collect.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.clone());
-            Ok(Arc::new(CollectSink(made)) as Arc<dyn Sink>)
-        })?;
-        run.execute()?;
-        match collect.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some(collect) => Ok(collect.into_frame(&self.session)),
-            None => Err(Error::query("the query had no output")),
-        }
+        collected(self.session.prepare_plan(self.plan_in_order()?)?, cancel)
+    }
+
+    /// Makes the frame a view of its session: [`Session::sql`] may name it in FROM. A view of that name is replaced.
+    ///
+    /// # Errors
+    /// The first mistake in the verbs before; [`crate::ErrorKind::Usage`] when there is a temporary table of that name.
+    pub fn create_view(&self, name: &str) -> Result<()> {
+        self.session.add_view_of(name, self.plan_in_order()?)
     }
 
     /// The rows a batch at a time, while the query goes on: any number of them in little memory. The query runs on threads of

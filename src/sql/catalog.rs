@@ -98,6 +98,7 @@ impl ContextProvider for Catalog<'_> {
         }
         match self.registry.get(&path) {
             Some(Named::Table(table)) => return Ok(table),
+            Some(Named::Frame(plan)) => return Ok(Arc::new(ViewTable::new(plan.as_ref().clone()))),
             Some(Named::View(view)) => return Ok(Arc::new(ViewTable::new(self.plan_view(&view)?))),
             None => {}
         }

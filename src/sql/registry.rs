@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use datafusion_expr::LogicalPlan;
 use datafusion_sql::sqlparser::ast::Query;
 
 use super::statements::IfExists;
@@ -25,6 +26,8 @@ pub struct Registry {
 #[derive(Clone)]
 pub(super) enum Named {
     View(View),
+    /// A plan that was not written as text.
+    Frame(Arc<LogicalPlan>),
     Table(Arc<FileTable>),
 }
 
@@ -75,6 +78,17 @@ impl Registry {
         self.lock().insert(name, Named::View(view));
     }
 
+    /// Adds a view of `plan`; a view of that name is replaced.
+    ///
+    /// # Errors
+    /// When there is a table of that name: a view does not take the place of rows.
+    pub(crate) fn add_frame(&self, name: &str, plan: LogicalPlan) -> Result<()> {
+        let mut named = self.lock();
+        named.get(name).map_or(Ok(()), |found| found.check_kind(name, true))?;
+        named.insert(name.to_string(), Named::Frame(Arc::new(plan)));
+        Ok(())
+    }
+
     /// Adds a temporary table of `rows`.
     pub fn add_table(&self, name: String, rows: Arc<StoredRows>) {
         let table: Arc<dyn Table> = Arc::new(StoredTable::new(name.clone(), rows));
@@ -98,7 +112,7 @@ impl Registry {
     /// Names, whether each is a view, and rows where they are known.
     pub(super) fn list(&self) -> Vec<(String, &'static str, Option<u64>)> {
         let describe = |(name, named): (&String, &Named)| match named {
-            Named::View(_) => (name.clone(), "view", None),
+            Named::View(_) | Named::Frame(_) => (name.clone(), "view", None),
             Named::Table(table) => (name.clone(), "temporary table", table.statistics().n_rows),
         };
         self.lock().iter().map(describe).collect()
@@ -108,7 +122,7 @@ impl Registry {
 impl Named {
     fn check_kind(&self, name: &str, view: bool) -> Result<()> {
         let (found, verb, is_view) = match self {
-            Named::View(_) => ("a view", "DROP VIEW", true),
+            Named::View(_) | Named::Frame(_) => ("a view", "DROP VIEW", true),
             Named::Table(_) => ("a table", "DROP TABLE", false),
         };
         match is_view == view {

@@ -103,5 +103,9 @@ fn narrow_columns_stay_narrow_beside_literals() {
 fn long_chains_of_conditions_are_no_trouble() {
     let rows = frame(vec![("i", Arc::new(Int64Array::from((0..3000).collect::<Vec<_>>())) as ArrayRef)]);
     let any = (0..1500).map(|n| col("i").eq(n * 2)).reduce(|one, other| one | other).unwrap();
-    assert_eq!(shown(rows.filter(any).select([len()]).collect()), "len|1500");
+    assert_eq!(shown(rows.clone().filter(any).select([len()]).collect()), "len|1500");
+    let sum = |n: i64| (0..n).fold(col("i"), |sum, _| sum + 1);
+    assert_eq!(shown(rows.clone().select([sum(300).max()]).collect()), "i|3299");
+    let error = rows.select([sum(6000)]).collect().unwrap_err().to_string();
+    assert!(error.contains("too deep"), "{error}");
 }
