@@ -332,7 +332,7 @@ impl<'s> PreparedQuery<'s> {
     pub(crate) fn into_run_to(
         self,
         cancel: CancelToken,
-        output: impl FnOnce(SchemaRef, bool, &QueryContext) -> Result<Arc<dyn Sink>>,
+        output: impl FnOnce(SchemaRef, bool, &QueryContext) -> Result<Arc<dyn Sink>> + Send,
     ) -> Result<QueryRun<'s>> {
         let PreparedQuery { session, planned, rejects } = self;
         let cx = session.query_context(cancel);
@@ -354,7 +354,7 @@ impl<'s> PreparedQuery<'s> {
                 None => output,
             })
         };
-        let query = physical::lower(&planned.plan, sink, &cx)?;
+        let query = sql::on_deep_stack(|| physical::lower(&planned.plan, sink, &cx))?;
         let monitor = Monitor::new(&query);
         let creates = stored.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         Ok(QueryRun { session, query, cx, monitor, rejects, creates })
