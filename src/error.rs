@@ -117,6 +117,13 @@ impl Error {
         self
     }
 
+    /// The same error at another place: who made the text knows where it came from.
+    #[must_use]
+    pub(crate) fn relocated(mut self, location: Option<String>) -> Self {
+        self.inner.location = location;
+        self
+    }
+
     /// Says in which morsel of the input it happened, unless that is known: a LIMIT that is reached before that morsel
     /// does not want to hear of it. The query's end is nowhere in the input.
     pub(crate) fn in_morsel(mut self, morsel: u64) -> Self {
@@ -152,6 +159,11 @@ impl Error {
     /// The message without hint and location.
     pub fn message(&self) -> &str {
         &self.inner.message
+    }
+
+    /// Where in the user's text it went wrong, where that is known.
+    pub fn location(&self) -> Option<&str> {
+        self.inner.location.as_deref()
     }
 
     /// What to try, where something is known.

@@ -14,6 +14,7 @@ pub mod io;
 pub mod memory;
 pub mod operators;
 pub mod physical;
+pub mod pipeline;
 pub mod plan;
 pub mod row;
 pub mod session;

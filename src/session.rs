@@ -17,21 +17,22 @@
 //! (threads, function tables) is touched before it is measured. Code that only planning needs is let go again.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use arrow::datatypes::SchemaRef;
 use rayon::ThreadPool;
 
 use crate::error::{Error, Result};
-use crate::exec::{self, CancelToken, LocalSink, Monitor, Query, QueryContext, RunMetrics, Sink, TaskContext};
+use crate::exec::{self, CancelToken, LocalSink, Monitor, NodeIdx, Query, QueryContext, RunMetrics, Sink, TaskContext};
 use crate::io::csv::RejectFile;
-use crate::io::{FileTables, Output};
+use crate::io::{FileTables, Output, Table};
 use crate::memory::{Budget, Memory, PagePool, ResidentGuard, release_freed_memory, release_program_pages};
 use crate::operators::stored::StoredRows;
 use crate::physical;
 use crate::plan::{self, Effort, LogicalPlan};
 use crate::spill::{Disk, SpillConfig, SpillStore};
-use crate::sql::{self, Explain, ParsedStatement, Planned, PlannedQuery, Registry, Target};
+use crate::sql::{self, Defined, Explain, ParsedStatement, Planned, PlannedQuery, Registry, Target};
 
 /// What a session is made with.
 #[derive(Debug, Clone, Default)]
@@ -113,11 +114,20 @@ impl<'s> Statements<'s> {
     /// As [`Session::sql`].
     pub fn prepare_next(&mut self) -> Result<Option<Prepared<'s>>> {
         match self.waiting.pop_front() {
-            Some(statement) => self.session.prepare(&statement, &self.text).map(Some),
+            Some(statement) => {
+                let prepared = self.session.prepare(&statement, &self.text)?;
+                if self.waiting.is_empty() {
+                    self.session.shared.files.end_text()?;
+                }
+                Ok(Some(prepared))
+            }
             None => Ok(None),
         }
     }
 }
+
+/// Makes the sink of a result, given its schema and whether its rows have an order to keep.
+pub type MakeSink<'a> = dyn Fn(SchemaRef, bool, &QueryContext) -> Result<Arc<dyn Sink>> + 'a;
 
 /// A query that was understood.
 pub struct PreparedQuery<'s> {
@@ -182,9 +192,39 @@ impl Session {
     /// cannot be read.
     pub fn sql(&self, text: &str) -> Result<PreparedQuery<'_>> {
         self.shared.files.start_text();
-        match self.prepare(&sql::parse_one(text)?, text)? {
+        let prepared = self.prepare(&sql::parse_one(text)?, text)?;
+        self.shared.files.end_text()?;
+        match prepared {
             Prepared::Query(query) => Ok(*query),
             Prepared::Done => Err(Error::usage("this statement gives no rows").with_hint("run it with `statements`")),
+        }
+    }
+
+    /// Plans the query `text` once and gives it a name that later queries can read, in the place of what had it before.
+    ///
+    /// # Errors
+    /// As [`Session::sql`]; the name then stands for what it did before.
+    pub(crate) fn define(&self, name: &str, text: &str) -> Result<Defined> {
+        self.shared.memory.set_overrun(0);
+        self.make_room_for_planning();
+        let defined = sql::define(name, text, &self.shared.files, &self.shared.registry, &self.shared.memory)?;
+        self.shared.memory.check_overrun()?;
+        Ok(defined)
+    }
+
+    /// Gives an open table a name that later queries can read, in the place of what had it before.
+    pub(crate) fn add_table(&self, name: &str, table: Arc<dyn Table>) {
+        self.shared.registry.add_open_table(name.to_string(), table);
+    }
+
+    /// Plans one more query of the same text: what its scans reject follows what earlier ones did.
+    ///
+    /// # Errors
+    /// As [`Session::sql`].
+    pub(crate) fn further_query(&self, text: &str) -> Result<PreparedQuery<'_>> {
+        match self.prepare(&sql::parse_one(text)?, text)? {
+            Prepared::Query(query) => Ok(*query),
+            Prepared::Done => Err(Error::usage("this statement gives no rows")),
         }
     }
 
@@ -225,6 +265,23 @@ impl Session {
         })
     }
 
+    /// Opens files, globs and folders as one table, which queries of this session then know as `name`.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Data`] for files that are not there or cannot be read as one table.
+    pub fn add_files(&self, name: &str, paths: &[String]) -> Result<Arc<dyn Table>> {
+        self.shared.files.start_text();
+        let table = self.shared.files.open_all(paths, &self.shared.memory)?;
+        self.shared.files.end_text()?;
+        self.shared.registry.add_open_table(name.to_string(), table.clone());
+        Ok(table)
+    }
+
+    /// The views and temporary tables, by name.
+    pub fn table_names(&self) -> Vec<String> {
+        self.shared.registry.names()
+    }
+
     /// Makes a plan that a front door wrote ready to run.
     ///
     /// # Errors
@@ -234,6 +291,7 @@ impl Session {
         self.shared.memory.set_overrun(0);
         self.make_room_for_planning();
         let planned = sql::plan_frame(plan, &self.shared.registry)?;
+        self.shared.files.end_text()?;
         self.shared.memory.check_overrun()?;
         let rejects = self.shared.files.rejects().cloned();
         Ok(PreparedQuery { session: self, planned, rejects })
@@ -241,7 +299,9 @@ impl Session {
 
     /// Makes `plan` a view that SQL may name.
     pub(crate) fn add_view_of(&self, name: &str, plan: LogicalPlan) -> Result<()> {
-        self.shared.registry.add_frame(name, plan)
+        self.shared.registry.may_create(name, true, sql::IfExists::Replace)?;
+        self.shared.registry.add_planned(name.to_string(), plan);
+        Ok(())
     }
 
     /// How files are read unless a scan says otherwise.
@@ -301,14 +361,24 @@ impl<'s> PreparedQuery<'s> {
         self.session
     }
 
-    /// The columns of the result.
-    pub(crate) fn schema(&self) -> SchemaRef {
-        self.planned.plan.schema().inner().clone()
+    /// The names of the columns of its result.
+    pub fn column_names(&self) -> Vec<String> {
+        self.planned.column_names()
     }
 
     /// What an EXPLAIN in front of the query asked for.
     pub fn explain(&self) -> Option<Explain> {
         self.planned.explain
+    }
+
+    /// The columns of the result.
+    pub(crate) fn schema(&self) -> SchemaRef {
+        self.planned.plan.schema().inner().clone()
+    }
+
+    /// What the query will hold and give, about.
+    pub(crate) fn footprint(&self) -> plan::Footprint {
+        plan::footprint(&self.planned.plan)
     }
 
     /// Makes the operators and the output. Nothing is read yet; `cancel` ends the run from another thread.
@@ -317,22 +387,74 @@ impl<'s> PreparedQuery<'s> {
     /// [`crate::ErrorKind::Usage`] for SQL that is not supported yet, [`crate::ErrorKind::Disk`] when the output cannot
     /// be made.
     pub fn into_run(self, output: &Output, cancel: CancelToken) -> Result<QueryRun<'s>> {
-        let is_run = self.planned.explain.is_none_or(|asked| asked.analyze);
-        let output = match &self.planned.target {
-            Target::File { path, format } if is_run => Output::File(path.clone(), *format),
-            _ => output.clone(),
+        let file = match output {
+            Output::File(path, _) => Some(path.as_path()),
+            Output::Stdout(_) | Output::Partitioned(_) | Output::Discard => None,
         };
-        if let (Some(rejects), Output::File(path, _)) = (&self.rejects, &output) {
+        let clusters = output.clustering(self.planned.plan.schema().as_arrow())?;
+        self.into_copy_or(file, clusters, &|schema, ordered, cx| output.sink(schema, ordered, cx), cancel)
+    }
+
+    /// As [`PreparedQuery::into_run`], into a sink that the caller makes. `file` is the file that it writes, if any.
+    ///
+    /// # Errors
+    /// As [`PreparedQuery::into_run`], and those of `make_sink`.
+    pub fn into_run_with(
+        self,
+        file: Option<&Path>,
+        make_sink: &MakeSink<'_>,
+        cancel: CancelToken,
+    ) -> Result<QueryRun<'s>> {
+        self.into_copy_or(file, Vec::new(), make_sink, cancel)
+    }
+
+    /// A COPY says itself where its rows go; other rows go into the sink of `make_sink`, clustered as it wants them.
+    fn into_copy_or(
+        self,
+        file: Option<&Path>,
+        clusters: Vec<usize>,
+        make_sink: &MakeSink<'_>,
+        cancel: CancelToken,
+    ) -> Result<QueryRun<'s>> {
+        let is_run = self.planned.explain.is_none_or(|asked| asked.analyze);
+        let copied = match &self.planned.target {
+            Target::File { path, format } => Some(Output::File(path.clone(), *format)),
+            Target::Partitioned(to) => Some(Output::Partitioned(to.clone())),
+            Target::Table { .. } | Target::Result => None,
+        };
+        let clusters = match &copied {
+            Some(output) => output.clustering(self.planned.plan.schema().as_arrow())?,
+            None => clusters,
+        };
+        let copied = copied.filter(|_| is_run);
+        let file = match &copied {
+            Some(Output::File(path, _)) => Some(path.as_path()),
+            _ => file,
+        };
+        if let (Some(rejects), Some(path)) = (&self.rejects, file) {
             rejects.refuse_output(path)?;
         }
-        self.into_run_to(cancel, |schema, ordered, cx| output.sink(schema, ordered, cx))
+        self.into_clustered(cancel, &clusters, |schema, ordered, cx| match &copied {
+            Some(output) => output.sink(schema, ordered, cx),
+            None => make_sink(schema, ordered, cx),
+        })
     }
 
     /// The same, into a sink that is made from the schema of the result and whether its order must be kept.
     pub(crate) fn into_run_to(
         self,
         cancel: CancelToken,
-        output: impl FnOnce(SchemaRef, bool, &QueryContext) -> Result<Arc<dyn Sink>> + Send,
+        output: impl FnOnce(SchemaRef, bool, &QueryContext) -> Result<Arc<dyn Sink>>,
+    ) -> Result<QueryRun<'s>> {
+        self.into_clustered(cancel, &[], output)
+    }
+
+    /// The same, for a sink that takes the rows sorted by the columns `clusters`, equal ones in one morsel.
+    fn into_clustered(
+        self,
+        cancel: CancelToken,
+        clusters: &[usize],
+        output: impl FnOnce(SchemaRef, bool, &QueryContext) -> Result<Arc<dyn Sink>>,
     ) -> Result<QueryRun<'s>> {
         let PreparedQuery { session, planned, rejects } = self;
         let cx = session.query_context(cancel);
@@ -354,7 +476,7 @@ impl<'s> PreparedQuery<'s> {
                 None => output,
             })
         };
-        let query = sql::on_deep_stack(|| physical::lower(&planned.plan, sink, &cx))?;
+        let query = physical::lower_clustered(&planned.plan, clusters, sink, &cx)?;
         let monitor = Monitor::new(&query);
         let creates = stored.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         Ok(QueryRun { session, query, cx, monitor, rejects, creates })
@@ -370,6 +492,11 @@ impl QueryRun<'_> {
     /// The plan as JSON.
     pub fn explain_json(&self) -> serde_json::Value {
         plan::explain_json(&self.query)
+    }
+
+    /// Views and aliases with the operator whose rows they are.
+    pub(crate) fn labels(&self) -> &[(String, NodeIdx)] {
+        &self.query.labels
     }
 
     /// Figures that can be read while the query runs.

@@ -1,19 +1,16 @@
 //! The built command: exit codes, messages, what goes to which stream, and how it ends when it is stopped.
 
+mod shell;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use expect_test::{Expect, expect};
+use shell::{brimful, transcript};
 use tempfile::TempDir;
-
-fn brimful(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_brimful"));
-    command.current_dir(folder).stdin(Stdio::null()).env_remove("NO_COLOR").env("TERM", "dumb");
-    command
-}
 
 /// A folder with small inputs.
 fn inputs() -> TempDir {
@@ -23,16 +20,6 @@ fn inputs() -> TempDir {
     write("dirty.csv", "a,b\n1,2\n3\n5,6\n7,8,9\n");
     write("query.sql", "SELECT city FROM 'sales.csv' ORDER BY city LIMIT 1");
     folder
-}
-
-fn transcript(output: &Output) -> String {
-    let mut text = format!("exit {}\n", output.status.code().map_or("by a signal".into(), |code| code.to_string()));
-    for (name, bytes) in [("out", &output.stdout), ("err", &output.stderr)] {
-        for line in String::from_utf8_lossy(bytes).lines() {
-            text.push_str(&format!("{name}| {line}\n"));
-        }
-    }
-    text
 }
 
 fn check(args: &[&str], expected: Expect) {
@@ -74,6 +61,53 @@ fn results_go_to_stdout() {
         out| 2 rows
     "#]],
     );
+}
+
+#[test]
+fn a_declared_column_must_be_in_one_of_the_tables() {
+    let sql = "SELECT s.price, d.b FROM 'sales.csv' s, 'dirty2.csv' d LIMIT 1";
+    let run = |schema: &str| {
+        let folder = inputs();
+        fs::write(folder.path().join("dirty2.csv"), "a,b\n007,008\n").unwrap();
+        transcript(&brimful(folder.path()).args(["sql", "--schema", schema, sql]).output().unwrap())
+    };
+    expect![[r#"
+        exit 0
+        out| price,b
+        out| 3.5,008
+    "#]]
+    .assert_eq(&run("b=varchar,price=varchar"));
+    expect![[r#"
+        exit 2
+        err| error: --schema names column "prce", which is not in the input
+        err|   hint: did you mean "price"?
+    "#]]
+    .assert_eq(&run("b=varchar,prce=double"));
+}
+
+/// The warnings of a query over `dirty.csv`, and the rows in its reject file.
+fn rejected_by(sql: &str) -> (String, usize) {
+    let folder = inputs();
+    let reject = ["sql", "--on-bad-row", "reject=rejects.csv", "--schema", "a=bigint,b=bigint", sql];
+    let output = brimful(folder.path()).args(reject).output().unwrap();
+    let rejects = fs::read_to_string(folder.path().join("rejects.csv")).unwrap();
+    (transcript(&output).lines().filter(|line| line.contains("warning")).collect(), rejects.lines().count() - 1)
+}
+
+#[test]
+fn a_malformed_row_counts_once_however_often_a_query_reads_it() {
+    for sql in [
+        "SELECT a FROM 'dirty.csv'",
+        "SELECT x.a FROM 'dirty.csv' x JOIN 'dirty.csv' y ON x.a = y.b - 1",
+        "SELECT a FROM 'dirty.csv' UNION ALL SELECT b FROM 'dirty.csv' UNION ALL SELECT 1",
+        "SELECT a FROM 'dirty.csv' WHERE b > (SELECT avg(b) FROM 'dirty.csv')",
+        "WITH RECURSIVE r AS (SELECT 1 AS a UNION SELECT d.b FROM r JOIN 'dirty.csv' d ON d.a = r.a OR d.a = r.a + 3) \
+         SELECT * FROM r",
+    ] {
+        let (warnings, n_rejected) = rejected_by(sql);
+        assert!(warnings.contains("2 malformed rows left out of") && n_rejected == 2, "{sql}: {n_rejected} {warnings}");
+        assert_eq!(warnings.matches("warning").count(), 1, "{sql}: {warnings}");
+    }
 }
 
 #[test]
@@ -166,10 +200,10 @@ fn bad_data_exits_with_3_and_says_where() {
     check(
         &["sql", "SELECT sum(a) AS s FROM 'dirty.csv'"],
         expect![[r#"
-        exit 3
-        err| error: dirty.csv, line 3: 1 field where 2 are expected
-        err|   hint: check delimiter and quotes of that row (--delimiter, --quote), or leave such rows out with --on-bad-row skip
-    "#]],
+            exit 3
+            err| error: dirty.csv, line 3: 1 field where 2 are expected
+            err|   hint: check delimiter and quotes of that row (--delimiter, --quote), make it fit with --ragged pad, or leave such rows out with --on-bad-row skip
+        "#]],
     );
     check(
         &["sql", "SELECT 1 FROM 'nothing.csv'"],

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Top to bottom: a layer uses itself and what comes after it.
-const LAYERS: [&str; 13] = [
+const LAYERS: [&str; 14] = [
     "cli",
+    "pipeline",
     "frame",
     "session",
     "sql",
@@ -138,12 +139,12 @@ fn only_spill_and_io_touch_the_file_system() {
     let touches = |line: &str| {
         ["std::fs", "fs::File", "File::open", "File::create", "OpenOptions", "tempfile::"]
             .iter()
-            .any(|name| line.contains(name))
+            .any(|name| line.replace("OutputFile::", "").contains(name))
     };
     let found: Vec<_> = lines_outside(&["spill", "io", "memory"], touches)
         .into_iter()
-        // The file of `-f`.
-        .filter(|line| !line.starts_with("src/cli/query.rs"))
+        // The file of `-f` and configuration files.
+        .filter(|line| !line.starts_with("src/cli/sql.rs") && !line.starts_with("src/cli/settings.rs"))
         .collect();
     fail_if_any("only spill/ and io/ touch the file system", &found);
     let memory: Vec<_> = lines_outside(&["spill", "io"], |line| line.contains("fs::"))

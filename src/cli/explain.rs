@@ -1,9 +1,7 @@
 //! `brimful explain`.
 
-use std::io::Write;
-
 use super::args::{ExplainArgs, ExplainFormat, session_options};
-use super::{messages, query};
+use super::{messages, sql};
 use crate::error::{Error, Result};
 use crate::exec::CancelToken;
 use crate::io::Output;
@@ -11,7 +9,7 @@ use crate::session::{PreparedQuery, Session};
 
 /// Shows the plan, and with `--analyze` what it took.
 pub(super) fn run(args: &ExplainArgs, cancel: &CancelToken) -> Result<()> {
-    let text = query::read_text(&args.query)?;
+    let text = sql::read_text(&args.query)?;
     let session = Session::new(session_options(&args.session, &args.reading))?;
     let query = session.sql(&text)?;
     let analyze = args.analyze || query.explain().is_some_and(|asked| asked.analyze);
@@ -30,20 +28,11 @@ pub(super) fn show(query: PreparedQuery<'_>, analyze: bool, format: ExplainForma
             if format == ExplainFormat::Json { pretty(&metrics)? } else { metrics.to_text() }
         }
     };
-    print(&text)
+    messages::print(&text)
 }
 
-fn pretty(value: &impl serde::Serialize) -> Result<String> {
+/// `value` as JSON for a person.
+pub(super) fn pretty(value: &impl serde::Serialize) -> Result<String> {
     let text = serde_json::to_string_pretty(value);
-    text.map(|text| text + "\n").map_err(|error| Error::query(format!("cannot write the plan as JSON: {error}")))
-}
-
-/// A reader that goes away is no error.
-fn print(text: &str) -> Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::disk(format!("cannot write standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
+    text.map(|text| text + "\n").map_err(|error| Error::query(format!("cannot write this as JSON: {error}")))
 }

@@ -1,10 +1,12 @@
 //! Ctrl-C, SIGTERM and SIGHUP (the terminal was closed): the query is cancelled and the process ends within half a second.
 //!
+//! At a prompt Ctrl-C ends only the query that runs.
+//!
 //! A query that does not look at its cancel token in time is not waited for. That loses nothing: temporary files have no
 //! name, and an output gets its name only when it is complete.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -21,6 +23,8 @@ pub(super) struct Signals {
     cancel: CancelToken,
     /// The first signal; 0 when there was none.
     received: Arc<AtomicI32>,
+    /// The query at a prompt, which Ctrl-C ends instead of the process.
+    query: Arc<Mutex<Option<CancelToken>>>,
 }
 
 impl Signals {
@@ -28,10 +32,15 @@ impl Signals {
     pub(super) fn watch() -> Result<Self> {
         let failed = |error: std::io::Error| Error::query(format!("cannot watch for signals: {error}"));
         let mut incoming = iterator::Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(failed)?;
-        let signals = Signals { cancel: CancelToken::default(), received: Arc::default() };
-        let (cancel, received) = (signals.cancel.clone(), signals.received.clone());
+        let signals = Signals { cancel: CancelToken::default(), received: Arc::default(), query: Arc::default() };
+        let (cancel, received, query) = (signals.cancel.clone(), signals.received.clone(), signals.query.clone());
         let wait = move || {
-            if let Some(signal) = incoming.forever().next() {
+            for signal in incoming.forever() {
+                let running = query.lock().unwrap_or_else(PoisonError::into_inner).take();
+                running.iter().for_each(CancelToken::cancel);
+                if signal == SIGINT && running.is_some() {
+                    continue;
+                }
                 received.store(signal, Ordering::Relaxed);
                 cancel.cancel();
                 std::thread::sleep(PATIENCE);
@@ -45,6 +54,16 @@ impl Signals {
     /// Pulled when a signal comes.
     pub(super) fn cancel_token(&self) -> CancelToken {
         self.cancel.clone()
+    }
+
+    /// Runs a query of a prompt: Ctrl-C pulls its token and does nothing else meanwhile.
+    pub(super) fn while_query<T>(&self, query: impl FnOnce(&CancelToken) -> T) -> T {
+        let set = |token| *self.query.lock().unwrap_or_else(PoisonError::into_inner) = token;
+        let token = CancelToken::default();
+        set(Some(token.clone()));
+        let done = query(&token);
+        set(None);
+        done
     }
 
     /// 129, 130 or 143 when a signal came.

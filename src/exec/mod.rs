@@ -11,6 +11,7 @@ mod metrics;
 mod monitor;
 mod pipeline;
 mod progress;
+mod recording;
 mod reorder;
 mod roles;
 
@@ -20,6 +21,7 @@ pub use driver::{measure, run, run_within};
 pub use metrics::{OperatorMetrics, RunError, RunMetrics, format_bytes, group_digits};
 pub use monitor::{Monitor, MonitoredNode, NodeFigures};
 pub use pipeline::{Node, NodeIdx, OperatorReport, Pipeline, Query, Report, Step};
-pub use progress::Progress;
+pub use progress::{Progress, ProgressStyle};
+pub use recording::{Recorder, Sample};
 pub use reorder::{Placed, ReorderWindow, ReorderWorker};
 pub use roles::{Emit, Flow, LocalSink, LocalSource, LocalTransform, Sink, Source, Transform};

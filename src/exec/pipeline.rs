@@ -44,6 +44,8 @@ pub struct Query {
     pub nodes: Vec<Node>,
     /// In an order in which each pipeline's inputs are complete before it starts.
     pub pipelines: Vec<Pipeline>,
+    /// Views and aliases of the query's text with the node that gives their rows, as far as the optimizer left them whole.
+    pub labels: Vec<(String, NodeIdx)>,
 }
 
 /// What an operator knows about its own run and the driver cannot see from outside.

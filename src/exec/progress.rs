@@ -8,7 +8,8 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget};
+use serde_json::json;
 
 use super::{Monitor, format_bytes, group_digits};
 use crate::memory::{Memory, ResidentSet};
@@ -25,17 +26,37 @@ pub struct Progress {
     thread: Option<JoinHandle<()>>,
 }
 
+/// How progress is written to stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProgressStyle {
+    /// One line that is drawn again and again, for terminals.
+    Redrawn,
+    /// A line now and then.
+    Lines,
+    /// A JSON object a line now and then.
+    Json,
+}
+
 impl Progress {
-    /// Shows what `monitor` counts on stderr. `on_terminal` redraws one line; otherwise lines are printed now and then.
-    pub fn show(monitor: Arc<Monitor>, memory: Memory, on_terminal: bool) -> Self {
+    /// Shows what `monitor` counts on stderr.
+    pub fn show(monitor: Arc<Monitor>, memory: Memory, style: ProgressStyle) -> Self {
         let leave = monitor.look_on();
         let counted = monitor.clone();
         let draw = move || {
-            let mut line = if on_terminal { Line::on_terminal() } else { Line::Printed { n_samples: 0 } };
+            let mut line = match style {
+                ProgressStyle::Redrawn => Line::on_terminal(),
+                ProgressStyle::Lines | ProgressStyle::Json => Line::Printed { n_samples: 0 },
+            };
             let asked = loop {
                 match leave.recv_timeout(DRAW_EVERY) {
                     Err(RecvTimeoutError::Timeout) if counted.elapsed() < SHOW_AFTER => {}
-                    Err(RecvTimeoutError::Timeout) => line.draw(&describe(&counted, &memory)),
+                    Err(RecvTimeoutError::Timeout) => {
+                        let text = match style {
+                            ProgressStyle::Json => describe_as_json(&counted, &memory),
+                            _ => describe(&counted, &memory),
+                        };
+                        line.draw(&text);
+                    }
                     Err(RecvTimeoutError::Disconnected) => break None,
                     Ok(gone) => break Some(gone),
                 }
@@ -68,7 +89,7 @@ impl Line {
 
     fn on_terminal() -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+        if let Ok(style) = indicatif::ProgressStyle::with_template("{spinner} {wide_msg}") {
             bar.set_style(style);
         }
         Line::Redrawn(bar)
@@ -120,6 +141,28 @@ fn describe(monitor: &Monitor, memory: &Memory) -> String {
         parts.push(format!("step {} of {n_pipelines}", pipeline + 1));
     }
     parts.join(" · ")
+}
+
+/// The same figures as an object.
+fn describe_as_json(monitor: &Monitor, memory: &Memory) -> String {
+    let totals = monitor.totals();
+    let (pipeline, n_pipelines) = monitor.pipeline();
+    json!({
+        "time": chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+        "level": "info",
+        "message": "progress",
+        "seconds": monitor.elapsed().as_secs_f64(),
+        "rows_in": monitor.rows_in(),
+        "rows_out": monitor.rows_out(),
+        "read_bytes": totals.read_bytes,
+        "total_bytes": totals.total_bytes,
+        "resident_bytes": ResidentSet::read().map_or(0, |set| set.resident_bytes),
+        "budget_bytes": memory.budget().bytes(),
+        "spilled_bytes": totals.spilled_raw_bytes,
+        "step": pipeline + 1,
+        "steps": n_pipelines,
+    })
+    .to_string()
 }
 
 /// How long reading the rest takes at the pace so far.

@@ -1,10 +1,11 @@
 //! Which files a path, a glob or a directory names, and which format they are in.
 //!
-//! Memory: one path a file. Nothing is opened here except, where the name does not tell, the first bytes of one file.
+//! Memory: one path a file. Nothing is opened here except the first bytes of one file.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::stdin;
 use super::suggest::closest;
 use crate::error::{Error, Result};
 
@@ -25,7 +26,7 @@ pub enum FileFormat {
 }
 
 /// Extensions, without those of the compression.
-const EXTENSIONS: [(&str, FileFormat); 11] = [
+const EXTENSIONS: [(&str, FileFormat); 13] = [
     ("csv", FileFormat::Csv),
     ("txt", FileFormat::Csv),
     ("tsv", FileFormat::Tsv),
@@ -34,9 +35,11 @@ const EXTENSIONS: [(&str, FileFormat); 11] = [
     ("pq", FileFormat::Parquet),
     ("ndjson", FileFormat::NdJson),
     ("jsonl", FileFormat::NdJson),
+    ("json", FileFormat::NdJson),
     ("arrow", FileFormat::Ipc),
     ("arrows", FileFormat::Ipc),
     ("feather", FileFormat::Ipc),
+    ("ipc", FileFormat::Ipc),
 ];
 
 impl FileFormat {
@@ -48,26 +51,76 @@ impl FileFormat {
         EXTENSIONS.iter().find(|(known, _)| *known == extension).map(|(_, format)| *format)
     }
 
-    /// The format of a file: by its first bytes where those are clear, otherwise by its name, otherwise CSV.
+    /// The format of a file: by its first bytes where those are clear, otherwise by its name; without a name that tells,
+    /// by what its text looks like, for which compressed text is unpacked a little. CSV at last.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Data`] when the file cannot be read.
     pub fn detect(path: &Path) -> Result<FileFormat> {
-        let mut magic = [0; 6];
-        let mut n = 0;
-        let mut file = std::fs::File::open(path).map_err(|error| Error::read_failed(path, &error))?;
-        while n < magic.len() {
-            match file.read(&mut magic[n..]).map_err(|error| Error::read_failed(path, &error))? {
-                0 => break,
-                more => n += more,
-            }
+        if stdin::is_stream(path) {
+            return Ok(FileFormat::Csv);
         }
-        Ok(match &magic[..n] {
-            [b'P', b'A', b'R', b'1', ..] => FileFormat::Parquet,
-            b"ARROW1" => FileFormat::Ipc,
-            _ => Self::from_name(path).unwrap_or(FileFormat::Csv),
-        })
+        let failed = |error: std::io::Error| Error::read_failed(path, &error);
+        let file = std::fs::File::open(path).map_err(failed)?;
+        let start = read_start(file.take(START_BYTES)).map_err(failed)?;
+        let by_magic = match &start[..] {
+            [b'P', b'A', b'R', b'1', ..] => Some(FileFormat::Parquet),
+            // A stream begins with a marker, then the length of its schema, which is short.
+            [b'A', b'R', b'R', b'O', b'W', b'1', ..] | [0xFF, 0xFF, 0xFF, 0xFF, _, _, _, 0, ..] => {
+                Some(FileFormat::Ipc)
+            }
+            _ => None,
+        };
+        Ok(by_magic.or_else(|| Self::from_name(path)).unwrap_or_else(|| Self::from_text(&unpacked(start))))
     }
+
+    /// The format of a text that begins with `start`.
+    fn from_text(start: &[u8]) -> FileFormat {
+        let text = start.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(start).trim_ascii_start();
+        match text {
+            [b'{', rest @ ..] if matches!(rest.trim_ascii_start(), [b'"' | b'}', ..]) => FileFormat::NdJson,
+            _ => FileFormat::Csv,
+        }
+    }
+}
+
+/// Bytes that are read of a file to tell its format.
+const START_BYTES: u64 = 4096;
+
+fn read_start(mut from: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    from.read_to_end(&mut start)?;
+    Ok(start)
+}
+
+/// The first bytes of the text in a compressed file that begins with `start`; `start` itself where that is text.
+fn unpacked(start: Vec<u8>) -> Vec<u8> {
+    let text = match &start[..] {
+        [0x1F, 0x8B, ..] => first_bytes(flate2::read::GzDecoder::new(&start[..])),
+        [0x28, 0xB5, 0x2F, 0xFD, ..] => {
+            zstd::stream::read::Decoder::with_buffer(&start[..]).map_or(Vec::new(), |mut unpack| {
+                // No more than what the start of a file can need.
+                let _ = unpack.window_log_max(20);
+                first_bytes(unpack)
+            })
+        }
+        _ => return start,
+    };
+    text
+}
+
+/// What can be read before the bytes end in the middle.
+fn first_bytes(mut from: impl Read) -> Vec<u8> {
+    let mut text = vec![0; 64];
+    let mut n = 0;
+    while let Ok(more) = from.read(&mut text[n..]) {
+        n += more;
+        if more == 0 || n == text.len() {
+            break;
+        }
+    }
+    text.truncate(n);
+    text
 }
 
 /// The files that `path` names, sorted: one file, all that match a glob, or all data files below a directory (those with
@@ -76,6 +129,9 @@ impl FileFormat {
 /// # Errors
 /// [`crate::ErrorKind::Data`] when there is none; with the nearest name when one file is missing.
 pub fn find_files(path: &str) -> Result<Vec<PathBuf>> {
+    if stdin::names_stdin(path) {
+        return Ok(vec![stdin::stdin_path()?.to_owned()]);
+    }
     let literal = Path::new(path);
     let mut files = if literal.is_dir() {
         let mut files = Vec::new();
@@ -97,6 +153,51 @@ pub fn find_files(path: &str) -> Result<Vec<PathBuf>> {
             .with_hint("data files end in .csv, .tsv, .parquet, .ndjson or .arrow, the texts also in .gz or .zst"));
     }
     Ok(files)
+}
+
+/// Makes the folder that `file` is to stand in, and those above it.
+///
+/// # Errors
+/// [`crate::ErrorKind::Disk`].
+pub fn make_folder_of(file: &Path) -> Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|error| Error::write_failed(folder, &error))
+}
+
+/// Bytes of a file, or of all files below a folder.
+///
+/// # Errors
+/// [`crate::ErrorKind::Data`] when that cannot be found out.
+pub fn size_of(path: &Path) -> Result<u64> {
+    let failed = |error: std::io::Error| Error::read_failed(path, &error);
+    let metadata = path.metadata().map_err(failed)?;
+    if !metadata.is_dir() {
+        return Ok(metadata.len());
+    }
+    let entries = std::fs::read_dir(path).map_err(failed)?;
+    entries.map(|entry| size_of(&entry.map_err(failed)?.path())).sum()
+}
+
+/// The text of a small file that the user named.
+///
+/// # Errors
+/// [`crate::ErrorKind::Usage`] when it cannot be read, is not UTF-8, or has more than `most_bytes`.
+pub(crate) fn read_text(path: &Path, most_bytes: u64) -> Result<String> {
+    let failed = |error: &std::io::Error| Error::usage(format!("cannot read {}: {error}", path.display()));
+    let file = std::fs::File::open(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            let missing = missing(path);
+            let error = Error::usage(missing.message());
+            missing.hint().map_or(Error::usage(missing.message()), |hint| error.with_hint(hint))
+        }
+        _ => failed(&error),
+    })?;
+    let mut text = String::new();
+    file.take(most_bytes + 1).read_to_string(&mut text).map_err(|error| failed(&error))?;
+    if text.len() as u64 > most_bytes {
+        return Err(Error::usage(format!("{} has more than {most_bytes} bytes", path.display())));
+    }
+    Ok(text)
 }
 
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
@@ -209,9 +310,9 @@ mod tests {
               hint: neither does the folder nowhere"#]],
         );
         check(
-            "*.json",
+            "*.jsonl",
             expect![[r#"
-            no files match *.json
+            no files match *.jsonl
               hint: data files end in .csv, .tsv, .parquet, .ndjson or .arrow, the texts also in .gz or .zst"#]],
         );
         check(
@@ -231,6 +332,13 @@ mod tests {
         assert_eq!(find_files(folder.path().to_str().unwrap()).unwrap().len(), 50);
     }
 
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        use std::io::Write;
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
     #[test]
     fn formats_are_told_by_name_and_by_first_bytes() {
         let folder = TempDir::new().unwrap();
@@ -242,6 +350,14 @@ mod tests {
             ("a", b"x,y\n", FileFormat::Csv),
             ("a.jsonl.zst", b"", FileFormat::NdJson),
             ("a.dat", b"ARROW1..", FileFormat::Ipc),
+            ("a.bin", b"\xFF\xFF\xFF\xFF\x10\x01\0\0", FileFormat::Ipc),
+            ("a.json", b"{\"x\":1}\n", FileFormat::NdJson),
+            ("plain", b"\xEF\xBB\xBF {\"x\":1}\n", FileFormat::NdJson),
+            ("braces", b"{x},y\n", FileFormat::Csv),
+            ("b.csv", b"{\"x\":1}\n", FileFormat::Csv),
+            ("zipped", &gzip(b"{\"x\":1}\n"), FileFormat::NdJson),
+            ("zipped.gz", &gzip(b"x,y\n1,2\n"), FileFormat::Csv),
+            ("packed", &zstd::encode_all(&b"{\"x\":1}\n"[..], 1).unwrap(), FileFormat::NdJson),
         ] {
             let path = folder.path().join(name);
             std::fs::write(&path, bytes).unwrap();

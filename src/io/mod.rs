@@ -3,19 +3,35 @@
 //! Memory: a source holds a fixed number of buffers a worker, sized by [`crate::memory::Sizes`]; an output likewise.
 
 pub mod csv;
+mod drift;
+mod facts;
 pub mod files;
+pub mod hive;
+pub mod ipc;
+pub mod ndjson;
 mod open;
 mod output;
 mod output_file;
 pub mod parquet;
-mod suggest;
+pub mod partitioned;
+pub mod run_folder;
+mod selected_files;
+pub(crate) mod stdin;
+pub(crate) mod suggest;
 mod table;
+mod tee;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod text;
+pub(crate) mod type_names;
 
-pub use open::FileTables;
+pub use facts::TableFacts;
+pub use open::{FileTables, HiveFolders};
 pub use output::{Discard, Output, OutputFormat};
 pub use output_file::OutputFile;
+pub use selected_files::SelectedFiles;
 pub(crate) use suggest::closest;
 pub use table::{
     ColumnStatistics, Comparison, ComparisonOp, OpenTable, RowFilter, Scan, ScanRequest, Table, TableStatistics,
 };
+pub use tee::Tee;

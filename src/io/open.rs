@@ -5,12 +5,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow::datatypes::{DataType, SchemaRef};
+
 use super::csv::{CsvOptions, CsvTable, OnBadRow, RejectFile};
 use super::files::{FileFormat, find_files};
+use super::hive::{BYTES_PER_FILE, HiveTable, Partitions};
+use super::ipc::IpcTable;
+use super::ndjson::NdJsonTable;
 use super::parquet::{ParquetOptions, ParquetTable};
-use super::{OpenTable, Table};
+use super::{OpenTable, Scan, ScanRequest, Table, TableFacts, TableStatistics};
 use crate::error::{Error, Result};
-use crate::memory::Memory;
+use crate::memory::{Memory, Reservation};
 
 /// Opens files, globs and directories; the format is told by the first bytes or the name.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +24,18 @@ pub struct FileTables {
     pub csv: CsvOptions,
     /// How Parquet files are read.
     pub parquet: ParquetOptions,
+    /// What folders called `key=value` mean.
+    pub hive: HiveFolders,
+}
+
+/// What folders called `key=value` mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HiveFolders {
+    /// They are columns of the files in them.
+    #[default]
+    Columns,
+    /// Nothing.
+    Ignored,
 }
 
 impl FileTables {
@@ -28,6 +45,7 @@ impl FileTables {
         if let OnBadRow::Reject(rejects) = &mut files.csv.on_bad_row {
             *rejects = rejects.for_session();
         }
+        files.csv.shared_schema = Some(Arc::default());
         files
     }
 
@@ -36,6 +54,17 @@ impl FileTables {
         if let Some(rejects) = self.rejects() {
             rejects.start_text();
         }
+        if let Some(schema) = &self.csv.shared_schema {
+            schema.start_text();
+        }
+    }
+
+    /// All tables of a text have been opened.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Usage`] for a declared column that none of them has.
+    pub(crate) fn end_text(&self) -> Result<()> {
+        self.csv.shared_schema.as_ref().map_or(Ok(()), |schema| schema.check())
     }
 
     /// Where bad rows go.
@@ -44,28 +73,124 @@ impl FileTables {
     }
 }
 
-impl OpenTable for FileTables {
-    fn open(&self, path: &str, memory: &Memory) -> Result<Arc<dyn Table>> {
-        let files = find_files(path)?;
+impl FileTables {
+    /// Opens files, globs and directories as one table.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Data`] for files that are not there or cannot be read as one table.
+    pub fn open_all(&self, paths: &[String], memory: &Memory) -> Result<Arc<dyn Table>> {
+        let mut files = Vec::new();
+        for path in paths {
+            files.extend(find_files(path)?);
+        }
         if let Some(rejects) = self.rejects() {
             files.iter().try_for_each(|file| rejects.refuse_input(file))?;
         }
-        Ok(match one_format(&files)? {
-            FileFormat::Csv => Arc::new(CsvTable::open(&files, self.csv.clone(), memory)?),
+        let declared = &self.csv.schema_overrides;
+        let partitions = match self.hive {
+            HiveFolders::Columns => Partitions::find(&files, declared, memory)?,
+            HiveFolders::Ignored => None,
+        };
+        let Some(partitions) = partitions else {
+            let reserved = reserve_paths(&files, memory)?;
+            let inner = self.open_files(&files, declared.clone(), memory)?;
+            return Ok(if reserved.bytes() == 0 { inner } else { Arc::new(ManyFiles { inner, _reserved: reserved }) });
+        };
+        let is_folder = |name: &String| partitions.fields().iter().any(|field| field.name() == name);
+        let of_files = declared.iter().filter(|(name, _)| !is_folder(name)).cloned().collect();
+        let inner = self.open_files(&files, of_files, memory)?;
+        Ok(Arc::new(HiveTable::new(inner, partitions, memory)))
+    }
+}
+
+impl FileTables {
+    /// `files` as one table; `declared` are types of columns.
+    fn open_files(
+        &self,
+        files: &[PathBuf],
+        declared: Vec<(String, DataType)>,
+        memory: &Memory,
+    ) -> Result<Arc<dyn Table>> {
+        let csv = CsvOptions { schema_overrides: declared, ..self.csv.clone() };
+        Ok(match one_format(files)? {
+            FileFormat::Csv => Arc::new(CsvTable::open(files, csv, memory)?),
             FileFormat::Tsv => {
-                let delimiter = self.csv.delimiter.or(Some(b'\t'));
-                Arc::new(CsvTable::open(&files, CsvOptions { delimiter, ..self.csv.clone() }, memory)?)
+                let delimiter = csv.delimiter.or(Some(b'\t'));
+                Arc::new(CsvTable::open(files, CsvOptions { delimiter, ..csv }, memory)?)
             }
-            FileFormat::Parquet => Arc::new(ParquetTable::open(&files, self.parquet.clone(), memory)?),
-            FileFormat::NdJson => return Err(unsupported(path, "JSON lines")),
-            FileFormat::Ipc => return Err(unsupported(path, "Arrow IPC")),
+            FileFormat::Parquet => Arc::new(ParquetTable::open(files, self.parquet.clone(), memory)?),
+            FileFormat::NdJson => Arc::new(NdJsonTable::open(files, csv.into(), memory)?),
+            FileFormat::Ipc => Arc::new(IpcTable::open(files, memory)?),
         })
     }
 }
 
-fn unsupported(path: &str, format: &str) -> Error {
-    Error::usage(format!("{path} looks like {format}, which cannot be read yet"))
-        .with_hint("CSV and Parquet files can be read")
+impl FileTables {
+    /// `path` as CSV, whatever its name says, with options that hold for it alone.
+    fn open_as_csv(&self, path: &str, options: &[(String, String)], memory: &Memory) -> Result<Arc<dyn Table>> {
+        let files = find_files(path)?;
+        let mut csv = self.csv.clone();
+        options.iter().try_for_each(|(name, value)| csv.set(name, value))?;
+        if let Some(rejects) = self.rejects() {
+            files.iter().try_for_each(|file| rejects.refuse_input(file))?;
+        }
+        Ok(Arc::new(CsvTable::open(&files, csv, memory)?))
+    }
+}
+
+impl OpenTable for FileTables {
+    fn open(&self, path: &str, memory: &Memory) -> Result<Arc<dyn Table>> {
+        self.open_all(&[path.to_string()], memory)
+    }
+
+    fn open_csv(&self, path: &str, options: &[(String, String)], memory: &Memory) -> Result<Arc<dyn Table>> {
+        self.open_as_csv(path, options, memory)
+    }
+}
+
+/// Files from which on their paths are worth a reservation.
+const MANY_FILES: usize = 256;
+
+/// Covers the paths of `files` in all lists of them, if they are many.
+fn reserve_paths(files: &[PathBuf], memory: &Memory) -> Result<Reservation> {
+    let mut reserved = memory.reserve("Scan");
+    if files.len() >= MANY_FILES {
+        let bytes = files.iter().map(|path| BYTES_PER_FILE + 2 * path.as_os_str().len() as u64).sum();
+        reserved.try_grow(bytes)?;
+    }
+    Ok(reserved)
+}
+
+/// A table whose list of files is long.
+struct ManyFiles {
+    inner: Arc<dyn Table>,
+    _reserved: Reservation,
+}
+
+impl Table for ManyFiles {
+    fn schema(&self) -> SchemaRef {
+        self.inner.schema()
+    }
+
+    fn statistics(&self) -> TableStatistics {
+        self.inner.statistics()
+    }
+
+    fn scan(&self, request: ScanRequest) -> Result<Scan> {
+        self.inner.scan(request)
+    }
+
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+
+    fn describe_scan(&self, request: &ScanRequest) -> String {
+        self.inner.describe_scan(request)
+    }
+
+    fn facts(&self) -> Result<TableFacts> {
+        self.inner.facts()
+    }
 }
 
 /// The format of all `files`: detected from the first; the names of the others must not say something else.

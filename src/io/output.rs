@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 
+use super::ipc::{IpcLayout, IpcSink};
 use super::parquet::{ParquetSink, ParquetSinkOptions};
-use super::text::{Destination, TextFormat, text_sink};
+use super::partitioned::PartitionedOutput;
+use super::text::{Destination, TextCompression, TextFormat, text_sink};
 use crate::error::{Error, Result};
 use crate::exec::{Batch, Flow, LocalSink, QueryContext, Sink, TaskContext};
 
@@ -21,6 +23,10 @@ pub enum OutputFormat {
     JsonLines,
     /// Parquet, compressed with zstd.
     Parquet,
+    /// An Arrow IPC file, or a stream of it on standard output.
+    Ipc,
+    /// An Arrow IPC stream.
+    IpcStream,
 }
 
 /// Where a result goes.
@@ -30,18 +36,26 @@ pub enum Output {
     Stdout(OutputFormat),
     /// A file, which appears when it is complete.
     File(PathBuf, OutputFormat),
+    /// A folder of files, by the values of some columns; it appears when all of them are complete.
+    Partitioned(PartitionedOutput),
     /// Nowhere: the rows are only counted.
     Discard,
 }
 
 impl OutputFormat {
-    /// The format that the name of a file states.
+    /// The format that the name of a file states; texts may be compressed, and then end in `.gz` or `.zst` besides.
     pub fn from_path(path: &Path) -> Option<Self> {
+        if TextCompression::from_path(path) != TextCompression::None {
+            return Self::from_path(&path.with_extension(""))
+                .filter(|format| matches!(format, OutputFormat::Csv | OutputFormat::JsonLines));
+        }
         let extension = path.extension()?.to_str()?.to_ascii_lowercase();
         Some(match extension.as_str() {
             "csv" => OutputFormat::Csv,
             "json" | "jsonl" | "ndjson" => OutputFormat::JsonLines,
             "parquet" | "pq" => OutputFormat::Parquet,
+            "arrow" | "feather" | "ipc" => OutputFormat::Ipc,
+            "arrows" => OutputFormat::IpcStream,
             "txt" => OutputFormat::Table,
             _ => return None,
         })
@@ -52,12 +66,32 @@ impl OutputFormat {
             OutputFormat::Table => Some(TextFormat::Table),
             OutputFormat::Csv => Some(TextFormat::Csv),
             OutputFormat::JsonLines => Some(TextFormat::JsonLines),
-            OutputFormat::Parquet => None,
+            OutputFormat::Parquet | OutputFormat::Ipc | OutputFormat::IpcStream => None,
+        }
+    }
+
+    /// How Arrow data is laid out in a file of this format.
+    pub(super) fn ipc_layout(self) -> Option<IpcLayout> {
+        match self {
+            OutputFormat::Ipc => Some(IpcLayout::File),
+            OutputFormat::IpcStream => Some(IpcLayout::Stream),
+            _ => None,
         }
     }
 }
 
 impl Output {
+    /// The columns by which the rows of a result of `schema` must come sorted; equal values must come in one morsel.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Usage`] for a column that is not there or cannot be partitioned by.
+    pub fn clustering(&self, schema: &Schema) -> Result<Vec<usize>> {
+        match self {
+            Output::Partitioned(to) => to.clustering(schema),
+            Output::Stdout(_) | Output::File(..) | Output::Discard => Ok(Vec::new()),
+        }
+    }
+
     /// The sink for a result of `schema`. `ordered` keeps the order of the batches' sequence numbers.
     ///
     /// # Errors
@@ -65,14 +99,23 @@ impl Output {
     pub fn sink(&self, schema: SchemaRef, ordered: bool, cx: &QueryContext) -> Result<Arc<dyn Sink>> {
         match self {
             Output::Discard => Ok(Arc::new(Discard)),
-            Output::Stdout(format) => match format.text() {
-                Some(text) => text_sink(text, Destination::stdout()?, schema, ordered, cx),
-                None => Err(Error::usage("Parquet cannot be written to standard output")
+            Output::Partitioned(to) => to.sink(schema),
+            Output::Stdout(format) => match (format.text(), format.ipc_layout()) {
+                (Some(text), _) => text_sink(text, Destination::stdout()?, schema, ordered, cx),
+                // The end of a file would say where its parts are, which nobody can seek in.
+                (None, Some(_)) => {
+                    let layout = IpcLayout::Stream;
+                    Ok(Arc::new(IpcSink::new(Destination::stdout()?, schema, layout, ordered, cx)))
+                }
+                (None, None) => Err(Error::usage("Parquet cannot be written to standard output")
                     .with_hint("name a file: -o result.parquet")),
             },
-            Output::File(path, format) => match format.text() {
-                Some(text) => text_sink(text, Destination::file(path)?, schema, ordered, cx),
-                None => parquet_sink(path, schema, ordered, cx),
+            Output::File(path, format) => match (format.text(), format.ipc_layout()) {
+                (Some(text), _) => text_sink(text, Destination::file(path)?, schema, ordered, cx),
+                (None, Some(layout)) => {
+                    Ok(Arc::new(IpcSink::new(Destination::file(path)?, schema, layout, ordered, cx)))
+                }
+                (None, None) => parquet_sink(path, schema, ordered, cx),
             },
         }
     }

@@ -27,6 +27,8 @@ enum Place {
     Pending(PendingFile),
     /// In the target itself: a pipe or a device.
     Direct(File),
+    /// In the target itself, which lies in a folder that is not in place yet and is made durable as a whole.
+    Staged(File),
     /// At the target, complete; or given up.
     Done,
 }
@@ -68,6 +70,12 @@ impl OutputFile {
         Ok(OutputFile { disk, target, place, written_bytes: 0 })
     }
 
+    /// Opens a new file in a folder that is put in place as a whole later.
+    pub(crate) fn create_in_staging(disk: Arc<Disk>, target: &Path) -> io::Result<Self> {
+        let place = Place::Staged(disk.create_new(target)?);
+        Ok(OutputFile { disk, target: target.into(), place, written_bytes: 0 })
+    }
+
     /// The file that will be there after [`OutputFile::commit`].
     pub fn target(&self) -> &Path {
         &self.target
@@ -91,6 +99,7 @@ impl OutputFile {
         let done = match &self.place {
             Place::Pending(pending) => self.disk.sync(pending.file()),
             Place::Direct(file) => self.disk.sync(file).or_else(ignore_unsyncable),
+            Place::Staged(file) => self.disk.sync(file),
             Place::Done => Ok(()),
         };
         done.map_err(|error| self.failed(&error))
@@ -122,7 +131,7 @@ impl OutputFile {
         let done = match std::mem::replace(&mut self.place, Place::Done) {
             Place::Pending(pending) => self.disk.publish(pending),
             Place::Direct(file) => self.disk.sync(&file).or_else(ignore_unsyncable),
-            Place::Done => Ok(()),
+            Place::Staged(_) | Place::Done => Ok(()),
         };
         done.map_err(|error| self.failed(&error))
     }
@@ -133,6 +142,7 @@ impl Write for OutputFile {
         match &mut self.place {
             Place::Pending(pending) => self.disk.write_all_at(pending.file(), bytes, self.written_bytes)?,
             Place::Direct(file) => file.write_all(bytes)?,
+            Place::Staged(file) => self.disk.write_all_at(file, bytes, self.written_bytes)?,
             Place::Done => return Err(io::Error::other("the file is complete already")),
         }
         self.written_bytes += bytes.len() as u64;

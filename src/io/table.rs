@@ -5,7 +5,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::datatypes::SchemaRef;
 
-use crate::error::Result;
+use super::TableFacts;
+use super::selected_files::SelectedFiles;
+use crate::error::{Error, Result};
 use crate::exec::{Report, Source};
 use crate::memory::Memory;
 
@@ -22,6 +24,19 @@ pub trait Table: Send + Sync {
 
     /// What the table is, for EXPLAIN: format and path.
     fn describe(&self) -> String;
+
+    /// What there is to know about its files, for `inspect`.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Data`] for files that cannot be read.
+    fn facts(&self) -> Result<TableFacts> {
+        Ok(TableFacts { format: self.describe(), ..TableFacts::default() })
+    }
+
+    /// The same with what a scan for `request` will read of it, where that is less than all.
+    fn describe_scan(&self, _request: &ScanRequest) -> String {
+        self.describe()
+    }
 }
 
 /// What a query needs of a table.
@@ -39,6 +54,8 @@ pub struct ScanRequest {
     /// Whether something above waits for file order (an output that keeps it, LIMIT without ORDER BY). Morsels are then
     /// small, so that the batches that wait for an earlier morsel are few. Batches carry their place in any case.
     pub in_order: bool,
+    /// The only files to read, if not all; a scan notes in it where each of them begins.
+    pub files: Option<Arc<SelectedFiles>>,
 }
 
 /// A predicate over some columns of a table.
@@ -138,4 +155,9 @@ pub struct ColumnStatistics {
 pub trait OpenTable: Send + Sync {
     /// Opens `path`: a file, a glob or a directory.
     fn open(&self, path: &str, memory: &Memory) -> Result<Arc<dyn Table>>;
+
+    /// Opens `path` as CSV, with options that hold for it alone.
+    fn open_csv(&self, path: &str, _options: &[(String, String)], _memory: &Memory) -> Result<Arc<dyn Table>> {
+        Err(Error::usage(format!("{path} cannot be read as CSV here")))
+    }
 }

@@ -94,6 +94,11 @@ pub fn parse_bytes(text: &str) -> Result<u64> {
     Ok((number * factor as f64) as u64)
 }
 
+/// Memory of the machine, or of the container if it may have less.
+pub fn machine_bytes() -> u64 {
+    physical_bytes().min(container_limit_bytes().unwrap_or(u64::MAX))
+}
+
 /// Physical memory of the machine.
 fn physical_bytes() -> u64 {
     meminfo_bytes("MemTotal:").unwrap_or(8 << 30)

@@ -25,7 +25,7 @@ mod words;
 
 pub use allocator::{CountingAllocator, live_bytes};
 pub use blocking::BlockingPlace;
-pub use budget::{Budget, parse_bytes};
+pub use budget::{Budget, machine_bytes, parse_bytes};
 pub use guard::ResidentGuard;
 pub use ledger::{Memory, OverBudget, Reservation};
 pub use pool::{OwnerCounters, Page, PageOwner, PagePool, PinnedPage};

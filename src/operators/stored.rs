@@ -42,6 +42,7 @@ pub struct StoredRows {
     pages: Mutex<Vec<StoredPage>>,
 }
 
+#[derive(Clone)]
 struct StoredPage {
     morsel: u64,
     n_rows: usize,
@@ -90,6 +91,19 @@ impl StoredRows {
     /// Pages there are.
     pub fn n_pages(&self) -> usize {
         self.lock().len()
+    }
+
+    /// A place for more rows of the same kind, on pages of the same account.
+    pub fn another(&self) -> Arc<Self> {
+        let StoredRows { schema, layout, owner, in_order, .. } = self;
+        let (schema, layout, owner) = (schema.clone(), layout.clone(), owner.clone());
+        Arc::new(StoredRows { schema, layout, owner, in_order: *in_order, pages: Mutex::default() })
+    }
+
+    /// Adds the rows of `other`, which was made by [`StoredRows::another`], without copying them.
+    pub fn add_pages_of(&self, other: &StoredRows) {
+        let pages: Vec<StoredPage> = other.lock().clone();
+        self.lock().extend(pages);
     }
 
     /// As [`StoredRows::source`], of the rows on some pages.

@@ -289,6 +289,15 @@ pub fn key_domain(pairs: &[(ColumnEstimate, ColumnEstimate)]) -> f64 {
     .max(1.0)
 }
 
+/// Rows of the left and the right side of `join`, and pairs of them with equal keys.
+pub fn join_candidates(join: &Join) -> (f64, f64, f64) {
+    let (left, right) = (estimate(&join.left), estimate(&join.right));
+    let key = |(l, r): &(Expr, Expr)| (left.key(l, join.left.schema()), right.key(r, join.right.schema()));
+    let pairs: Vec<_> = join.on.iter().map(key).collect();
+    let domain = if pairs.is_empty() { 1.0 } else { key_domain(&pairs) };
+    (left.rows, right.rows, left.rows * right.rows / domain)
+}
+
 fn of_join(join: &Join) -> Estimate {
     let (left, right) = (estimate(&join.left), estimate(&join.right));
     let key = |(l, r): &(Expr, Expr)| (left.key(l, join.left.schema()), right.key(r, join.right.schema()));

@@ -15,22 +15,23 @@ use super::expression::{Evaluator, plain_column};
 use super::failure::query_failure;
 use super::known_keys::worth_telling;
 use super::lower::{Lowering, Stream, Wishes};
+use super::range_join::RangeCondition;
 use crate::error::{Error, Result};
 use crate::exec::Node;
 use crate::operators::join::{HashJoin, JoinColumn, JoinOptions, JoinSpec, JoinType, Residual};
 use crate::operators::project::Column;
 
 /// A join as the executor sees it: conditions sorted into keys and the rest.
-struct Condition {
-    keys: Vec<(Expr, Expr)>,
-    residual: Option<Expr>,
-    null_aware: bool,
+pub(super) struct Condition {
+    pub(super) keys: Vec<(Expr, Expr)>,
+    pub(super) residual: Option<Expr>,
+    pub(super) null_aware: bool,
 }
 
 /// One input: its plan, its key columns, and its stream when it has been lowered.
-struct Input<'a> {
-    plan: &'a LogicalPlan,
-    keys: Vec<Expr>,
+pub(super) struct Input<'a> {
+    pub(super) plan: &'a LogicalPlan,
+    pub(super) keys: Vec<Expr>,
 }
 
 impl Lowering<'_> {
@@ -43,6 +44,9 @@ impl Lowering<'_> {
         wishes: &Wishes,
     ) -> Result<Stream> {
         let condition = Condition::of(join)?;
+        if let Some(range) = RangeCondition::worth(join, &condition) {
+            return self.lower_range_join(join, range, picked, schema);
+        }
         let mut detail = self.describe_join(join, &condition);
         let builds_right = builds_right(join);
         detail += if builds_right { ", build right" } else { ", build left" };
@@ -96,7 +100,7 @@ impl Lowering<'_> {
     }
 
     /// Lowers one input and computes the keys that are not there yet; they follow the input's own columns.
-    fn lower_join_input(&mut self, input: &Input<'_>, wishes: &Wishes) -> Result<(Stream, Vec<usize>)> {
+    pub(super) fn lower_join_input(&mut self, input: &Input<'_>, wishes: &Wishes) -> Result<(Stream, Vec<usize>)> {
         let schema = input.plan.schema();
         let stream = self.lower_plan(input.plan, wishes)?;
         let n_columns = schema.fields().len();
@@ -124,7 +128,7 @@ impl Lowering<'_> {
     }
 
     /// Compiles what must hold besides equal keys, over just the columns that it reads.
-    fn compile_residual(&self, filter: &Expr, join: &Join, builds_right: bool) -> Result<Residual> {
+    pub(super) fn compile_residual(&self, filter: &Expr, join: &Join, builds_right: bool) -> Result<Residual> {
         let (left, right) = (join.left.schema(), join.right.schema());
         let both = left.join(right).map_err(query_failure)?;
         let n_left = left.fields().len();
@@ -151,7 +155,7 @@ impl Lowering<'_> {
         })
     }
 
-    fn describe_join(&self, join: &Join, condition: &Condition) -> String {
+    pub(super) fn describe_join(&self, join: &Join, condition: &Condition) -> String {
         let name = match join.join_type {
             LogicalType::Inner if condition.keys.is_empty() && condition.residual.is_none() => "cross",
             LogicalType::Inner => "inner",
@@ -204,7 +208,7 @@ fn probe_wishes(probe: &Input<'_>, output: &[JoinColumn], residual: Option<&Resi
 }
 
 impl Condition {
-    fn of(join: &Join) -> Result<Self> {
+    pub(super) fn of(join: &Join) -> Result<Self> {
         let keys = join.on.clone();
         let mut residual: Vec<Expr> = join.filter.clone().map(split_conjunction_owned).unwrap_or_default();
         residual.retain(|part| !is_true(part));
@@ -233,7 +237,7 @@ fn builds_right(join: &Join) -> bool {
     }
 }
 
-fn join_type(logical: LogicalType, builds_right: bool) -> JoinType {
+pub(super) fn join_type(logical: LogicalType, builds_right: bool) -> JoinType {
     let with_right_built = match logical {
         LogicalType::Inner => JoinType::Inner,
         LogicalType::Left => JoinType::ProbeOuter,
@@ -250,7 +254,7 @@ fn join_type(logical: LogicalType, builds_right: bool) -> JoinType {
 }
 
 /// Where each output column comes from: those of the left side first, as the plan's schema has them.
-fn output_columns(join: &Join, builds_right: bool) -> Vec<JoinColumn> {
+pub(super) fn output_columns(join: &Join, builds_right: bool) -> Vec<JoinColumn> {
     let left = (0..join.left.schema().fields().len()).map(|idx| match builds_right {
         true => JoinColumn::Probe(idx),
         false => JoinColumn::Build(idx),

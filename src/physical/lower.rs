@@ -13,6 +13,7 @@ use datafusion_common::ScalarValue;
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::{Distinct, Expr, Extension, FetchType, LogicalPlan, SkipType};
 
+use super::asof::AsofJoin;
 use super::expression::{Evaluator, plain_column};
 use super::failure::query_failure;
 use super::known_keys::{WantedKeys, cannot_fail};
@@ -39,15 +40,53 @@ pub fn lower(
     output: impl FnOnce(SchemaRef, bool) -> Result<Arc<dyn Sink>>,
     cx: &QueryContext,
 ) -> Result<Query> {
+    lower_clustered(plan, &[], output, cx)
+}
+
+/// [`lower`] for an output that takes the rows sorted by the columns `clusters`, equal ones in one morsel. Among those,
+/// rows keep their order.
+///
+/// # Errors
+/// As [`lower`].
+pub fn lower_clustered(
+    plan: &LogicalPlan,
+    clusters: &[usize],
+    output: impl FnOnce(SchemaRef, bool) -> Result<Arc<dyn Sink>>,
+    cx: &QueryContext,
+) -> Result<Query> {
+    if clusters.is_empty() {
+        return lower_then(plan, |_, stream| Ok(stream), output, cx);
+    }
+    let wishes = Wishes::none(plan.schema().fields().len());
+    lower_for(plan, &wishes, |lowering, stream| lowering.cluster(stream, clusters), output, cx)
+}
+
+/// As [`lower`], with what `steps` adds to the stream before the output.
+pub(super) fn lower_then(
+    plan: &LogicalPlan,
+    steps: impl FnOnce(&mut Lowering<'_>, Stream) -> Result<Stream>,
+    output: impl FnOnce(SchemaRef, bool) -> Result<Arc<dyn Sink>>,
+    cx: &QueryContext,
+) -> Result<Query> {
+    lower_for(plan, &Wishes::none(plan.schema().fields().len()).in_order(), steps, output, cx)
+}
+
+fn lower_for(
+    plan: &LogicalPlan,
+    wishes: &Wishes,
+    steps: impl FnOnce(&mut Lowering<'_>, Stream) -> Result<Stream>,
+    output: impl FnOnce(SchemaRef, bool) -> Result<Arc<dyn Sink>>,
+    cx: &QueryContext,
+) -> Result<Query> {
     let mut lowering = Lowering::new(plan, cx);
-    let n_columns = plan.schema().fields().len();
-    let stream = lowering.lower_plan(plan, &Wishes::none(n_columns).in_order())?;
+    let stream = lowering.lower_plan(plan, wishes)?;
+    let stream = steps(&mut lowering, stream)?;
     let sink = output(stream.schema.clone(), stream.ordered)?;
     let order = if stream.ordered { "in order" } else { "" };
     let node =
         lowering.add_node(Node { name: "Output", detail: order.to_string(), inputs: vec![stream.top()], report: None });
     lowering.close(stream, node, sink);
-    Ok(Query { nodes: lowering.nodes, pipelines: lowering.pipelines })
+    Ok(Query { nodes: lowering.nodes, pipelines: lowering.pipelines, labels: lowering.labels })
 }
 
 /// The query under construction.
@@ -58,8 +97,11 @@ pub(super) struct Lowering<'a> {
     props: ExecutionProps,
     nodes: Vec<Node>,
     pipelines: Vec<Pipeline>,
+    labels: Vec<(String, NodeIdx)>,
     /// Subplans that are used more than once and have been lowered.
     pub(super) shared: HashMap<usize, SharedRows>,
+    /// How many rows are wanted of the recursive query that is lowered next.
+    pub(super) wanted_rows: Option<u64>,
 }
 
 /// Pipelines without a sink. All parts (inputs of a union) run through the same `tail`.
@@ -161,7 +203,16 @@ impl<'a> Lowering<'a> {
     fn new(plan: &LogicalPlan, cx: &'a QueryContext) -> Self {
         let mut props = ExecutionProps::new();
         props.config_options = Some(super::options::running_options(&cx.memory));
-        Lowering { cx, namer: Namer::of(plan), props, nodes: vec![], pipelines: vec![], shared: HashMap::new() }
+        Lowering {
+            cx,
+            namer: Namer::of(plan),
+            props,
+            nodes: vec![],
+            pipelines: vec![],
+            labels: vec![],
+            shared: HashMap::new(),
+            wanted_rows: None,
+        }
     }
 
     pub(super) fn props(&self) -> &ExecutionProps {
@@ -223,6 +274,7 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Union(union) => self.lower_union(&union.inputs, plan, wishes),
             LogicalPlan::SubqueryAlias(alias) => {
                 let stream = self.lower_plan(&alias.input, wishes)?;
+                self.labels.push((alias.alias.table().to_string(), stream.top()));
                 Ok(Stream { schema: plan.schema().inner().clone(), ..stream })
             }
             LogicalPlan::Values(values) => self.lower_values(&values.values, plan),
@@ -249,19 +301,28 @@ impl<'a> Lowering<'a> {
         if let Some(repeat) = node.downcast_ref::<RepeatRows>() {
             return self.lower_repeat(repeat);
         }
+        if let Some(join) = node.downcast_ref::<AsofJoin>() {
+            return self.lower_asof(join);
+        }
         if let Some(numbered) = node.downcast_ref::<NumberRows>() {
             return self.lower_numbered(numbered);
         }
         Err(Error::usage(format!("{} is not supported yet", extension.node.name())))
     }
 
-    /// Adds the nodes of `plan` for EXPLAIN alone, and returns its root: what runs is lowered when its turn comes.
-    pub(super) fn show_round(&mut self, plan: &LogicalPlan) -> Result<NodeIdx> {
+    /// Adds the nodes of `plan` and `steps` for EXPLAIN alone, and returns its root: what runs is lowered when its turn
+    /// comes.
+    pub(super) fn show_round(
+        &mut self,
+        plan: &LogicalPlan,
+        steps: impl FnOnce(&mut Self, Stream) -> Result<Stream>,
+    ) -> Result<NodeIdx> {
         let (n_nodes, n_pipelines) = (self.nodes.len(), self.pipelines.len());
-        let top = self.lower_plan(plan, &Wishes::none(plan.schema().fields().len()))?.top();
+        let stream = self.lower_plan(plan, &Wishes::none(plan.schema().fields().len()))?;
+        let top = steps(self, stream)?.top();
         self.pipelines.truncate(n_pipelines);
         for node in &mut self.nodes[n_nodes..] {
-            node.report = None;
+            node.report = node.report.take().filter(|_| node.name == "Scan").map(super::recursion::only_bad_rows);
         }
         Ok(top)
     }
@@ -333,6 +394,9 @@ impl<'a> Lowering<'a> {
             FetchType::Literal(fetch) => fetch.map(|fetch| fetch as u64),
             FetchType::UnsupportedExpr => return Err(not_constant()),
         };
+        if super::recursion::gives_all_rows_of_one(&limit.input) {
+            self.wanted_rows = fetch.map(|fetch| fetch.saturating_add(offset));
+        }
         let stream = self.lower_plan(&limit.input, &wishes.clone().all_rows().in_order())?;
         let sorted_enough = matches!(limit.input.as_ref(), LogicalPlan::Sort(sort)
             if offset == 0 && fetch.is_some() && sort.fetch.map(|fetch| fetch as u64) == fetch);
@@ -356,11 +420,19 @@ impl<'a> Lowering<'a> {
 
     fn lower_union(&mut self, inputs: &[Arc<LogicalPlan>], plan: &LogicalPlan, wishes: &Wishes) -> Result<Stream> {
         let schema = plan.schema().inner().clone();
-        let mut parts: Vec<Part> = Vec::new();
-        let (mut tops, mut ordered) = (Vec::new(), true);
+        let mut streams = Vec::with_capacity(inputs.len());
         for input in inputs {
             let stream = self.lower_plan(input, wishes)?;
-            let stream = self.rename(stream, &schema);
+            streams.push(self.rename(stream, &schema));
+        }
+        Ok(self.union(streams, schema, format!("all of {} inputs", inputs.len())))
+    }
+
+    /// The rows of `streams`, which are of `schema`, one stream after the other.
+    pub(super) fn union(&mut self, streams: Vec<Stream>, schema: SchemaRef, detail: String) -> Stream {
+        let mut parts: Vec<Part> = Vec::new();
+        let (mut tops, mut ordered) = (Vec::new(), true);
+        for stream in streams {
             tops.push(stream.top());
             ordered &= stream.ordered;
             let n_parts = stream.parts.len();
@@ -370,13 +442,12 @@ impl<'a> Lowering<'a> {
                 parts.push(Part { source: part.source, transforms });
             }
         }
-        let detail = format!("all of {} inputs", inputs.len());
         let top = self.add_node(Node { name: "Union", detail, inputs: tops, report: None });
         let counter = Arc::new(MorselCounter::default());
         for (part_idx, part) in parts.iter_mut().enumerate() {
             part.transforms.push(Step { node: top, role: Arc::new(UnionInput::new(counter.clone(), part_idx)) });
         }
-        Ok(Stream { parts, tail: vec![], schema, ordered, top })
+        Stream { parts, tail: vec![], schema, ordered, top }
     }
 
     /// Gives the columns of `stream` the names and NULL-ability of `schema`.

@@ -4,6 +4,7 @@
 //! This is the only folder that sees both the planner's types and our operators.
 
 mod aggregate;
+mod asof;
 pub mod cardinality;
 mod comparison;
 pub(crate) mod constants;
@@ -20,6 +21,7 @@ mod lower;
 mod numbered;
 mod options;
 mod quantile;
+mod range_join;
 mod recursion;
 mod repeat;
 mod scan;
@@ -35,8 +37,9 @@ mod window_frame;
 mod window_library;
 mod window_limit;
 
+pub use asof::{AsofJoin, AsofMatch};
 pub use huge::bounded;
-pub use lower::lower;
+pub use lower::{lower, lower_clustered};
 pub use numbered::NumberRows;
 pub use options::options;
 pub use recursion::{WorkRole, WorkTable};

@@ -70,7 +70,7 @@ impl Lowering<'_> {
         let only_filtered = filtered_by_value.into_iter().filter(|idx| is_text(idx) && !projection.contains(idx));
         request.dictionary_columns.extend(only_filtered);
         request.projection = projection;
-        let mut detail = describe(&table.describe(), &request, &scan.filters, &schema, &self.namer);
+        let mut detail = describe(&table.describe_scan(&request), &request, &scan.filters, &schema, &self.namer);
         if !partners.is_empty() {
             let names: Vec<&str> = partners.iter().map(|&idx| schema.field(idx).name().as_str()).collect();
             detail += &format!(", only joined {}", names.join(", "));

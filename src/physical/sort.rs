@@ -64,6 +64,20 @@ impl Lowering<'_> {
         Ok(self.project(sorted, kept, schema, "without the computed sort keys".to_string()))
     }
 
+    /// Sorts by `columns`; equal values come in one morsel, in the order of the input.
+    pub(super) fn cluster(&mut self, stream: Stream, columns: &[usize]) -> Result<Stream> {
+        let schema = stream.schema.clone();
+        let key = |&column: &usize| SortKey { column, descending: false, nulls_first: false };
+        let keys: Vec<_> = columns.iter().map(key).collect();
+        let names: Vec<&str> = columns.iter().map(|&column| schema.field(column).name().as_str()).collect();
+        let detail = format!("by {}, to partition the output", names.join(", "));
+        let spec = SortSpec { schema: schema.clone(), n_grouping_keys: keys.len(), keys, limit: None };
+        let sort = SortOperator::new(spec, self.cx)?;
+        let node = self.add_node(Node { name: "Sort", detail, inputs: vec![stream.top()], report: Some(sort.clone()) });
+        self.close(stream, node, sort.sink());
+        Ok(Stream::new(Step { node, role: sort.source() }, schema, true))
+    }
+
     fn sort_stream(&mut self, stream: Stream, keys: Vec<SortKey>, limit: Option<u64>, by: String) -> Result<Stream> {
         let schema = stream.schema.clone();
         let few = limit.is_some_and(|n| n.saturating_mul(row_bytes(&schema)) <= self.top_n_bytes());

@@ -2,8 +2,10 @@
 //!
 //! Memory: a plan takes a few MiB at most.
 
+mod asof;
 mod decimals;
 mod explain;
+mod footprint;
 mod join_order;
 mod membership;
 mod only_value;
@@ -14,8 +16,10 @@ mod shared;
 
 pub use crate::physical::cardinality::estimate_rows;
 pub use crate::physical::{options, statistics};
+pub use asof::{ASOF_CONDITION, asof_condition};
 pub use datafusion_expr::LogicalPlan;
 pub use explain::{explain_json, explain_text};
+pub use footprint::{Footprint, footprint};
 #[cfg(test)]
 pub(crate) use optimize::optimize_by_library;
 pub use optimize::{Effort, optimize};

@@ -19,6 +19,7 @@ use datafusion_optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion_optimizer::{Analyzer, Optimizer, OptimizerConfig};
 
+use super::asof::rewrite_asof_joins;
 use super::decimals::exact_decimals;
 use super::join_order::order_joins;
 use super::only_value::check_single_rows;
@@ -61,7 +62,7 @@ pub(crate) fn optimize_by_library(plan: LogicalPlan) -> Result<LogicalPlan, Data
 }
 
 fn apply_library_rules(plan: LogicalPlan, settings: &Settings, effort: Effort) -> Result<LogicalPlan, DataFusionError> {
-    let plan = super::membership::spell_out(rewrite_set_operations(plan)?)?;
+    let plan = super::membership::spell_out(rewrite_set_operations(rewrite_asof_joins(plan)?)?)?;
     let plan = check_single_rows(plan)?;
     let plan = Analyzer::new().execute_and_check(plan, &settings.options, |_, _| {})?;
     let plan = exact_decimals(plan)?;

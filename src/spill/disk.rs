@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use rustix::fs::{Advice, AtFlags, CWD, FallocateFlags, Mode, OFlags};
+use rustix::fs::{Advice, AtFlags, CWD, FallocateFlags, Mode, OFlags, RenameFlags};
 use tempfile::TempPath;
 
 use crate::error::{Error, Result};
@@ -123,6 +123,24 @@ impl Disk {
         tempfile::tempfile_in(dir)
     }
 
+    /// Creates a file that was not there before.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn create_new(&self, path: &Path) -> io::Result<File> {
+        self.count()?;
+        File::options().write(true).create_new(true).open(path)
+    }
+
+    /// Creates a directory.
+    ///
+    /// # Errors
+    /// What the system reports, also when it is there already.
+    pub fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.count()?;
+        std::fs::create_dir(path)
+    }
+
     /// Creates a file that will replace `target` when it is complete.
     ///
     /// # Errors
@@ -155,11 +173,28 @@ impl Disk {
         self.rename(&name, &pending.target)?;
         // The name is gone from its old place, so nothing is left for the guard to remove.
         let _ = name.keep();
+        self.sync_directory(directory_of(&pending.target))
+    }
+
+    /// Makes the entries of a directory durable. One that may not be read or cannot be synced is no error.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         self.count()?;
-        match File::open(directory_of(&pending.target)) {
+        match File::open(directory) {
             Ok(directory) => directory.sync_all().or_else(ignore_unsyncable),
             Err(_) => Ok(()),
         }
+    }
+
+    /// Makes everything durable that was written to the file system of `directory`, in one call for any number of files.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn sync_file_system(&self, directory: &Path) -> io::Result<()> {
+        self.count()?;
+        Ok(rustix::fs::syncfs(File::open(directory)?)?)
     }
 
     /// Links a nameless file to a hidden name beside `target`, removed on drop.
@@ -224,6 +259,23 @@ impl Disk {
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.count()?;
         std::fs::rename(from, to)
+    }
+
+    /// Swaps what two names stand for, in one step where the file system can do that.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        self.count()?;
+        match rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
+                let aside = one.with_extension("aside");
+                std::fs::rename(other, &aside)?;
+                std::fs::rename(one, other).or_else(|error| std::fs::rename(&aside, other).and(Err(error)))?;
+                std::fs::rename(&aside, one)
+            }
+            exchanged => Ok(exchanged?),
+        }
     }
 
     /// Gives a range of the file back to the file system; it reads as zeros then.

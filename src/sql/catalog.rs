@@ -29,6 +29,8 @@ pub(super) struct Catalog<'a> {
     options: Arc<ConfigOptions>,
     functions: &'static Functions,
     opened: Mutex<HashMap<String, Arc<FileTable>>>,
+    /// Names and paths that the text itself reads, each once.
+    asked: Mutex<Vec<String>>,
     registry: &'a Registry,
     /// Views inside of views that are being planned.
     depth: AtomicUsize,
@@ -47,7 +49,13 @@ impl<'a> Catalog<'a> {
         registry: &'a Registry,
     ) -> Self {
         let (opened, depth, created) = (Mutex::default(), AtomicUsize::new(0), OnceLock::new());
-        Catalog { opener, memory, options, functions: functions(), opened, registry, depth, created }
+        let (functions, asked) = (functions(), Mutex::default());
+        Catalog { opener, memory, options, functions, opened, asked, registry, depth, created }
+    }
+
+    /// Names and paths that the planned texts read.
+    pub(super) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The plan of `query` as it is written.
@@ -96,9 +104,14 @@ impl ContextProvider for Catalog<'_> {
             let error = Error::usage(format!("the view {path} would read itself"));
             return Err(external(error.with_hint("give it another name")));
         }
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if !asked.contains(&path) {
+            asked.push(path.clone());
+        }
+        drop(asked);
         match self.registry.get(&path) {
             Some(Named::Table(table)) => return Ok(table),
-            Some(Named::Frame(plan)) => return Ok(Arc::new(ViewTable::new(plan.as_ref().clone()))),
+            Some(Named::Planned(plan)) => return Ok(Arc::new(ViewTable::new(LogicalPlan::clone(&plan)))),
             Some(Named::View(view)) => return Ok(Arc::new(ViewTable::new(self.plan_view(&view)?))),
             None => {}
         }
@@ -109,6 +122,20 @@ impl ContextProvider for Catalog<'_> {
         let table = self.opener.open(&path, self.memory).map_err(external)?;
         let table = Arc::new(FileTable::new(table));
         opened.insert(path, table.clone());
+        Ok(table)
+    }
+
+    /// `read_csv('path', 'delimiter=;')`: as `clauses` writes what the user wrote with names.
+    fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> Result<Arc<dyn TableSource>, DataFusionError> {
+        let (path, options) = super::read_csv::arguments(name, &args).map_err(external)?;
+        let key = format!("{name}({path}, {options:?})");
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(table) = opened.get(&key) {
+            return Ok(table.clone());
+        }
+        let table = self.opener.open_csv(&path, &options, self.memory).map_err(external)?;
+        let table = Arc::new(FileTable::new(table));
+        opened.insert(key, table.clone());
         Ok(table)
     }
 

@@ -75,13 +75,15 @@ impl VisitorMut for Clauses {
             (!select.sort_by.is_empty(), "SORT BY (write ORDER BY)"),
             (select.value_table_mode.is_some(), "SELECT AS VALUE or AS STRUCT"),
         ])?;
-        select.from.iter().try_for_each(check_joins)?;
+        select.from.iter_mut().try_for_each(check_joins)?;
         expand_group_by(&mut select.group_by)
     }
 
     fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<Error> {
         match table {
             TableFactor::Table {
+                name,
+                args,
                 alias,
                 with_hints,
                 version,
@@ -102,7 +104,11 @@ impl VisitorMut for Clauses {
                     (*with_ordinality, "WITH ORDINALITY"),
                     (!partitions.is_empty(), "PARTITION after a table"),
                     (json_path.is_some(), "a path into a table"),
-                ])
+                ])?;
+                match args {
+                    Some(args) => super::read_csv::rewrite(name, &mut args.args),
+                    None => ControlFlow::Continue(()),
+                }
             }
             TableFactor::NestedJoin { table_with_joins, .. } => check_joins(table_with_joins),
             TableFactor::Derived { sample, .. } => refuse(&[(sample.is_some(), "TABLESAMPLE")]),
@@ -182,7 +188,8 @@ fn written_number(expr: &Expr) -> Option<(i128, u32)> {
 }
 
 /// The planner takes the common column from the left side, which is NULL for rows that only the right side has.
-fn check_joins(table: &TableWithJoins) -> ControlFlow<Error> {
+fn check_joins(table: &mut TableWithJoins) -> ControlFlow<Error> {
+    table.joins.iter_mut().try_for_each(super::asof::rewrite)?;
     let kept_from_right = |join: &Join| match &join.join_operator {
         JoinOperator::Right(by) | JoinOperator::RightOuter(by) | JoinOperator::FullOuter(by) => {
             matches!(by, JoinConstraint::Using(_) | JoinConstraint::Natural)

@@ -5,10 +5,12 @@
 
 use std::any::TypeId;
 
-use datafusion_sql::sqlparser::ast::Expr;
+use datafusion_sql::sqlparser::ast::{Expr, Statement};
 use datafusion_sql::sqlparser::dialect::{Dialect, GenericDialect, Precedence};
 use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::parser::{Parser, ParserError};
+
+use super::copy;
 
 /// SQL as this program reads it.
 #[derive(Debug)]
@@ -38,6 +40,14 @@ impl Dialect for SqlDialect {
 
     fn is_identifier_part(&self, letter: char) -> bool {
         GenericDialect.is_identifier_part(letter)
+    }
+
+    fn parse_statement(&self, parser: &mut Parser) -> Option<Result<Statement, ParserError>> {
+        if !parser.peek_keyword(Keyword::COPY) {
+            return None;
+        }
+        // What is not a partitioned COPY is left to the parser, and so is saying what is wrong.
+        parser.maybe_parse(copy::parse_partitioned).unwrap_or(None).map(Ok)
     }
 
     fn parse_infix(&self, parser: &mut Parser, expr: &Expr, _precedence: u8) -> Option<Result<Expr, ParserError>> {

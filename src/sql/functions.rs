@@ -12,7 +12,9 @@ use datafusion_functions_aggregate::planner::AggregateFunctionPlanner;
 use datafusion_functions_nested::planner::{FieldAccessPlanner, NestedFunctionPlanner};
 use datafusion_functions_window::planner::WindowFunctionPlanner;
 
+use super::date_functions::date_functions;
 use super::ordered_functions::ordered_functions;
+use super::sample_key::sample_key;
 use crate::physical::bounded;
 
 /// Functions by lower-case name, and the rules that turn syntax (`EXTRACT`, `[1, 2]`, `a.b`) into calls.
@@ -40,7 +42,12 @@ pub(crate) fn functions() -> &'static Functions {
 
 fn collect() -> Functions {
     let scalar = datafusion_functions::all_default_functions().into_iter();
-    let scalar = scalar.chain(datafusion_functions_nested::all_default_nested_functions()).map(bounded);
+    let scalar = scalar
+        .chain([crate::plan::asof_condition()])
+        .chain(datafusion_functions_nested::all_default_nested_functions())
+        .map(bounded)
+        .chain(date_functions())
+        .chain([sample_key()]);
     let higher_order = datafusion_functions_nested::all_default_higher_order_functions().into_iter();
     let aggregate = datafusion_functions_aggregate::all_default_aggregate_functions().into_iter();
     let aggregate = aggregate.chain(ordered_functions().map(Arc::new));

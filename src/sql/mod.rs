@@ -6,24 +6,31 @@
 //! Memory: a plan takes a few MiB at most, whatever the size of the files.
 //! Planning runs on a thread of its own with a deep stack, since a long chain of conditions is a deep tree.
 
+mod asof;
 mod catalog;
 mod clauses;
+mod copy;
+mod date_functions;
 mod dialect;
 mod failure;
 mod functions;
 mod names;
 mod ordered_functions;
+mod read_csv;
 mod registry;
+mod sample_key;
 mod statements;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::{DataFusionError, ScalarValue};
 use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
 use crate::error::{Error, Result};
+use crate::io::partitioned::PartitionedOutput;
 use crate::io::{OpenTable, OutputFormat};
 use crate::memory::Memory;
 use crate::plan;
@@ -49,6 +56,18 @@ pub struct PlannedQuery {
     pub target: Target,
 }
 
+impl PlannedQuery {
+    /// The names of the columns of its result.
+    pub fn column_names(&self) -> Vec<String> {
+        self.plan.schema().fields().iter().map(|field| field.name().clone()).collect()
+    }
+}
+
+/// The names of all functions.
+pub fn function_names() -> Vec<String> {
+    functions::functions().names().map(str::to_string).collect()
+}
+
 /// `EXPLAIN` in front of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Explain {
@@ -68,6 +87,8 @@ pub enum Target {
         /// Its format.
         format: OutputFormat,
     },
+    /// Into a folder of files: COPY .. TO with PARTITION_BY.
+    Partitioned(PartitionedOutput),
     /// Into a table of the session: CREATE TEMP TABLE.
     Table {
         /// The table's name.
@@ -107,10 +128,53 @@ pub fn plan_statement(
     registry: &Registry,
     memory: &Memory,
 ) -> Result<Planned> {
-    let options = plan::options();
+    let options = options_over(registry);
     let catalog = Catalog::new(opener, memory, options.clone(), registry);
     let planner = Planner { catalog: &catalog, registry, options, text };
     on_deep_stack(|| planner.plan(statement))
+}
+
+/// What a name stands for after [`define`].
+#[derive(Debug, Clone)]
+pub struct Defined {
+    /// The columns.
+    pub schema: SchemaRef,
+    /// The names and paths that its text reads from.
+    pub reads: Vec<String>,
+}
+
+/// Plans the query `text` once and registers it under `name`, in the place of what had that name before.
+///
+/// # Errors
+/// As [`plan()`], types that do not fit included; the name then stands for what it did before.
+pub fn define(name: &str, text: &str, opener: &dyn OpenTable, registry: &Registry, memory: &Memory) -> Result<Defined> {
+    let statement = parse_one(text)?;
+    let Request::Query { query, explain: None, target: Target::Result } = &statement.request else {
+        return Err(Error::usage("this is not a query").with_hint("a step is a SELECT or WITH .. SELECT"));
+    };
+    registry.expect_steps();
+    let options = options_over(registry);
+    let catalog = Catalog::new(opener, memory, options.clone(), registry);
+    let planner = Planner { catalog: &catalog, registry, options, text };
+    on_deep_stack(|| {
+        let logical = planner.checked(catalog.plan_query(query))?;
+        let logical = planner.checked(names::shorten_output_names(logical))?;
+        // Only here can a type that does not fit be told with its place in this text.
+        planner.checked(plan::optimize(logical.clone(), &planner.options, registry.effort()))?;
+        let reads = catalog.asked();
+        let schema = logical.schema().inner().clone();
+        registry.add_planned(name.to_string(), logical);
+        Ok(Defined { schema, reads })
+    })
+}
+
+/// The order of a step's rows is a part of what it gives, whereas SQL forgets the order of a subquery.
+fn options_over(registry: &Registry) -> Arc<ConfigOptions> {
+    let mut options = plan::options();
+    if registry.has_steps() {
+        Arc::make_mut(&mut options).sql_parser.enable_subquery_sort_elimination = false;
+    }
+    options
 }
 
 /// Texts and plans are as deep as the longest chain of conditions.

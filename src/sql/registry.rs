@@ -3,6 +3,7 @@
 //! Memory: texts, and temporary tables, whose rows lie on evictable pages.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datafusion_expr::LogicalPlan;
@@ -20,15 +21,17 @@ use crate::plan::Effort;
 pub struct Registry {
     named: Mutex<BTreeMap<String, Named>>,
     effort: Effort,
+    /// Whether names stand for steps, whose rows have an order.
+    steps: AtomicBool,
 }
 
 /// A view or a temporary table.
 #[derive(Clone)]
 pub(super) enum Named {
     View(View),
-    /// A plan that was not written as text.
-    Frame(Arc<LogicalPlan>),
     Table(Arc<FileTable>),
+    /// A query that was planned once and for all: a step of a pipeline file.
+    Planned(Arc<LogicalPlan>),
 }
 
 /// A query under a name. It is planned anew whenever it is used.
@@ -49,6 +52,15 @@ impl Registry {
         self.effort
     }
 
+    /// Names for steps follow.
+    pub(super) fn expect_steps(&self) {
+        self.steps.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_steps(&self) -> bool {
+        self.steps.load(Ordering::Relaxed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Named>> {
         self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -62,7 +74,7 @@ impl Registry {
     /// # Errors
     /// When there is one already and nothing was said about that, or it is of the other kind: a view does not take the
     /// place of rows.
-    pub(super) fn may_create(&self, name: &str, view: bool, if_exists: IfExists) -> Result<bool> {
+    pub(crate) fn may_create(&self, name: &str, view: bool, if_exists: IfExists) -> Result<bool> {
         let named = self.lock();
         match (named.get(name), if_exists) {
             (None, _) => Ok(true),
@@ -78,21 +90,25 @@ impl Registry {
         self.lock().insert(name, Named::View(view));
     }
 
-    /// Adds a view of `plan`; a view of that name is replaced.
-    ///
-    /// # Errors
-    /// When there is a table of that name: a view does not take the place of rows.
-    pub(crate) fn add_frame(&self, name: &str, plan: LogicalPlan) -> Result<()> {
-        let mut named = self.lock();
-        named.get(name).map_or(Ok(()), |found| found.check_kind(name, true))?;
-        named.insert(name.to_string(), Named::Frame(Arc::new(plan)));
-        Ok(())
-    }
-
     /// Adds a temporary table of `rows`.
     pub fn add_table(&self, name: String, rows: Arc<StoredRows>) {
         let table: Arc<dyn Table> = Arc::new(StoredTable::new(name.clone(), rows));
         self.lock().insert(name, Named::Table(Arc::new(FileTable::new(table))));
+    }
+
+    /// All names.
+    pub fn names(&self) -> Vec<String> {
+        self.lock().keys().cloned().collect()
+    }
+
+    /// Adds or replaces a table that is open already.
+    pub fn add_open_table(&self, name: String, table: Arc<dyn Table>) {
+        self.lock().insert(name, Named::Table(Arc::new(FileTable::new(table))));
+    }
+
+    /// Adds or replaces a name for `plan`.
+    pub(crate) fn add_planned(&self, name: String, plan: LogicalPlan) {
+        self.lock().insert(name, Named::Planned(Arc::new(plan)));
     }
 
     pub(super) fn drop_named(&self, names: &[String], views: bool, if_exists: bool) -> Result<()> {
@@ -112,7 +128,7 @@ impl Registry {
     /// Names, whether each is a view, and rows where they are known.
     pub(super) fn list(&self) -> Vec<(String, &'static str, Option<u64>)> {
         let describe = |(name, named): (&String, &Named)| match named {
-            Named::View(_) | Named::Frame(_) => (name.clone(), "view", None),
+            Named::View(_) | Named::Planned(_) => (name.clone(), "view", None),
             Named::Table(table) => (name.clone(), "temporary table", table.statistics().n_rows),
         };
         self.lock().iter().map(describe).collect()
@@ -122,7 +138,7 @@ impl Registry {
 impl Named {
     fn check_kind(&self, name: &str, view: bool) -> Result<()> {
         let (found, verb, is_view) = match self {
-            Named::View(_) | Named::Frame(_) => ("a view", "DROP VIEW", true),
+            Named::View(_) | Named::Planned(_) => ("a view", "DROP VIEW", true),
             Named::Table(_) => ("a table", "DROP TABLE", false),
         };
         match is_view == view {

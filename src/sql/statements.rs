@@ -2,11 +2,11 @@
 //!
 //! Several statements are separated by `;` and planned one after the other, since one may create what the next one reads.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use datafusion_sql::sqlparser::ast::{
-    CopyOption, CopySource, CopyTarget, CreateTable, CreateView, DescribeAlias, Ident, ObjectName, ObjectNamePart,
-    ObjectType, Query, Statement,
+    CopyLegacyOption, CopyOption, CopySource, CopyTarget, CreateTable, CreateView, DescribeAlias, Ident, ObjectName,
+    ObjectNamePart, ObjectType, Query, Statement,
 };
 use datafusion_sql::sqlparser::parser::Parser;
 
@@ -15,6 +15,7 @@ use super::dialect::SqlDialect;
 use super::{Explain, Target, failure};
 use crate::error::{Error, Result};
 use crate::io::OutputFormat;
+use crate::io::partitioned::PartitionedOutput;
 
 /// The longest text, so that even one chain of operators from end to end fits the planner's stack.
 const MOST_TEXT_BYTES: usize = 1 << 20;
@@ -84,7 +85,7 @@ pub fn parse(text: &str) -> Result<Vec<ParsedStatement>> {
 
 fn parse_here(text: &str) -> Result<Vec<ParsedStatement>> {
     let fail = |error| failure::syntax(&error);
-    let statements = Parser::new(&SqlDialect).try_with_sql(text).map_err(fail)?.parse_statements().map_err(fail)?;
+    let statements = super::asof::parser_of(text).map_err(fail)?.parse_statements().map_err(fail)?;
     let statements =
         statements.into_iter().map(|statement| request(statement).map(|request| ParsedStatement { request }));
     statements.collect()
@@ -136,11 +137,11 @@ fn request(statement: Statement) -> Result<Request> {
             Ok(Request::Drop { names, views, if_exists })
         }
         Statement::Copy { source, to, target, options, legacy_options, .. } => {
-            if !to || !legacy_options.is_empty() {
+            if !to {
                 return Err(Error::usage("this form of COPY is not supported")
                     .with_hint("for example: COPY (SELECT ..) TO 'result.parquet'"));
             }
-            copy(source, target, &options)
+            copy(source, target, &options, &legacy_options)
         }
         other => {
             let text = other.to_string();
@@ -225,7 +226,12 @@ fn if_exists(replace: bool, keep: bool) -> IfExists {
     }
 }
 
-fn copy(source: CopySource, target: CopyTarget, options: &[CopyOption]) -> Result<Request> {
+fn copy(
+    source: CopySource,
+    target: CopyTarget,
+    options: &[CopyOption],
+    to_folders: &[CopyLegacyOption],
+) -> Result<Request> {
     let query = match source {
         CopySource::Query(query) => checked(query)?,
         CopySource::Table { table_name, columns } if columns.is_empty() => all_of(&table_name)?,
@@ -245,6 +251,9 @@ fn copy(source: CopySource, target: CopyTarget, options: &[CopyOption]) -> Resul
         CopyTarget::Stdout => Ok(rows(query, Target::Result)),
         CopyTarget::File { filename } => {
             let path = PathBuf::from(filename);
+            if let Some(folder) = partitioned(&path, asked, to_folders)? {
+                return Ok(rows(query, Target::Partitioned(folder)));
+            }
             let format = asked.or_else(|| OutputFormat::from_path(&path)).ok_or_else(|| {
                 Error::usage(format!("the name {} does not tell a format", path.display()))
                     .with_hint("end it in .csv, .json or .parquet, or add (FORMAT parquet)")
@@ -252,6 +261,31 @@ fn copy(source: CopySource, target: CopyTarget, options: &[CopyOption]) -> Resul
             Ok(rows(query, Target::File { path, format }))
         }
         _ => Err(Error::usage("COPY writes to a file: COPY (SELECT ..) TO 'result.parquet'")),
+    }
+}
+
+/// The folder to write to, when there are columns to partition by.
+fn partitioned(
+    path: &Path,
+    format: Option<OutputFormat>,
+    options: &[CopyLegacyOption],
+) -> Result<Option<PartitionedOutput>> {
+    let (mut partition_by, mut overwrite) = (Vec::new(), false);
+    for option in options {
+        match option {
+            CopyLegacyOption::PartitionBy(by) => partition_by.extend(by.columns.iter().map(folded)),
+            CopyLegacyOption::AllowOverwrite => overwrite = true,
+            other => return Err(Error::usage(format!("COPY with {other} is not supported"))),
+        }
+    }
+    match (partition_by.is_empty(), overwrite) {
+        (true, false) => Ok(None),
+        (true, true) => Err(Error::usage("OVERWRITE is for folders: a file is replaced in any case")
+            .with_hint("add PARTITION_BY (column), or leave OVERWRITE out")),
+        (false, _) => {
+            let format = format.unwrap_or(OutputFormat::Parquet);
+            Ok(Some(PartitionedOutput { overwrite, ..PartitionedOutput::new(path, format, partition_by) }))
+        }
     }
 }
 

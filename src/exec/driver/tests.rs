@@ -156,7 +156,7 @@ fn query(source: Arc<Numbers>, steps: Vec<On>, sink: &Collect) -> Query {
         sink: Step { node: steps.len() + 1, role: Arc::new(sink.clone()) },
         transforms: (1..).zip(steps).map(|(node, step)| Step { node, role: Arc::new(step) as _ }).collect(),
     };
-    Query { nodes, pipelines: vec![pipeline] }
+    Query { nodes, pipelines: vec![pipeline], labels: vec![] }
 }
 
 fn run_on(steps: Vec<On>, sink: &Collect, threads: usize) -> Result<RunMetrics> {

@@ -7,13 +7,17 @@ use arrow::array::{ArrayRef, ArrowPrimitiveType, BooleanArray, NullBufferBuilder
 use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
-    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimeUnit,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type,
+    UInt16Type, UInt32Type, UInt64Type,
 };
 
-use super::dates::{parse_date, parse_timestamp};
-use super::numbers::{parse_bool, parse_decimal, parse_f64, parse_i64, parse_wide_integer};
+use super::dates::{parse_date, parse_time_of_day, parse_timestamp};
+use super::numbers::{
+    parse_bool, parse_decimal, parse_f64, parse_f64_with_comma, parse_i64, parse_wide_integer, with_point,
+};
 use super::strings::{TextBuilder, unquote};
+use super::time_format::TimeFormat;
 use super::tokens::Rows;
 use crate::error::Result;
 
@@ -68,6 +72,19 @@ impl NullTexts {
     pub(super) fn contains(&self, field: &[u8]) -> bool {
         !self.0.is_empty() && self.0.iter().any(|text| text == field)
     }
+}
+
+/// How values are written in a set of files.
+#[derive(Debug, Clone)]
+pub(super) struct Forms {
+    pub(super) quote: u8,
+    pub(super) nulls: NullTexts,
+    /// Fractions stand behind a comma, and a point is no part of a number.
+    pub(super) decimal_comma: bool,
+    /// Dates where not in ISO 8601.
+    pub(super) date: Option<Arc<TimeFormat>>,
+    /// Timestamps where not in ISO 8601.
+    pub(super) timestamp: Option<Arc<TimeFormat>>,
 }
 
 /// The validity of a column. While there is no NULL there is no bitmap.
@@ -230,6 +247,7 @@ impl Parse for Int64 {
 
 struct Float64 {
     strict: bool,
+    decimal_comma: bool,
 }
 
 impl Parse for Float64 {
@@ -237,7 +255,10 @@ impl Parse for Float64 {
 
     #[inline(always)]
     fn parse(&self, tail: &[u8], len: usize) -> Option<f64> {
-        parse_f64(tail, len, self.strict)
+        match self.decimal_comma {
+            false => parse_f64(tail, len, self.strict),
+            true => parse_f64_with_comma(&tail[..len], self.strict),
+        }
     }
 
     fn column(&self, values: Vec<f64>, nulls: Option<NullBuffer>) -> Result<ArrayRef> {
@@ -278,11 +299,12 @@ impl<T: ArrowPrimitiveType, F: Fn(&[u8]) -> Option<T::Native> + Send> Parse for 
     }
 }
 
-/// What every builder of a scan is told.
+/// What the builder of a column is told.
 #[derive(Clone)]
 pub(super) struct ColumnSettings {
-    pub(super) quote: u8,
-    pub(super) nulls: NullTexts,
+    pub(super) forms: Forms,
+    /// How this column's dates, timestamps or times are written; `None` for ISO 8601.
+    pub(super) format: Option<Arc<TimeFormat>>,
     /// The type was inferred: nothing that would lose a character of the text fits.
     pub(super) strict: bool,
 }
@@ -290,7 +312,8 @@ pub(super) struct ColumnSettings {
 impl ColumnSettings {
     fn fixed<P: Parse + 'static>(&self, parse: P) -> Box<dyn ColumnBuilder> {
         let (values, validity) = (Vec::new(), Validity::new());
-        Box::new(FixedBuilder { parse, values, validity, quote: self.quote, nulls: self.nulls.clone() })
+        let (quote, nulls) = (self.forms.quote, self.forms.nulls.clone());
+        Box::new(FixedBuilder { parse, values, validity, quote, nulls })
     }
 
     fn other<T, F>(&self, data_type: &DataType, parse: F) -> Box<dyn ColumnBuilder>
@@ -314,10 +337,48 @@ impl ColumnSettings {
         unit: i128,
     ) -> Box<dyn ColumnBuilder> {
         let zoned = matches!(data_type, DataType::Timestamp(_, Some(_)));
+        let format = self.format.clone();
         self.other::<T, _>(data_type, move |text| {
-            let at = parse_timestamp(text)?;
+            let at = match &format {
+                None => parse_timestamp(text)?,
+                Some(format) => format.timestamp(text)?,
+            };
             let keeps_all = at.nanoseconds % unit == 0 && at.has_zone == zoned;
             keeps_all.then(|| i64::try_from(at.nanoseconds / unit).ok()).flatten()
+        })
+    }
+
+    fn date(&self) -> Box<dyn ColumnBuilder> {
+        match self.format.clone() {
+            None => self.other::<Date32Type, _>(&DataType::Date32, parse_date),
+            Some(format) => self.other::<Date32Type, _>(&DataType::Date32, move |text| format.date(text)),
+        }
+    }
+
+    fn time<T: ArrowPrimitiveType>(&self, data_type: &DataType, unit: i64) -> Box<dyn ColumnBuilder>
+    where
+        T::Native: TryFrom<i64>,
+    {
+        let format = self.format.clone();
+        self.other::<T, _>(data_type, move |text| {
+            let nanoseconds = match &format {
+                None => parse_time_of_day(text)?,
+                Some(format) => format.time(text)?,
+            };
+            (nanoseconds % unit == 0).then(|| T::Native::try_from(nanoseconds / unit).ok()).flatten()
+        })
+    }
+
+    fn decimal(&self, data_type: &DataType, precision: u8, scale: i8) -> Box<dyn ColumnBuilder> {
+        let point = if self.forms.decimal_comma { b',' } else { b'.' };
+        self.other::<Decimal128Type, _>(data_type, move |text| parse_decimal(text, point, precision, scale))
+    }
+
+    fn float32(&self) -> Box<dyn ColumnBuilder> {
+        let decimal_comma = self.forms.decimal_comma;
+        self.other::<Float32Type, _>(&DataType::Float32, move |text| match decimal_comma {
+            false => fast_float2::parse(text).ok(),
+            true => with_point(text, |text| fast_float2::parse(text).ok()),
         })
     }
 
@@ -325,11 +386,15 @@ impl ColumnSettings {
     pub(super) fn builder(&self, data_type: &DataType) -> Option<Box<dyn ColumnBuilder>> {
         let strict = self.strict;
         Some(match data_type {
-            DataType::Utf8 => Box::new(TextBuilder::new(self.quote, self.nulls.clone())),
+            DataType::Utf8 => Box::new(TextBuilder::new(self.forms.quote, self.forms.nulls.clone())),
             DataType::Int64 => self.fixed(Int64 { strict }),
-            DataType::Float64 => self.fixed(Float64 { strict }),
+            DataType::Float64 => self.fixed(Float64 { strict, decimal_comma: self.forms.decimal_comma }),
             DataType::Boolean => self.fixed(Boolean),
-            DataType::Date32 => self.other::<Date32Type, _>(data_type, parse_date),
+            DataType::Date32 => self.date(),
+            DataType::Time32(TimeUnit::Second) => self.time::<Time32SecondType>(data_type, 1_000_000_000),
+            DataType::Time32(TimeUnit::Millisecond) => self.time::<Time32MillisecondType>(data_type, 1_000_000),
+            DataType::Time64(TimeUnit::Microsecond) => self.time::<Time64MicrosecondType>(data_type, 1_000),
+            DataType::Time64(TimeUnit::Nanosecond) => self.time::<Time64NanosecondType>(data_type, 1),
             DataType::Int8 => self.integer::<Int8Type>(data_type),
             DataType::Int16 => self.integer::<Int16Type>(data_type),
             DataType::Int32 => self.integer::<Int32Type>(data_type),
@@ -337,7 +402,7 @@ impl ColumnSettings {
             DataType::UInt16 => self.integer::<UInt16Type>(data_type),
             DataType::UInt32 => self.integer::<UInt32Type>(data_type),
             DataType::UInt64 => self.integer::<UInt64Type>(data_type),
-            DataType::Float32 => self.other::<Float32Type, _>(data_type, |text| fast_float2::parse(text).ok()),
+            DataType::Float32 => self.float32(),
             DataType::Timestamp(TimeUnit::Second, _) => self.timestamp::<TimestampSecondType>(data_type, 1_000_000_000),
             DataType::Timestamp(TimeUnit::Millisecond, _) => {
                 self.timestamp::<TimestampMillisecondType>(data_type, 1_000_000)
@@ -346,9 +411,7 @@ impl ColumnSettings {
                 self.timestamp::<TimestampMicrosecondType>(data_type, 1_000)
             }
             DataType::Timestamp(TimeUnit::Nanosecond, _) => self.timestamp::<TimestampNanosecondType>(data_type, 1),
-            &DataType::Decimal128(precision, scale) => {
-                self.other::<Decimal128Type, _>(data_type, move |text| parse_decimal(text, precision, scale))
-            }
+            &DataType::Decimal128(precision, scale) => self.decimal(data_type, precision, scale),
             _ => return None,
         })
     }

@@ -4,7 +4,6 @@
 //! Memory: as `stream` reserves it.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -22,14 +21,14 @@ pub(super) type Compressed = BufReader<CountedReader>;
 
 /// A file that counts what is read.
 pub(super) struct CountedReader {
-    file: File,
+    file: Box<dyn Read + Send>,
     position: u64,
     read_bytes: Arc<AtomicU64>,
 }
 
 /// `file` from its start; `read_bytes` grows as it is read.
-pub(super) fn counted(file: File, read_bytes: Arc<AtomicU64>) -> Compressed {
-    BufReader::with_capacity(COMPRESSED_BYTES, CountedReader { file, position: 0, read_bytes })
+pub(super) fn counted(file: impl Read + Send + 'static, read_bytes: Arc<AtomicU64>) -> Compressed {
+    BufReader::with_capacity(COMPRESSED_BYTES, CountedReader { file: Box::new(file), position: 0, read_bytes })
 }
 
 impl Read for CountedReader {
@@ -106,6 +105,9 @@ impl Damage {
 /// The error for an input that cannot be read, with what to try when it is a damaged compressed file.
 pub(super) fn read_failed(path: &Path, error: &io::Error) -> Error {
     let failed = Error::read_failed(path, error);
+    if let Some(hint) = super::transcode::hint_for(error) {
+        return failed.with_hint(hint);
+    }
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Damage>()) {
         Some(damage) => failed.with_hint(damage.hint(path)),
         None => failed,

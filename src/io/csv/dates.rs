@@ -32,6 +32,11 @@ pub(super) fn parse_timestamp(text: &[u8]) -> Option<Timestamp> {
     Some(Timestamp { nanoseconds, has_zone })
 }
 
+/// A time of day alone, in nanoseconds since midnight.
+pub(super) fn parse_time_of_day(text: &[u8]) -> Option<i64> {
+    parse_time(text).filter(|(_, rest)| rest.is_empty()).map(|(nanoseconds, _)| nanoseconds)
+}
+
 /// Nanoseconds since midnight, and the text behind.
 fn parse_time(text: &[u8]) -> Option<(i64, &[u8])> {
     let &[h1, h2, b':', m1, m2, ref rest @ ..] = text else { return None };
@@ -81,7 +86,7 @@ fn two_digits(tens: u8, ones: u8) -> Option<i32> {
 
 /// Days since 1970-01-01 of a date of the Gregorian calendar. Years begin in March, so that the leap day is the last.
 #[inline]
-fn days_from_civil(year: i32, month: i32, day: i32) -> Option<i32> {
+pub(super) fn days_from_civil(year: i32, month: i32, day: i32) -> Option<i32> {
     let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let n_days = match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,

@@ -7,100 +7,39 @@
 //! front to back: workers take turns to decompress a block up to its last record boundary, and parse side by side.
 
 use std::fs::File;
-use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use memchr::{memchr, memchr_iter, memrchr};
 
+use super::block::{Block, BlockBuffer, Layout, OVERLAP, finish_last_row};
 use super::chain::{Chain, Seam};
-use super::compressed::read_failed;
 use super::header::{Head, HeadBounds, read_names, too_long, unterminated};
 use super::open::Definition;
-use super::stream::{OpenText, Text, count_lines, open_text, read_fully, read_fully_at};
-use super::structure::{CHUNK, QuoteState, find_boundaries};
+use super::stream::{OpenText, Text, count_lines, open_text, read_fully_at};
+use super::streamed::StreamedFile;
+use super::structure::{QuoteState, find_boundaries};
 use crate::error::{Error, Result};
-use crate::memory::{Memory, Reservation};
-
-/// Bytes read beyond a block, for the rest of its last record. Longer records take another read.
-const OVERLAP: usize = 4 * 1024;
-
-/// Which field of a file is which column of the table.
-pub(super) struct Layout {
-    pub(super) path: PathBuf,
-    /// Whether the file was looked at for the types.
-    pub(super) was_looked_at: bool,
-    pub(super) n_fields: usize,
-    /// One entry a column of the table.
-    pub(super) fields: Vec<Option<usize>>,
-}
-
-/// Whole records in a [`BlockBuffer`].
-pub(super) struct Block {
-    pub(super) layout: Arc<Layout>,
-    pub(super) morsel: u64,
-    /// The records are `buffer[begin..end]`; the last byte is a newline.
-    pub(super) begin: usize,
-    pub(super) end: usize,
-    /// Where `buffer[0]` stands in the file's text.
-    pub(super) offset: u64,
-    /// Newlines in the file before `begin`, when they are counted.
-    pub(super) n_lines: u64,
-    pub(super) has_quotes: bool,
-    /// What is wrong with the text behind `end`; the rows before it count all the same.
-    pub(super) failure: Option<Error>,
-}
-
-/// Room for one block, and for vector loads behind it.
-pub(super) struct BlockBuffer {
-    pub(super) bytes: Vec<u8>,
-    reservation: Reservation,
-}
-
-impl BlockBuffer {
-    pub(super) fn new(memory: &Memory) -> Self {
-        BlockBuffer { bytes: Vec::new(), reservation: memory.reserve("Scan") }
-    }
-
-    /// Bytes a buffer for blocks of `block_bytes` takes.
-    pub(super) fn bytes_for(block_bytes: usize) -> u64 {
-        (block_bytes + OVERLAP + 1 + CHUNK) as u64
-    }
-
-    /// Makes room for `n` bytes; what is there stays.
-    pub(super) fn make_room(&mut self, n: usize) -> Result<()> {
-        let need = n + 1 + CHUNK;
-        if self.bytes.len() < need {
-            let held = self.reservation.bytes();
-            self.reservation.try_resize(held + need as u64)?;
-            self.bytes.reserve_exact(need - self.bytes.len());
-            self.bytes.resize(need, 0);
-            self.reservation.shrink(held);
-        }
-        Ok(())
-    }
-
-    /// Gives back what a long row needed.
-    fn reset(&mut self, block_bytes: usize) {
-        if self.bytes.len() as u64 > 2 * Self::bytes_for(block_bytes) {
-            self.bytes = Vec::new();
-            self.reservation.shrink(self.reservation.bytes());
-        }
-    }
-}
+use crate::io::SelectedFiles;
+use crate::memory::Memory;
 
 /// Hands out the blocks of all files.
 pub(super) struct Feed {
     table: Arc<Definition>,
     memory: Memory,
     counts_lines: bool,
+    /// The only files to read, if not all.
+    files: Option<Arc<SelectedFiles>>,
     cursor: Mutex<Cursor>,
     read_bytes: Arc<AtomicU64>,
 }
 
 struct Cursor {
+    /// The number of the next file among those that are read.
     next_file: usize,
+    /// The place of the current file in the table.
+    file: usize,
     next_morsel: u64,
     current: Current,
 }
@@ -124,14 +63,21 @@ struct PlainFile {
 struct Claim {
     file: Arc<PlainFile>,
     block: u64,
+    /// The place of the file in the table.
+    file_idx: usize,
     morsel: u64,
 }
 
 impl Feed {
-    /// All blocks of all files of a table.
-    pub(super) fn new(table: Arc<Definition>, memory: Memory, counts_lines: bool) -> Self {
-        let cursor = Mutex::new(Cursor { next_file: 0, next_morsel: 0, current: Current::None });
-        Feed { table, memory, counts_lines, cursor, read_bytes: Arc::default() }
+    /// All blocks of all files of a table, or only of `files`.
+    pub(super) fn new(
+        table: Arc<Definition>,
+        memory: Memory,
+        counts_lines: bool,
+        files: Option<Arc<SelectedFiles>>,
+    ) -> Self {
+        let cursor = Mutex::new(Cursor { next_file: 0, file: 0, next_morsel: 0, current: Current::None });
+        Feed { table, memory, counts_lines, files, cursor, read_bytes: Arc::default() }
     }
 
     /// The ledger.
@@ -167,23 +113,39 @@ impl Feed {
         loop {
             match &mut cursor.current {
                 Current::Plain { file, next_block } if file.start + *next_block * self.block_bytes() < file.len => {
-                    let claim = Claim { file: file.clone(), block: *next_block, morsel: cursor.next_morsel };
+                    let (block, file_idx, morsel) = (*next_block, cursor.file, cursor.next_morsel);
+                    let claim = Claim { file: file.clone(), block, file_idx, morsel };
                     *next_block += 1;
-                    cursor.next_morsel += 1;
+                    self.end_claim(cursor);
                     return Ok(Claimed::Plain(claim));
                 }
                 Current::Streamed(file) => {
                     if let Some(block) = file.next_block(cursor.next_morsel, self.table.block_bytes, buffer)? {
-                        cursor.next_morsel += 1;
-                        return Ok(Claimed::Read(block));
+                        let place = (cursor.file, block.place.1);
+                        self.end_claim(cursor);
+                        return Ok(Claimed::Read(Block { place, ..block }));
                     }
                 }
                 _ => {}
             }
-            let Some(path) = self.table.paths.get(cursor.next_file) else { return Ok(Claimed::End) };
-            cursor.current = self.open(path.clone(), self.table.looks_at(cursor.next_file))?;
-            cursor.next_file += 1;
+            let next = match &self.files {
+                Some(files) => files.get(cursor.next_file),
+                None => Some(cursor.next_file),
+            };
+            let Some((next, path)) = next.and_then(|next| Some((next, self.table.paths.get(next)?))) else {
+                return Ok(Claimed::End);
+            };
+            cursor.current = self.open(path.clone(), self.table.looks_at(next))?;
+            (cursor.file, cursor.next_file) = (next, cursor.next_file + 1);
         }
+    }
+
+    /// Notes whose the morsel is that was just claimed.
+    fn end_claim(&self, cursor: &mut Cursor) {
+        if let Some(files) = &self.files {
+            files.begin(cursor.next_morsel, cursor.file);
+        }
+        cursor.next_morsel += 1;
     }
 
     fn block_bytes(&self) -> u64 {
@@ -192,9 +154,10 @@ impl Feed {
 
     /// Opens a file and reads its header.
     fn open(&self, path: PathBuf, was_looked_at: bool) -> Result<Current> {
-        let OpenText { text, len } = open_text(&path, &self.memory, self.read_bytes.clone())?;
-        let (dialect, max_row_bytes) = (self.table.dialect, self.table.max_row_bytes);
-        let bounds = HeadBounds { dialect, max_row_bytes, memory: &self.memory };
+        let access = self.table.access(&self.memory);
+        let OpenText { text, len } = open_text(&path, access, self.read_bytes.clone())?;
+        let Definition { dialect, skip_rows, max_row_bytes, .. } = *self.table;
+        let bounds = HeadBounds { dialect, skip_rows, max_row_bytes, access };
         match text {
             Text::Plain(file) => {
                 let head = Head::read(&mut &file, &path, bounds)?;
@@ -205,26 +168,10 @@ impl Feed {
                 Ok(Current::Plain { file: Arc::new(PlainFile { file, layout, len, start, chain }), next_block: 0 })
             }
             Text::Streamed { mut reader, reservation } => {
-                let mut head = Head::read(&mut *reader, &path, bounds)?;
+                let head = Head::read(&mut *reader, &path, bounds)?;
                 let (layout, start) = self.layout(path, was_looked_at, &head)?;
-                let n_lines = memchr_iter(b'\n', &head.bytes[..start]).count() as u64;
-                head.bytes.drain(..start);
-                let (carry, carry_reserved, offset) = (head.bytes, head.reserved, start as u64);
-                let is_end = head.is_whole_file;
-                let table = self.table.clone();
-                let memory = self.memory.clone();
-                Ok(Current::Streamed(StreamedFile {
-                    reader,
-                    _reservation: reservation,
-                    carry_reserved,
-                    table,
-                    memory,
-                    layout,
-                    carry,
-                    offset,
-                    n_lines,
-                    is_end,
-                }))
+                let parts = (self.table.clone(), layout);
+                Ok(Current::Streamed(StreamedFile::new(reader, reservation, head, start, parts)))
             }
         }
     }
@@ -237,17 +184,17 @@ impl Feed {
             let fields = (0..n_columns).map(Some).collect();
             return Ok((Arc::new(Layout { path, was_looked_at, n_fields: n_columns, fields }), head.record.0));
         }
-        let names = read_names(&head.fields(table.dialect), &path, table.dialect.quote)?;
+        let names = read_names(head, &path, table.dialect)?;
         let mut fields = vec![None; n_columns];
         for (idx, name) in names.iter().enumerate() {
-            let Some(column) = table.columns.get(name) else { return Err(unknown_column(&path, name)) };
+            let Some(column) = table.columns.get(name) else { return Err(unknown_column(&path, head.line(), name)) };
             fields[*column] = Some(idx);
         }
         Ok((Arc::new(Layout { path, was_looked_at, n_fields: names.len().max(1), fields }), head.second_record()))
     }
 
     fn read_plain(&self, claim: Claim, buffer: &mut BlockBuffer) -> Result<Option<Block>> {
-        let Claim { file, block, morsel } = claim;
+        let Claim { file, block, file_idx, morsel } = claim;
         let turn = file.chain.take_turn(block);
         let offset = file.start + block * self.block_bytes();
         let len = self.block_bytes().min(file.len - offset) as usize;
@@ -256,7 +203,7 @@ impl Feed {
         self.read_exact(&file, offset, &mut buffer.bytes[..filled])?;
         self.read_bytes.fetch_add(len as u64, Ordering::Relaxed);
         let text = &buffer.bytes[..len];
-        let has_quotes = memchr(self.table.dialect.quote, text).is_some();
+        let has_quotes = self.table.dialect.quotes_in(text);
         let n_lines = if self.counts_lines { memchr_iter(b'\n', text).count() as u64 } else { 0 };
         let Some(start) = turn.wait() else { return Ok(None) };
         let span = self.look_for_records(&buffer.bytes, len, start, has_quotes);
@@ -271,7 +218,7 @@ impl Feed {
             match self.reach_record_end(reach, len, filled, span.state, buffer) {
                 Ok(record_end) => {
                     end = record_end;
-                    quotes_behind = memchr(self.table.dialect.quote, &buffer.bytes[len..end]).is_some();
+                    quotes_behind = self.table.dialect.quotes_in(&buffer.bytes[len..end]);
                 }
                 Err(error) => (end, failure) = (last_row, Some(error)),
             }
@@ -280,6 +227,7 @@ impl Feed {
         Ok(Some(Block {
             layout: file.layout.clone(),
             morsel,
+            place: (file_idx, block),
             begin,
             end,
             offset,
@@ -302,7 +250,7 @@ impl Feed {
     fn look_for_records(&self, data: &[u8], len: usize, start: Seam, has_quotes: bool) -> Span {
         let dialect = self.table.dialect;
         let mut state = start.state;
-        if has_quotes {
+        if has_quotes || dialect.has_comments() {
             let found = find_boundaries(data, 0, len, dialect, &mut state, false);
             return Span { first: found.first, last: found.last, state };
         }
@@ -310,8 +258,7 @@ impl Feed {
             return Span { first: None, last: None, state };
         }
         let text = &data[..len];
-        let last_byte = text[len - 1];
-        state.may_open = last_byte == b'\n' || last_byte == dialect.delimiter;
+        state = QuoteState::behind_plain(text[len - 1], dialect);
         let first = memchr(b'\n', text).map(|at| at + 1);
         Span { first, last: memrchr(b'\n', text).map(|at| at + 1), state }
     }
@@ -333,7 +280,7 @@ impl Feed {
             let is_end = offset + filled as u64 == file.len;
             let end = found.first.unwrap_or(filled + usize::from(is_end));
             if (end - last_row) as u64 > max + 1 {
-                let line = count_lines(path, offset + last_row as u64, &self.memory)? + 1;
+                let line = self.line_at(path, offset + last_row as u64)?;
                 return Err(too_long(path, line, max));
             }
             if found.first.is_some() {
@@ -351,11 +298,12 @@ impl Feed {
         }
     }
 
-    fn unterminated(&self, path: &std::path::Path, offset: u64) -> Error {
-        match count_lines(path, offset, &self.memory) {
-            Ok(n_lines) => unterminated(path, n_lines + 1),
-            Err(error) => error,
-        }
+    fn unterminated(&self, path: &Path, offset: u64) -> Error {
+        self.line_at(path, offset).map_or_else(|error| error, |line| unterminated(path, line))
+    }
+
+    fn line_at(&self, path: &Path, offset: u64) -> Result<u64> {
+        Ok(count_lines(path, offset, self.table.access(&self.memory))? + 1)
     }
 }
 
@@ -378,130 +326,10 @@ struct Reach<'a> {
     last_row: usize,
 }
 
-/// Gives the last row of a file the newline it lacks. The error is the position of a quote that is never closed.
-fn finish_last_row(
-    bytes: &mut [u8],
-    row_start: usize,
-    filled: usize,
-    state: QuoteState,
-    dialect: super::structure::Dialect,
-) -> Result<usize, usize> {
-    if !state.in_quote {
-        bytes[filled] = b'\n';
-        return Ok(filled + 1);
-    }
-    let (mut state, mut opened) = (QuoteState::RECORD_START, row_start);
-    for (idx, &byte) in bytes.iter().enumerate().take(filled).skip(row_start) {
-        let was_in_quote = state.in_quote;
-        let followed_quote = state.may_open && idx > row_start && bytes[idx - 1] == dialect.quote;
-        state.step(byte, dialect);
-        if state.in_quote && !was_in_quote && !followed_quote {
-            opened = idx;
-        }
-    }
-    Err(opened)
-}
-
-fn unknown_column(path: &std::path::Path, name: &str) -> Error {
+fn unknown_column(path: &Path, line: u64, name: &str) -> Error {
     Error::data(format!(
-        "{}, line 1: column {name:?} is not in any of the files that were looked at for the schema",
+        "{}, line {line}: column {name:?} is not in any of the files that were looked at for the schema",
         path.display()
     ))
     .with_hint(format!("declare it, for example: --schema {name}=string"))
-}
-
-/// A file that can only be read from front to back.
-struct StreamedFile {
-    reader: Box<dyn Read + Send>,
-    /// Covers the decoder.
-    _reservation: Reservation,
-    /// Covers `carry`.
-    carry_reserved: Reservation,
-    table: Arc<Definition>,
-    memory: Memory,
-    layout: Arc<Layout>,
-    /// Text behind the last block: the start of a record.
-    carry: Vec<u8>,
-    /// Where `carry` stands in the text.
-    offset: u64,
-    n_lines: u64,
-    is_end: bool,
-}
-
-impl StreamedFile {
-    fn next_block(&mut self, morsel: u64, block_bytes: usize, buffer: &mut BlockBuffer) -> Result<Option<Block>> {
-        let dialect = self.table.dialect;
-        let mut filled = self.carry.len();
-        let mut want = filled + block_bytes;
-        buffer.make_room(want)?;
-        buffer.bytes[..filled].copy_from_slice(&self.carry);
-        loop {
-            if !self.is_end {
-                buffer.make_room(want)?;
-                let read = read_fully(&mut *self.reader, &mut buffer.bytes[filled..want]);
-                filled += read.map_err(|error| read_failed(&self.layout.path, &error))?;
-                self.is_end = filled < want;
-            }
-            if filled == 0 {
-                return Ok(None);
-            }
-            let has_quotes = memchr(dialect.quote, &buffer.bytes[..filled]).is_some();
-            let mut state = QuoteState::RECORD_START;
-            let last = match has_quotes {
-                true => find_boundaries(&buffer.bytes, 0, filled, dialect, &mut state, false).last,
-                false => memrchr(b'\n', &buffer.bytes[..filled]).map(|at| at + 1),
-            };
-            let last_row = last.unwrap_or(0);
-            if (filled - last_row) as u64 > self.table.max_row_bytes {
-                let n_lines = count_lines(&self.layout.path, self.offset + last_row as u64, &self.memory)?;
-                let error = too_long(&self.layout.path, n_lines + 1, self.table.max_row_bytes);
-                return self.end_before(last_row, error, morsel, buffer).map(Some);
-            }
-            let end = match last {
-                Some(end) if end == filled || !self.is_end => end,
-                _ if self.is_end => match self.finish(&mut buffer.bytes, last_row, filled, state) {
-                    Ok(end) => end,
-                    Err(error) => return self.end_before(last_row, error, morsel, buffer).map(Some),
-                },
-                _ => {
-                    want = 2 * filled;
-                    continue;
-                }
-            };
-            return self.cut(morsel, end, filled, has_quotes, buffer).map(Some);
-        }
-    }
-
-    fn finish(&self, bytes: &mut [u8], last_row: usize, filled: usize, state: QuoteState) -> Result<usize> {
-        finish_last_row(bytes, last_row, filled, state, self.table.dialect).map_err(|open| {
-            match count_lines(&self.layout.path, self.offset + open as u64, &self.memory) {
-                Ok(n_lines) => unterminated(&self.layout.path, n_lines + 1),
-                Err(error) => error,
-            }
-        })
-    }
-
-    /// Ends the file at `end`, because of what is wrong with the text behind it.
-    fn end_before(&mut self, end: usize, error: Error, morsel: u64, buffer: &BlockBuffer) -> Result<Block> {
-        self.is_end = true;
-        let has_quotes = memchr(self.table.dialect.quote, &buffer.bytes[..end]).is_some();
-        let block = self.cut(morsel, end, end, has_quotes, buffer)?;
-        Ok(Block { failure: Some(error), ..block })
-    }
-
-    /// Ends a block at `end` and keeps the text behind it for the next one.
-    fn cut(&mut self, morsel: u64, end: usize, filled: usize, has_quotes: bool, buffer: &BlockBuffer) -> Result<Block> {
-        let rest = &buffer.bytes[end.min(filled)..filled];
-        if rest.len() > self.carry.capacity() {
-            self.carry = Vec::new();
-            self.carry_reserved.try_resize(rest.len() as u64)?;
-            self.carry.reserve_exact(rest.len());
-        }
-        self.carry.clear();
-        self.carry.extend_from_slice(rest);
-        let (layout, offset, n_lines) = (self.layout.clone(), self.offset, self.n_lines);
-        self.offset += end as u64;
-        self.n_lines += memchr_iter(b'\n', &buffer.bytes[..end]).count() as u64;
-        Ok(Block { layout, morsel, begin: 0, end, offset, n_lines, has_quotes, failure: None })
-    }
 }

@@ -4,12 +4,14 @@ use std::collections::HashSet;
 use std::io::Read;
 use std::path::Path;
 
+use memchr::{memchr, memchr_iter};
+
 use super::compressed::read_failed;
-use super::stream::{UTF8_MARK, read_fully};
+use super::stream::{Access, UTF8_MARK, read_fully};
 use super::strings::unquote;
 use super::structure::{Dialect, QuoteState};
 use crate::error::{Error, Result};
-use crate::memory::{Memory, Reservation};
+use crate::memory::Reservation;
 
 /// Bytes read to find the first record; most headers are far shorter.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -18,16 +20,18 @@ const HEAD_BYTES: usize = 16 * 1024;
 #[derive(Clone, Copy)]
 pub(super) struct HeadBounds<'a> {
     pub(super) dialect: Dialect,
+    /// Lines before everything else.
+    pub(super) skip_rows: u64,
     pub(super) max_row_bytes: u64,
-    pub(super) memory: &'a Memory,
+    pub(super) access: Access<'a>,
 }
 
 /// The start of a file.
 pub(super) struct Head {
     /// The bytes read so far, from the first byte of the file on.
     pub(super) bytes: Vec<u8>,
-    /// Where the first record starts (after a byte order mark and empty lines) and where its newline is. Equal to the
-    /// length of the file when there is no record.
+    /// Where the first record starts (after a byte order mark, lines to skip, comments and empty lines) and where its
+    /// newline is. Equal to the length of the file when there is no record.
     pub(super) record: (usize, usize),
     /// The whole file is in `bytes`.
     pub(super) is_whole_file: bool,
@@ -48,8 +52,8 @@ impl Head {
         path: &Path,
         bounds: HeadBounds<'_>,
     ) -> Result<Head> {
-        let HeadBounds { dialect, max_row_bytes, memory } = bounds;
-        let mut reserved = memory.reserve("Scan");
+        let HeadBounds { dialect, max_row_bytes, access, .. } = bounds;
+        let mut reserved = access.memory.reserve("Scan");
         let (mut bytes, mut want) = (Vec::new(), n_bytes);
         loop {
             let kept = bytes.len();
@@ -61,29 +65,39 @@ impl Head {
             let n = read_fully(reader, &mut bytes[kept..]).map_err(|error| read_failed(path, &error))?;
             bytes.truncate(kept + n);
             let is_whole_file = bytes.len() < want;
-            if let Some(record) = find_first_record(&bytes, dialect) {
+            if kept == 0 && access.encoding.is_none() {
+                refuse_unmarked_utf16(&bytes, path)?;
+            }
+            if let Some(record) = find_first_record(&bytes, bounds) {
                 return Ok(Head { bytes, record, is_whole_file, reserved });
             }
-            if has_carriage_returns_only(&bytes, dialect) {
+            if !bytes.contains(&b'\n') && has_carriage_returns_only(&bytes, dialect) {
                 return Err(carriage_returns_only(path));
             }
+            let start = first_byte(&bytes, bounds);
             if is_whole_file {
-                return Self::of_one_line(bytes, path, dialect, reserved);
+                return Self::of_one_line(bytes, start, path, dialect, reserved);
             }
             if bytes.len() as u64 > max_row_bytes {
-                return Err(too_long(path, 1, max_row_bytes));
+                return Err(too_long(path, line_of(&bytes, start.unwrap_or(bytes.len())), max_row_bytes));
             }
             want *= 2;
         }
     }
 
     /// A file without any complete record: it is empty, or its only line has no newline.
-    fn of_one_line(bytes: Vec<u8>, path: &Path, dialect: Dialect, reserved: Reservation) -> Result<Head> {
-        let start = first_byte(&bytes);
+    fn of_one_line(
+        bytes: Vec<u8>,
+        start: Option<usize>,
+        path: &Path,
+        dialect: Dialect,
+        reserved: Reservation,
+    ) -> Result<Head> {
+        let start = start.unwrap_or(bytes.len());
         let mut state = QuoteState::RECORD_START;
         bytes[start..].iter().for_each(|&byte| _ = state.step(byte, dialect));
         if state.in_quote {
-            return Err(unterminated(path, 1));
+            return Err(unterminated(path, line_of(&bytes, start)));
         }
         Ok(Head { record: (start, bytes.len()), bytes, is_whole_file: true, reserved })
     }
@@ -98,34 +112,62 @@ impl Head {
         split(record, dialect)
     }
 
+    /// The line of the first record.
+    pub(super) fn line(&self) -> u64 {
+        line_of(&self.bytes, self.record.0)
+    }
+
     /// Where the record after the first starts.
     pub(super) fn second_record(&self) -> usize {
         (self.record.1 + 1).min(self.bytes.len())
     }
 }
 
-/// The first byte that belongs to a record.
-fn first_byte(bytes: &[u8]) -> usize {
+/// The line that the byte at `at` stands in.
+fn line_of(bytes: &[u8], at: usize) -> u64 {
+    memchr_iter(b'\n', &bytes[..at]).count() as u64 + 1
+}
+
+/// The first byte that belongs to a record; `None` when it comes behind `bytes`.
+fn first_byte(bytes: &[u8], bounds: HeadBounds<'_>) -> Option<usize> {
     let mut at = if bytes.starts_with(UTF8_MARK) { UTF8_MARK.len() } else { 0 };
+    for _ in 0..bounds.skip_rows {
+        at += memchr(b'\n', &bytes[at..])? + 1;
+    }
     loop {
-        match &bytes[at..] {
+        let rest = &bytes[at..];
+        match rest {
             [b'\n', ..] => at += 1,
             [b'\r', b'\n', ..] => at += 2,
-            _ => return at,
+            _ if bounds.dialect.comment.begins(rest) => at += memchr(b'\n', rest)? + 1,
+            _ => return Some(at),
         }
     }
 }
 
-fn find_first_record(bytes: &[u8], dialect: Dialect) -> Option<(usize, usize)> {
-    let start = first_byte(bytes);
+fn find_first_record(bytes: &[u8], bounds: HeadBounds<'_>) -> Option<(usize, usize)> {
+    let start = first_byte(bytes, bounds)?;
     let mut state = QuoteState::RECORD_START;
     for (idx, &byte) in bytes.iter().enumerate().skip(start) {
-        state.step(byte, dialect);
+        state.step(byte, bounds.dialect);
         if byte == b'\n' && !state.in_quote {
             return Some((start, idx));
         }
     }
     None
+}
+
+/// Every other of the first bytes is NUL in UTF-16, and a file without a byte order mark does not say so.
+fn refuse_unmarked_utf16(bytes: &[u8], path: &Path) -> Result<()> {
+    const LOOKED_AT: usize = 32;
+    let (pairs, _) = bytes[..bytes.len().min(LOOKED_AT)].as_chunks::<2>();
+    let encoding = match pairs.len() >= 2 {
+        true if pairs.iter().all(|pair| pair[0] != 0 && pair[1] == 0) => "utf-16le",
+        true if pairs.iter().all(|pair| pair[0] == 0 && pair[1] != 0) => "utf-16be",
+        _ => return Ok(()),
+    };
+    Err(Error::data(format!("{} looks like UTF-16 without a byte order mark", path.display()))
+        .with_hint(format!("if it is: --encoding {encoding}")))
 }
 
 /// Whether text without a newline has a carriage return outside quotes, other than at its end.
@@ -158,7 +200,8 @@ pub(super) fn split(record: &[u8], dialect: Dialect) -> Vec<&[u8]> {
 }
 
 /// The names in a header. A field without text becomes `column_3`; a name that was there before gets a number.
-pub(super) fn read_names(fields: &[&[u8]], path: &Path, quote: u8) -> Result<Vec<String>> {
+pub(super) fn read_names(head: &Head, path: &Path, dialect: Dialect) -> Result<Vec<String>> {
+    let (fields, quote) = (head.fields(dialect), dialect.quote);
     let mut seen = HashSet::with_capacity(fields.len());
     let mut names = Vec::with_capacity(fields.len());
     for (idx, field) in fields.iter().enumerate() {
@@ -167,12 +210,9 @@ pub(super) fn read_names(fields: &[&[u8]], path: &Path, quote: u8) -> Result<Vec
             _ => (*field).into(),
         };
         let Ok(name) = std::str::from_utf8(&bytes) else {
-            return Err(Error::data(format!(
-                "{}, line 1: the name of column {} is not UTF-8",
-                path.display(),
-                idx + 1
-            ))
-            .with_hint("convert the file first, for example: iconv -f LATIN1 -t UTF-8"));
+            let (path, line) = (path.display(), head.line());
+            return Err(Error::data(format!("{path}, line {line}: the name of column {} is not UTF-8", idx + 1))
+                .with_hint(ENCODING_HINT));
         };
         let name = match name.trim() {
             "" => numbered_name(idx),
@@ -184,6 +224,10 @@ pub(super) fn read_names(fields: &[&[u8]], path: &Path, quote: u8) -> Result<Vec
     }
     Ok(names)
 }
+
+/// What to do about text that is not UTF-8.
+pub(super) const ENCODING_HINT: &str = "say how the file is encoded, for example --encoding cp1252 for Western Europe \
+     (cp1250, cp1251, shift_jis, gb18030 and others are known too)";
 
 /// What a column without a name is called.
 pub(super) fn numbered_name(idx: usize) -> String {
@@ -201,28 +245,43 @@ pub(super) fn too_long(path: &Path, line: u64, max_row_bytes: u64) -> Error {
 /// A quote that nothing closes.
 pub(super) fn unterminated(path: &Path, line: u64) -> Error {
     Error::data(format!("{}, line {line}: the quote that opens here is never closed", path.display()))
-        .with_hint("add the closing quote, or choose another quote character with --quote")
+        .with_hint("add the closing quote, or say --quote none if quotes are text here")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::csv::structure::Comment;
+    use crate::memory::Memory;
+
+    const DIALECT: Dialect = Dialect { delimiter: b',', quote: b'"', comment: Comment::NONE };
+
+    fn head(text: &[u8], dialect: Dialect, skip_rows: u64) -> Head {
+        let memory = Memory::with_governed(1 << 24, 1);
+        let access = Access { memory: &memory, encoding: None };
+        let bounds = HeadBounds { dialect, skip_rows, max_row_bytes: 1 << 20, access };
+        Head::read(&mut &*text, Path::new("x.csv"), bounds).unwrap()
+    }
 
     #[test]
     fn names_are_unique_and_never_empty() {
-        let fields: Vec<&[u8]> = vec![b"a", b" \"b", b"\"a\"", b"", b"a_1"];
-        let names = read_names(&fields, Path::new("x.csv"), b'"').unwrap();
+        let names = read_names(&head(b"a, \"b,\"a\",,a_1\n", DIALECT, 0), Path::new("x.csv"), DIALECT).unwrap();
         assert_eq!(names, ["a", "\"b", "a_1", "column_4", "a_1_1"]);
     }
 
     #[test]
     fn the_first_record_may_hold_newlines_and_follow_empty_lines() {
-        let dialect = Dialect { delimiter: b',', quote: b'"' };
-        let text = b"\xEF\xBB\xBF\r\n\n\"a\nb\",c\r\n1,2\n";
-        let memory = Memory::with_governed(1 << 24, 1);
-        let bounds = HeadBounds { dialect, max_row_bytes: 1 << 20, memory: &memory };
-        let head = Head::read(&mut &text[..], Path::new("x.csv"), bounds).unwrap();
-        assert_eq!(head.fields(dialect), [&b"\"a\nb\""[..], b"c"]);
+        let head = head(b"\xEF\xBB\xBF\r\n\n\"a\nb\",c\r\n1,2\n", DIALECT, 0);
+        assert_eq!(head.fields(DIALECT), [&b"\"a\nb\""[..], b"c"]);
         assert_eq!(&head.bytes[head.second_record()..], b"1,2\n");
+    }
+
+    #[test]
+    fn the_first_record_may_follow_comments_and_lines_to_skip() {
+        let dialect = Dialect { comment: Comment::new(b"#").unwrap(), ..DIALECT };
+        let long = format!("a \"title\n\n#{}\n\nx,y\n1,2\n", "-".repeat(100_000));
+        let head = head(long.as_bytes(), dialect, 2);
+        assert_eq!((head.fields(dialect), head.line()), (vec![&b"x"[..], b"y"], 5));
+        assert!(self::head(b"# only\n# comments", dialect, 0).fields(dialect).is_empty());
     }
 }

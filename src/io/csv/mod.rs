@@ -11,27 +11,44 @@
 //! complete rows) -> [`column`] (typed kernels, one column at a time) -> [`scan`] (batches, filters).
 
 mod bad_rows;
+mod block;
 mod chain;
 mod column;
 mod compressed;
 mod dates;
+mod declared;
+mod facts;
 mod feed;
 mod header;
+mod hints;
 mod infer;
+mod lines;
 mod numbers;
 mod open;
 mod options;
 mod reject_file;
+mod sample;
 mod scan;
+mod seen_rows;
+pub(crate) mod settings;
+mod shared_schema;
 mod sniff;
 mod stream;
+mod streamed;
 mod strings;
 mod structure;
+mod time_format;
 mod tokens;
+mod transcode;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
+pub(crate) use declared::{DeclaredColumn, parse_columns};
+pub(in crate::io) use lines::{
+    Lines, count_lines, open_lines, parse_date, parse_timestamp, read_failed, read_fully, read_fully_at,
+};
 pub use open::CsvTable;
-pub use options::{CsvOptions, OnBadRow};
+pub use options::{CsvOptions, Encoding, OnBadRow, Quote, Ragged};
 pub use reject_file::RejectFile;
+pub use shared_schema::SharedSchema;

@@ -86,6 +86,29 @@ pub(super) fn parse_f64(tail: &[u8], len: usize, strict: bool) -> Option<f64> {
     }
 }
 
+/// The same with a comma where others have a point. A text with a point is no number: it would be one of another size.
+pub(super) fn parse_f64_with_comma(text: &[u8], strict: bool) -> Option<f64> {
+    with_point(text, |text| parse_f64(text, text.len(), strict))
+}
+
+/// Calls `parse` with `text` after its comma was made a point; `None` when it has a point.
+pub(super) fn with_point<N>(text: &[u8], parse: impl FnOnce(&[u8]) -> Option<N>) -> Option<N> {
+    const SHORT: usize = 64;
+    if text.contains(&b'.') {
+        return None;
+    }
+    let Some(comma) = text.iter().position(|&byte| byte == b',') else { return parse(text) };
+    let mut short = [0; SHORT];
+    if let Some(copy) = short.get_mut(..text.len()) {
+        copy.copy_from_slice(text);
+        copy[comma] = b'.';
+        return parse(copy);
+    }
+    let mut long = text.to_vec();
+    long[comma] = b'.';
+    parse(&long)
+}
+
 #[inline(always)]
 fn parse_short_decimal(tail: &[u8], len: usize) -> Option<f64> {
     let negative = usize::from(tail.first() == Some(&b'-'));
@@ -151,18 +174,18 @@ fn n_significant(unsigned: &[u8]) -> usize {
     n_without_zeros
 }
 
-/// A decimal of so many digits behind the point, as an integer of units of the last one. `None` when digits would be lost.
-pub(super) fn parse_decimal(text: &[u8], precision: u8, scale: i8) -> Option<i128> {
+/// A decimal of so many digits behind `point`, as an integer of units of the last one. `None` when digits would be lost.
+pub(super) fn parse_decimal(text: &[u8], point: u8, precision: u8, scale: i8) -> Option<i128> {
     let (negative, text) = match text {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
         _ => (false, text),
     };
-    let point = text.iter().position(|&byte| byte == b'.').unwrap_or(text.len());
-    let (before, behind) = (&text[..point], text.get(point + 1..).unwrap_or_default());
+    let at = text.iter().position(|&byte| byte == point).unwrap_or(text.len());
+    let (before, behind) = (&text[..at], text.get(at + 1..).unwrap_or_default());
     let behind = &behind[..behind.iter().rposition(|&byte| byte != b'0').map_or(0, |last| last + 1)];
     let scale = usize::try_from(scale).ok()?;
-    if text.is_empty() || text == b"." || behind.len() > scale {
+    if text.is_empty() || text == [point] || behind.len() > scale {
         return None;
     }
     let mut value = 0i128;
@@ -246,9 +269,23 @@ mod tests {
 
     #[test]
     fn decimals_are_exact() {
-        assert_eq!(parse_decimal(b"-12.340", 10, 2), Some(-1234));
-        assert_eq!(parse_decimal(b"12.345", 10, 2), None);
-        assert_eq!(parse_decimal(b"100", 4, 2), None);
+        assert_eq!(parse_decimal(b"-12.340", b'.', 10, 2), Some(-1234));
+        assert_eq!(parse_decimal(b"-12,340", b',', 10, 2), Some(-1234));
+        assert_eq!(parse_decimal(b"-12,340", b'.', 10, 2), None);
+        assert_eq!(parse_decimal(b"12.345", b'.', 10, 2), None);
+        assert_eq!(parse_decimal(b"100", b'.', 4, 2), None);
+    }
+
+    #[test]
+    fn commas_are_points_only_where_that_was_said() {
+        for (text, want) in [("1,5", Some(1.5)), ("-0,25", Some(-0.25)), ("3", Some(3.0)), ("1e-3", Some(0.001))] {
+            assert_eq!(parse_f64_with_comma(text.as_bytes(), true), want, "{text}");
+        }
+        let long = format!("0,5{}", "0".repeat(100));
+        assert_eq!(parse_f64_with_comma(long.as_bytes(), true), Some(0.5));
+        for text in ["1.5", "1.234,5", "1,234,5", ",", ""] {
+            assert_eq!(parse_f64_with_comma(text.as_bytes(), true), None, "{text}");
+        }
     }
 
     proptest! {

@@ -4,59 +4,59 @@
 //! others are checked when the scan opens them, so that nothing is lost and opening thousands of files is cheap.
 
 use std::collections::HashMap;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use memchr::memchr;
 
 use super::bad_rows::type_name;
-use super::column::{ColumnSettings, NullTexts};
-use super::compressed::read_failed;
-use super::feed::BlockBuffer;
-use super::header::{Head, HeadBounds, numbered_name, read_names};
+use super::column::{ColumnSettings, Forms, NullTexts};
+use super::header::numbered_name;
 use super::infer::{Guess, looks_like_header};
-use super::options::{CsvOptions, OnBadRow};
+use super::options::{CsvOptions, Encoding, OnBadRow, Ragged};
+use super::sample::{Sample, Sampler};
 use super::scan::CsvScan;
-use super::sniff::sniff_delimiter;
-use super::stream::{OpenText, Text, open_text, read_fully};
-use super::structure::{Dialect, QuoteState, find_boundaries};
-use super::tokens::Tokens;
+use super::seen_rows::SeenRows;
+use super::shared_schema::not_in_input;
+use super::stream::Access;
+use super::structure::Dialect;
+use super::time_format::{TimeFormat, Use};
 use crate::error::{Error, Result};
-use crate::io::suggest::closest;
-use crate::io::{Scan, ScanRequest, Table, TableStatistics};
+use crate::io::{Scan, ScanRequest, Table, TableFacts, TableStatistics};
 use crate::memory::Memory;
 
 /// Files that are looked at one by one before only every so many-th is.
-const FIRST_FILES: usize = 32;
-
-/// Rows and bytes that are looked at when the user says nothing.
-const INFER_ROWS: u64 = 10_000;
-const INFER_BYTES: u64 = 1 << 20;
-
-/// Bytes for the delimiter.
-const SNIFF_BYTES: usize = 64 * 1024;
+const FIRST_FILES: usize = 1024;
 
 /// One or more CSV files read as one table.
 pub struct CsvTable {
     definition: Arc<Definition>,
     memory: Memory,
+    /// The bad rows that the scans of a query have in common.
+    seen: SeenRows,
 }
 
 /// Everything that is settled before a scan.
 pub(super) struct Definition {
     pub(super) paths: Vec<PathBuf>,
     pub(super) dialect: Dialect,
+    pub(super) encoding: Option<Encoding>,
+    /// Lines before everything else in each file.
+    pub(super) skip_rows: u64,
+    pub(super) ragged: Ragged,
     pub(super) has_header: bool,
     pub(super) schema: SchemaRef,
     /// The columns by name.
     pub(super) columns: HashMap<String, usize>,
     /// Whether a column's type was inferred and not declared.
     pub(super) is_inferred: Vec<bool>,
+    /// How a column's dates or times are written where not in ISO 8601.
+    pub(super) formats: Vec<Option<Arc<TimeFormat>>>,
+    /// Columns that look like something else than the text they are read as.
+    pub(super) hints: Vec<String>,
     /// Rows that were looked at.
     pub(super) n_inferred_rows: u64,
-    pub(super) nulls: NullTexts,
+    pub(super) forms: Forms,
     pub(super) on_bad_row: OnBadRow,
     pub(super) max_row_bytes: u64,
     pub(super) block_bytes: usize,
@@ -71,8 +71,13 @@ impl Definition {
 
     /// What the builder of a column is told.
     pub(super) fn column_settings(&self, column: usize) -> ColumnSettings {
-        let (quote, nulls) = (self.dialect.quote, self.nulls.clone());
-        ColumnSettings { quote, nulls, strict: self.is_inferred[column] }
+        let (forms, format) = (self.forms.clone(), self.formats[column].clone());
+        ColumnSettings { forms, format, strict: self.is_inferred[column] }
+    }
+
+    /// What opening one of the files takes.
+    pub(super) fn access<'a>(&self, memory: &'a Memory) -> Access<'a> {
+        Access { memory, encoding: self.encoding }
     }
 }
 
@@ -92,44 +97,61 @@ impl CsvTable {
         for path in paths {
             file_bytes += std::fs::metadata(path).map_err(|error| Error::read_failed(path, &error))?.len();
         }
-        let sampler = Sampler {
-            nulls: NullTexts::new(&options.null_values),
-            max_row_bytes: options.max_row_bytes(memory),
-            memory,
-            options: &options,
-        };
+        options.check()?;
+        let formats = Formats::parse(&options)?;
+        let access = Access { memory, encoding: options.encoding };
+        let sampler = Sampler { max_row_bytes: options.max_row_bytes(memory), access, options: &options };
         let looked_at = paths.iter().enumerate().filter(|(idx, _)| looks_at(*idx, paths.len()));
         let looked_at: Vec<&PathBuf> = looked_at.map(|(_, path)| path).collect();
-        let dialect = sampler.find_dialect(&looked_at)?;
-        let samples = sampler.look_at(&looked_at, dialect)?;
+        let dialect = sampler.find_dialect(&looked_at, options.comment()?)?;
+        let forms = formats.forms(&options, dialect.quote);
+        let samples = sampler.look_at(&looked_at, dialect, &forms)?;
         let has_header = match options.header {
             Some(has_header) => has_header,
             None => find_header(&samples)?,
         };
         let united = unite(&samples, has_header, dialect)?;
         let may_add = looked_at.len() < paths.len() || samples.is_empty();
-        let (schema, is_inferred) = declare(united, &options.schema_overrides, may_add)?;
+        let Columns { schema, is_inferred, formats } = declare(united, &options, &formats, may_add)?;
         if schema.fields().is_empty() {
-            let name = paths.first().map_or_else(|| "the input".into(), |path| path.display().to_string());
-            return Err(Error::data(format!("{name} is empty: it has neither a header nor a row"))
-                .with_hint("declare its columns, for example: --schema id=int64"));
+            return Err(nothing_there(paths, &options));
         }
+        let hints = hints(&samples, has_header, &options);
         let columns = schema.fields().iter().enumerate().map(|(idx, field)| (field.name().clone(), idx)).collect();
         let definition = Definition {
             paths: paths.to_vec(),
             dialect,
+            encoding: options.encoding,
+            skip_rows: options.skip_rows,
+            ragged: options.ragged,
             has_header,
             schema,
             columns,
             is_inferred,
+            formats,
+            hints,
             n_inferred_rows: samples.iter().map(|sample| sample.n_rows).sum(),
-            nulls: sampler.nulls.clone(),
+            forms,
             max_row_bytes: sampler.max_row_bytes,
             block_bytes: options.block_bytes(memory),
             on_bad_row: options.on_bad_row,
             file_bytes,
         };
-        Ok(CsvTable { definition: Arc::new(definition), memory: memory.clone() })
+        Ok(CsvTable { definition: Arc::new(definition), memory: memory.clone(), seen: SeenRows::default() })
+    }
+
+    /// Columns that are read as text although they look like numbers or dates in another form, each with the flag that
+    /// would read them so.
+    pub fn hints(&self) -> &[String] {
+        &self.definition.hints
+    }
+}
+
+#[cfg(test)]
+impl CsvTable {
+    /// What was settled.
+    pub(super) fn definition(&self) -> &Definition {
+        &self.definition
     }
 }
 
@@ -143,7 +165,7 @@ impl Table for CsvTable {
     }
 
     fn scan(&self, request: ScanRequest) -> Result<Scan> {
-        CsvScan::prepare(self.definition.clone(), request, &self.memory)
+        CsvScan::prepare(self.definition.clone(), request, &self.memory, &self.seen)
     }
 
     fn describe(&self) -> String {
@@ -152,141 +174,16 @@ impl Table for CsvTable {
             paths => format!("csv {} and {} more files", paths[0].display(), paths.len() - 1),
         }
     }
-}
 
-/// What the start of one file says.
-struct Sample {
-    path: PathBuf,
-    /// The fields of the first record.
-    first: Vec<(String, Guess)>,
-    names: Vec<String>,
-    /// The columns below the first record.
-    below: Vec<Guess>,
-    n_rows: u64,
-}
-
-struct Sampler<'a> {
-    options: &'a CsvOptions,
-    nulls: NullTexts,
-    max_row_bytes: u64,
-    memory: &'a Memory,
-}
-
-impl Sampler<'_> {
-    fn find_dialect(&self, paths: &[&PathBuf]) -> Result<Dialect> {
-        let quote = self.options.quote;
-        let mut dialect = Dialect { delimiter: self.options.delimiter.unwrap_or(b','), quote };
-        if self.options.delimiter.is_some() {
-            return Ok(dialect);
-        }
-        for path in paths {
-            let mut reader = self.open(path)?;
-            let head = Head::read_at_least(SNIFF_BYTES, &mut *reader, path, self.bounds(dialect))?;
-            if head.record.0 < head.record.1 {
-                dialect.delimiter = sniff_delimiter(&head.bytes[head.record.0..], quote, head.is_whole_file);
-                break;
-            }
-        }
-        Ok(dialect)
-    }
-
-    fn bounds(&self, dialect: Dialect) -> HeadBounds<'_> {
-        HeadBounds { dialect, max_row_bytes: self.max_row_bytes, memory: self.memory }
-    }
-
-    fn open(&self, path: &Path) -> Result<Box<dyn Read>> {
-        let OpenText { text, .. } = open_text(path, self.memory, Arc::default())?;
-        Ok(match text {
-            Text::Plain(file) => Box::new(file),
-            Text::Streamed { reader, .. } => reader,
-        })
-    }
-
-    /// The samples of the files that hold anything.
-    fn look_at(&self, paths: &[&PathBuf], dialect: Dialect) -> Result<Vec<Sample>> {
-        let mut samples = Vec::new();
-        let n_paths = paths.len().max(1) as u64;
-        for path in paths {
-            let share = if samples.is_empty() { 1 } else { n_paths };
-            let n_rows = (self.options.infer_rows.unwrap_or(INFER_ROWS) / share).max(100);
-            let n_bytes = match self.options.infer_rows {
-                Some(_) => u64::MAX,
-                None => (INFER_BYTES / share).max(16 * 1024),
-            };
-            samples.extend(self.look_at_file(path, dialect, n_rows, n_bytes)?);
-        }
-        Ok(samples)
-    }
-
-    fn look_at_file(&self, path: &Path, dialect: Dialect, n_rows: u64, mut n_bytes: u64) -> Result<Option<Sample>> {
-        let mut reader = self.open(path)?;
-        let head = Head::read(&mut *reader, path, self.bounds(dialect))?;
-        let fields = head.fields(dialect);
-        if fields.is_empty() {
-            return Ok(None);
-        }
-        let names = read_names(&fields, path, dialect.quote)?;
-        let guesses = fields.iter().map(|field| Guess::of(field, dialect.quote, &self.nulls));
-        let first = names.iter().cloned().zip(guesses).collect();
-        let below = vec![Guess::Nothing; fields.len()];
-        let mut sample = Sample { path: path.to_owned(), first, names, below, n_rows: 0 };
-        let mut tokens = Tokens::new(fields.len(), dialect);
-        let mut buffer = BlockBuffer::new(self.memory);
-        let rest = &head.bytes[head.second_record()..];
-        let (mut filled, mut is_end) = (rest.len(), head.is_whole_file);
-        buffer.make_room(filled)?;
-        buffer.bytes[..filled].copy_from_slice(rest);
-        loop {
-            let mut state = QuoteState::RECORD_START;
-            let found = find_boundaries(&buffer.bytes, 0, filled, dialect, &mut state, false);
-            let mut end = found.last.unwrap_or(0);
-            if is_end && end < filled && !state.in_quote {
-                buffer.bytes[filled] = b'\n';
-                end = filled + 1;
-            }
-            sample.look_at_rows(&mut tokens, &buffer.bytes, end, n_rows, self);
-            n_bytes = n_bytes.saturating_sub(end as u64);
-            if is_end || n_bytes == 0 || sample.n_rows >= n_rows || filled as u64 > self.max_row_bytes + n_bytes {
-                return Ok(Some(sample));
-            }
-            buffer.bytes.copy_within(end..filled, 0);
-            filled -= end;
-            let want = (2 * filled).max(SNIFF_BYTES);
-            buffer.make_room(want)?;
-            let n = read_fully(&mut *reader, &mut buffer.bytes[filled..want]);
-            filled += n.map_err(|error| read_failed(path, &error))?;
-            is_end = filled < want;
-        }
-    }
-}
-
-impl Sample {
-    fn look_at_rows(&mut self, tokens: &mut Tokens, data: &[u8], end: usize, n_rows: u64, sampler: &Sampler<'_>) {
-        let quote = sampler.options.quote;
-        let has_quotes = memchr(quote, &data[..end]).is_some();
-        let mut at = 0;
-        while at < end && self.n_rows < n_rows {
-            at = tokens.find_rows(data, at, end, has_quotes);
-            for run in &tokens.runs {
-                let rows = tokens.rows(data, *run);
-                for row in 0..rows.n_rows.min((n_rows - self.n_rows) as usize) {
-                    for (column, guess) in self.below.iter_mut().enumerate() {
-                        if *guess != Guess::Text {
-                            let (start, end) = rows.field(row, column);
-                            *guess = guess.widen(Guess::of(&data[start..end], quote, &sampler.nulls));
-                        }
-                    }
-                    self.n_rows += 1;
-                }
-            }
-        }
+    fn facts(&self) -> Result<TableFacts> {
+        super::facts::facts(&self.definition, &self.memory)
     }
 }
 
 /// Whether the first rows of the files name their columns. All files or none of them.
 fn find_header(samples: &[Sample]) -> Result<bool> {
     let Some((first, others)) = samples.split_first() else { return Ok(true) };
-    let judge = |sample: &Sample| looks_like_header(&sample.first, &sample.below);
+    let judge = |sample: &Sample| looks_like_header(&sample.first, &sample.below, sample.starts_at_zero);
     let has_header = judge(first);
     let agrees = |sample: &Sample| judge(sample) == has_header || (has_header && sample.names == first.names);
     let Some(other) = others.iter().find(|sample| !agrees(sample)) else { return Ok(has_header) };
@@ -299,6 +196,34 @@ fn find_header(samples: &[Sample]) -> Result<bool> {
     .with_hint(
         "say which it is for all files: --header yes or --header no; if they really differ, give those without a header one",
     ))
+}
+
+/// What to tell of columns that are text.
+fn hints(samples: &[Sample], has_header: bool, options: &CsvOptions) -> Vec<String> {
+    let mut hints = Vec::new();
+    for sample in samples {
+        for (idx, looks) in sample.looks.iter().enumerate() {
+            let name = if has_header { sample.names[idx].clone() } else { numbered_name(idx) };
+            let is_declared = options.schema_overrides.iter().any(|(declared, _)| *declared == name);
+            let hint = looks.filter(|_| !is_declared).map(|looks| looks.hint(&name));
+            hints.extend(hint.filter(|hint| !hints.contains(hint)));
+        }
+    }
+    hints
+}
+
+/// Files without any record.
+fn nothing_there(paths: &[PathBuf], options: &CsvOptions) -> Error {
+    let name = paths.first().map_or_else(|| "the input".into(), |path| path.display().to_string());
+    let message = match (options.skip_rows, &options.comment) {
+        (0, None) => format!("{name} is empty: it has neither a header nor a row"),
+        (0, Some(comment)) => {
+            format!("{name} has neither a header nor a row besides lines that begin with {comment:?}")
+        }
+        (1, _) => format!("{name} has neither a header nor a row behind its first line"),
+        (n, _) => format!("{name} has neither a header nor a row behind its first {n} lines"),
+    };
+    Error::data(message).with_hint("declare its columns, for example: --schema id=int64")
 }
 
 /// The columns of all samples, in the order of their first appearance.
@@ -336,34 +261,121 @@ fn unite(samples: &[Sample], has_header: bool, dialect: Dialect) -> Result<Vec<(
     Ok(united)
 }
 
-/// Puts declared types in the place of inferred ones. Says for every column whether its type is inferred.
-fn declare(
-    united: Vec<(String, Guess)>,
-    overrides: &[(String, DataType)],
-    may_add: bool,
-) -> Result<(SchemaRef, Vec<bool>)> {
-    let mut fields: Vec<(String, DataType, bool)> =
-        united.into_iter().map(|(name, guess)| (name, guess.data_type(), true)).collect();
-    let settings = ColumnSettings { quote: b'"', nulls: NullTexts::default(), strict: false };
-    for (name, data_type) in overrides {
+/// The columns of a table.
+struct Columns {
+    schema: SchemaRef,
+    /// Whether a column's type is inferred.
+    is_inferred: Vec<bool>,
+    formats: Vec<Option<Arc<TimeFormat>>>,
+}
+
+/// Puts declared types in the place of inferred ones, and finds out how dates and times are written.
+fn declare(united: Vec<(String, Guess)>, options: &CsvOptions, formats: &Formats, may_add: bool) -> Result<Columns> {
+    let inferred = |(name, guess): (String, Guess)| {
+        let format = if guess.is_custom() { formats.for_type(&guess.data_type()) } else { None };
+        (Field::new(name, guess.data_type(), true), true, format)
+    };
+    let mut columns: Vec<(Field, bool, Option<Arc<TimeFormat>>)> = united.into_iter().map(inferred).collect();
+    let settings = ColumnSettings { forms: formats.forms(options, b'"'), format: None, strict: false };
+    for (name, data_type) in &options.schema_overrides {
         if settings.builder(data_type).is_none() {
             return Err(Error::usage(format!("column {name:?} cannot be read from CSV as {}", type_name(data_type)))
-                .with_hint("types are: string, boolean, int8 to uint64, float32, float64, decimal, date, timestamp"));
+                .with_hint(
+                    "types are: string, boolean, int8 to uint64, float32, float64, decimal, date, time, timestamp",
+                ));
         }
-        let known = fields.iter_mut().find(|(known, _, _)| known == name);
+        let format = formats.for_column(name).or_else(|| formats.for_type(data_type));
+        let column = (Field::new(name, data_type.clone(), true), false, format);
+        let known = columns.iter_mut().find(|(field, _, _)| field.name() == name);
+        let shared = options.shared_schema.as_ref();
         match known {
-            Some(field) => (field.1, field.2) = (data_type.clone(), false),
-            None if may_add => fields.push((name.clone(), data_type.clone(), false)),
+            Some(known) => *known = column,
+            None if may_add => columns.push(column),
             None => {
-                let error = Error::usage(format!("--schema names column {name:?}, which is not in the input"));
-                return Err(match closest(name, fields.iter().map(|(name, _, _)| name.as_str())) {
-                    Some(near) => error.with_hint(format!("did you mean {near:?}?")),
-                    None => error,
-                });
+                let known = columns.iter().map(|(field, _, _)| field.name().as_str());
+                let Some(shared) = shared else { return Err(not_in_input(name, known)) };
+                shared.note_missed(name, known);
+                continue;
             }
         }
+        if let Some(shared) = shared {
+            shared.note_used(name);
+        }
     }
-    let is_inferred = fields.iter().map(|(_, _, is_inferred)| *is_inferred).collect();
-    let fields: Vec<Field> = fields.into_iter().map(|(name, data_type, _)| Field::new(name, data_type, true)).collect();
-    Ok((Arc::new(Schema::new(fields)), is_inferred))
+    let is_inferred = columns.iter().map(|(_, is_inferred, _)| *is_inferred).collect();
+    let formats = columns.iter().map(|(_, _, format)| format.clone()).collect();
+    let fields: Vec<Field> = columns.into_iter().map(|(field, _, _)| field).collect();
+    Ok(Columns { schema: Arc::new(Schema::new(fields)), is_inferred, formats })
+}
+
+/// The forms of dates and times that the user spelt out.
+struct Formats {
+    date: Option<Arc<TimeFormat>>,
+    timestamp: Option<Arc<TimeFormat>>,
+    columns: Vec<(String, Arc<TimeFormat>)>,
+}
+
+impl Formats {
+    fn parse(options: &CsvOptions) -> Result<Formats> {
+        let one = |format: &Option<String>, wanted| -> Result<Option<Arc<TimeFormat>>> {
+            format.as_deref().map(|format| parse_format(format, wanted)).transpose()
+        };
+        let mut columns = Vec::new();
+        for (name, format) in &options.column_formats {
+            let declared = options.schema_overrides.iter().find(|(declared, _)| declared == name);
+            let wanted = declared.and_then(|(_, data_type)| Self::used_for(data_type)).ok_or_else(|| {
+                Error::usage(format!("column {name:?} has a format but is no date, time or timestamp"))
+                    .with_hint(format!("declare it, for example: --schema '{name}=date({format})'"))
+            })?;
+            columns.push((name.clone(), parse_format(format, wanted)?));
+        }
+        let date = one(&options.date_format, Use::Date)?;
+        Ok(Formats { date, timestamp: one(&options.timestamp_format, Use::Timestamp)?, columns })
+    }
+
+    fn used_for(data_type: &DataType) -> Option<Use> {
+        match data_type {
+            DataType::Date32 => Some(Use::Date),
+            DataType::Timestamp(_, _) => Some(Use::Timestamp),
+            DataType::Time32(_) | DataType::Time64(_) => Some(Use::Time),
+            _ => None,
+        }
+    }
+
+    fn for_type(&self, data_type: &DataType) -> Option<Arc<TimeFormat>> {
+        match Self::used_for(data_type)? {
+            Use::Date => self.date.clone(),
+            Use::Timestamp => self.timestamp.clone(),
+            Use::Time => None,
+        }
+    }
+
+    fn for_column(&self, name: &str) -> Option<Arc<TimeFormat>> {
+        self.columns.iter().find(|(known, _)| known == name).map(|(_, format)| format.clone())
+    }
+
+    /// How values are written.
+    fn forms(&self, options: &CsvOptions, quote: u8) -> Forms {
+        // Digits alone are numbers unless the column is declared.
+        let telling = |format: &Option<Arc<TimeFormat>>| format.clone().filter(|format| !format.is_all_digits());
+        Forms {
+            quote,
+            nulls: NullTexts::new(&options.null_values),
+            decimal_comma: options.decimal_comma,
+            date: telling(&self.date),
+            timestamp: telling(&self.timestamp),
+        }
+    }
+}
+
+fn parse_format(format: &str, wanted: Use) -> Result<Arc<TimeFormat>> {
+    let what = match wanted {
+        Use::Date => "dates",
+        Use::Timestamp => "timestamps",
+        Use::Time => "times",
+    };
+    TimeFormat::parse(format, wanted).map(Arc::new).map_err(|why| {
+        Error::usage(format!("{format:?} is no form of {what}: {why}"))
+            .with_hint("for example %d.%m.%Y for 31.12.2024, %m/%d/%Y %I:%M %p for 12/31/2024 07:05 PM")
+    })
 }

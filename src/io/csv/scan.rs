@@ -10,12 +10,13 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 
 use super::bad_rows::{BadRow, BadRows, Problem};
+use super::block::{Block, BlockBuffer, Layout};
 use super::column::{ColumnBuilder, Misfit};
-use super::feed::{Block, BlockBuffer, Feed, Layout};
+use super::feed::Feed;
 use super::header::too_long;
 use super::open::Definition;
 use super::options::OnBadRow;
-use super::stream::count_lines;
+use super::seen_rows::SeenRows;
 use super::tokens::{Rows, Tokens};
 use crate::error::{Error, Result};
 use crate::exec::{Batch, CancelToken, LocalSource, OperatorReport, Report, Sequence, Source, TaskContext};
@@ -48,16 +49,23 @@ struct Plan {
 
 impl CsvScan {
     /// Prepares a scan. Nothing is read yet.
-    pub(super) fn prepare(table: Arc<Definition>, request: ScanRequest, memory: &Memory) -> Result<Scan> {
+    pub(super) fn prepare(
+        table: Arc<Definition>,
+        request: ScanRequest,
+        memory: &Memory,
+        seen: &SeenRows,
+    ) -> Result<Scan> {
+        let files = request.files.clone();
         let plan = Plan::new(&table, request, memory);
         let sizes = memory.sizes();
         let n_fields = table.schema.fields().len();
-        let bytes_per_worker =
-            BlockBuffer::bytes_for(table.block_bytes) + Tokens::bytes_for(n_fields) + 2 * sizes.batch_bytes as u64;
+        let bytes_per_worker = BlockBuffer::bytes_for(table.block_bytes)
+            + Tokens::bytes_for(n_fields, table.ragged)
+            + 2 * sizes.batch_bytes as u64;
         let counts_lines = matches!(table.on_bad_row, OnBadRow::Reject(_));
         let scan = Arc::new(CsvScan {
-            feed: Feed::new(table.clone(), memory.clone(), counts_lines),
-            bad_rows: BadRows::new(table.clone(), memory.clone()),
+            feed: Feed::new(table.clone(), memory.clone(), counts_lines, files),
+            bad_rows: BadRows::new(table.clone(), memory.clone(), seen.join()),
             plan,
             bytes_per_worker,
             table,
@@ -156,7 +164,7 @@ impl Source for CsvSource {
         let columns = Columns { builders: scan.plan.builders(&scan.table)?, n_rows: 0, misfits: Vec::new() };
         Ok(Box::new(CsvReader {
             buffer: BlockBuffer::new(&cx.memory),
-            tokens: Tokens::new(scan.table.schema.fields().len(), scan.table.dialect),
+            tokens: Tokens::new(scan.table.schema.fields().len(), scan.table.dialect, scan.table.ragged),
             block: None,
             columns,
             cancel: cx.cancel.clone(),
@@ -216,6 +224,7 @@ impl LocalSource for CsvReader {
             let data = self.columns.finish(&self.scan.plan).map_err(|error| error.in_morsel(morsel))?;
             let sequence = Sequence { morsel, batch: progress.n_batches };
             if is_last {
+                self.scan.bad_rows.complete(progress.block.place);
                 self.block = None;
             } else if data.num_rows() == 0 {
                 continue;
@@ -233,12 +242,13 @@ impl CsvReader {
             return Ok(false);
         }
         let Some(block) = self.scan.feed.next_block(&mut self.buffer)? else { return Ok(false) };
-        if self.tokens.n_fields() != block.layout.n_fields {
-            let bytes = self.scan.bytes_per_worker + Tokens::bytes_for(block.layout.n_fields)
-                - Tokens::bytes_for(self.scan.table.schema.fields().len())
-                - BlockBuffer::bytes_for(self.scan.table.block_bytes);
+        let (table, n_fields) = (&self.scan.table, block.layout.n_fields);
+        if self.tokens.n_fields() != n_fields {
+            let bytes = self.scan.bytes_per_worker + Tokens::bytes_for(n_fields, table.ragged)
+                - Tokens::bytes_for(table.schema.fields().len(), table.ragged)
+                - BlockBuffer::bytes_for(table.block_bytes);
             self.reservation.try_resize(bytes)?;
-            self.tokens = Tokens::new(block.layout.n_fields, self.scan.table.dialect);
+            self.tokens = Tokens::new(n_fields, table.dialect, table.ragged);
         }
         self.tokens.runs.clear();
         self.block = Some(Progress { at: block.begin, block, run: 0, row: 0, n_batches: 0, failure: None });
@@ -273,8 +283,8 @@ fn first_too_long(scan: &CsvScan, block: &Block, tokens: &Tokens, data: &[u8]) -
         return Ok(None);
     };
     let path = &block.layout.path;
-    let n_lines = count_lines(path, block.offset + start as u64, scan.feed.memory())?;
-    Ok(Some((start, too_long(path, n_lines + 1, max))))
+    let line = block.line_of(data, start, scan.table.access(scan.feed.memory()))?;
+    Ok(Some((start, too_long(path, line, max))))
 }
 
 /// What [`Columns`] needs to append rows.

@@ -1,7 +1,7 @@
-//! The bytes of a file as text: gzip and zstd undone, UTF-16 brought to UTF-8.
+//! The bytes of a file as text: gzip and zstd undone, other encodings brought to UTF-8.
 //!
-//! Memory: gzip needs 64 KiB; zstd needs the window that the file's header states, which is checked against the budget
-//! before anything is allocated.
+//! Memory: gzip needs 64 KiB, another encoding the same; zstd needs the window that the file's header states, which is
+//! checked against the budget before anything is allocated. A byte order mark beats what the user says of the encoding.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read};
@@ -11,7 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::compressed::{COMPRESSED_BYTES, GzipReader, ZstdReader, counted, read_failed};
+use super::options::Encoding;
+use super::transcode::Transcoder;
 use crate::error::{Error, Result};
+use crate::io::stdin;
 use crate::memory::{Memory, Reservation};
 
 /// The mark that says UTF-8.
@@ -33,8 +36,19 @@ pub(super) enum Text {
     Streamed { reader: Box<dyn Read + Send>, reservation: Reservation },
 }
 
+/// What opening a file takes besides its path.
+#[derive(Clone, Copy)]
+pub(super) struct Access<'a> {
+    pub(super) memory: &'a Memory,
+    /// `None`: UTF-8 or what a byte order mark says.
+    pub(super) encoding: Option<Encoding>,
+}
+
 /// Opens a file. `read_bytes` counts what is read of a streamed one.
-pub(super) fn open_text(path: &Path, memory: &Memory, read_bytes: Arc<AtomicU64>) -> Result<OpenText> {
+pub(super) fn open_text(path: &Path, access: Access<'_>, read_bytes: Arc<AtomicU64>) -> Result<OpenText> {
+    if stdin::is_stream(path) {
+        return open_stdin(path, access, read_bytes);
+    }
     let failed = |error: io::Error| read_failed(path, &error);
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
@@ -43,34 +57,75 @@ pub(super) fn open_text(path: &Path, memory: &Memory, read_bytes: Arc<AtomicU64>
     }
     let mut magic = [0; 18];
     let n = read_fully_at(&file, &mut magic, 0).map_err(failed)?;
-    let magic = &magic[..n];
+    let (magic, len) = (&magic[..n], metadata.len());
+    if is_plain(magic, access.encoding) {
+        return Ok(OpenText { text: Text::Plain(file), len });
+    }
+    Ok(OpenText { text: decoded(file, magic, path, access, read_bytes)?, len })
+}
+
+/// Standard input, from its first byte on as often as it may be looked at.
+fn open_stdin(path: &Path, access: Access<'_>, read_bytes: Arc<AtomicU64>) -> Result<OpenText> {
+    let mut stream = stdin::open(access.memory)?;
+    let mut magic = [0; 18];
+    let n = read_fully(&mut stream, &mut magic).map_err(|error| read_failed(path, &error))?;
+    let whole = Cursor::new(magic[..n].to_vec()).chain(stream);
+    Ok(OpenText { text: decoded(whole, &magic[..n], path, access, read_bytes)?, len: 0 })
+}
+
+/// Whether a file that begins like this is its own text.
+fn is_plain(magic: &[u8], encoding: Option<Encoding>) -> bool {
+    !matches!(magic, [0x1F, 0x8B, ..] | [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..])
+        && foreign_format(magic).is_none()
+        && encoding_of(magic, encoding).0.is_none()
+}
+
+/// The text of `from`, which begins with `magic`.
+fn decoded(
+    from: impl Read + Send + 'static,
+    magic: &[u8],
+    path: &Path,
+    access: Access<'_>,
+    read_bytes: Arc<AtomicU64>,
+) -> Result<Text> {
+    let Access { memory, encoding } = access;
+    let failed = |error: io::Error| read_failed(path, &error);
     let mut reservation = memory.reserve("Scan");
     let reader: Box<dyn Read + Send> = match magic {
         [0x1F, 0x8B, ..] => {
             reservation.try_grow(2 * COMPRESSED_BYTES as u64)?;
-            Box::new(GzipReader::new(counted(file, read_bytes)))
+            Box::new(GzipReader::new(counted(from, read_bytes)))
         }
         [0x28, 0xB5, 0x2F, 0xFD, ..] | [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..] => {
             let window = window_bytes(magic, path, memory)?;
             reservation.try_grow(window + 4 * COMPRESSED_BYTES as u64)?;
             let window_log = window.next_power_of_two().ilog2().max(10);
-            Box::new(ZstdReader::new(counted(file, read_bytes), window_log).map_err(failed)?)
+            Box::new(ZstdReader::new(counted(from, read_bytes), window_log).map_err(failed)?)
         }
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Box::new(counted(file, read_bytes)),
         _ => match foreign_format(magic) {
-            None => return Ok(OpenText { text: Text::Plain(file), len: metadata.len() }),
-            Some(format) => {
-                return Err(Error::data(format!("{} is {format}, not CSV", path.display()))
-                    .with_hint("unpack it first, or give the file an extension that says what it is"));
-            }
+            None => Box::new(counted(from, read_bytes)),
+            Some(format) => return Err(not_csv(path, format)),
         },
     };
-    let reader = from_utf16(reader).map_err(failed)?;
-    Ok(OpenText { text: Text::Streamed { reader, reservation }, len: metadata.len() })
+    reservation.try_grow(Transcoder::<File>::BYTES)?;
+    let reader = to_utf8(reader, encoding).map_err(failed)?;
+    Ok(Text::Streamed { reader, reservation })
 }
+
+fn not_csv(path: &Path, format: &str) -> Error {
+    let hint = match format {
+        UTF_32 => "convert it first: iconv -f UTF-32 -t UTF-8",
+        _ if path == Path::new(stdin::STDIN) => "name the file instead: only text can be read from a pipe",
+        _ => "unpack it first, or give the file an extension that says what it is",
+    };
+    Error::data(format!("{} is {format}, not CSV", path.display())).with_hint(hint)
+}
+
+const UTF_32: &str = "UTF-32 text";
 
 fn foreign_format(magic: &[u8]) -> Option<&'static str> {
     match magic {
+        [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => Some(UTF_32),
         [b'P', b'A', b'R', b'1', ..] => Some("a Parquet file"),
         [b'P', b'K', 3, 4, ..] => Some("a zip archive"),
         [b'B', b'Z', b'h', ..] => Some("bzip2-compressed"),
@@ -108,8 +163,8 @@ pub(super) fn read_fully(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result
 }
 
 /// The number of newlines in the first `offset` bytes of a file's text. Reads the file again, so for errors only.
-pub(super) fn count_lines(path: &Path, offset: u64, memory: &Memory) -> Result<u64> {
-    let opened = open_text(path, memory, Arc::default())?;
+pub(super) fn count_lines(path: &Path, offset: u64, access: Access<'_>) -> Result<u64> {
+    let opened = open_text(path, access, Arc::default())?;
     let mut reader: Box<dyn Read> = match opened.text {
         Text::Plain(file) => Box::new(file),
         Text::Streamed { reader, .. } => reader,
@@ -164,73 +219,25 @@ fn zstd_window_bytes(magic: &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(size) + if n == 2 { 256 } else { 0 })
 }
 
-/// Looks for a byte order mark of UTF-16 and translates if there is one.
-fn from_utf16(mut reader: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
-    let mut mark = [0; 2];
-    let n = read_fully(&mut *reader, &mut mark)?;
-    Ok(match mark {
-        [0xFF, 0xFE] if n == 2 => Box::new(Utf16Reader::new(reader, u16::from_le_bytes)),
-        [0xFE, 0xFF] if n == 2 => Box::new(Utf16Reader::new(reader, u16::from_be_bytes)),
-        _ => Box::new(Cursor::new(mark[..n].to_vec()).chain(reader)),
+/// What a text that begins like this has to be decoded from, if at all, and the length of its byte order mark.
+fn encoding_of(start: &[u8], declared: Option<Encoding>) -> (Option<Encoding>, usize) {
+    match start {
+        [0xFF, 0xFE, ..] => (Some(Encoding::UTF_16LE), 2),
+        [0xFE, 0xFF, ..] => (Some(Encoding::UTF_16BE), 2),
+        // The mark stays, so that byte offsets are those of the file.
+        _ if start.starts_with(UTF8_MARK) => (None, 0),
+        _ => (declared.filter(|encoding| !encoding.is_utf8()), 0),
+    }
+}
+
+/// Decodes a text if it has to be.
+fn to_utf8(mut reader: Box<dyn Read + Send>, declared: Option<Encoding>) -> io::Result<Box<dyn Read + Send>> {
+    let mut start = [0; 3];
+    let n = read_fully(&mut *reader, &mut start)?;
+    let (encoding, n_mark) = encoding_of(&start[..n], declared);
+    let whole = Cursor::new(start[n_mark..n].to_vec()).chain(reader);
+    Ok(match encoding {
+        Some(encoding) => Box::new(Transcoder::new(whole, encoding)),
+        None => Box::new(whole),
     })
-}
-
-/// UTF-16 read as UTF-8.
-struct Utf16Reader<R> {
-    inner: R,
-    unit: fn([u8; 2]) -> u16,
-    /// Bytes that are not translated yet.
-    raw: Vec<u8>,
-    /// Translated bytes, from `at` on not handed out yet.
-    text: Vec<u8>,
-    at: usize,
-}
-
-impl<R: Read> Utf16Reader<R> {
-    fn new(inner: R, unit: fn([u8; 2]) -> u16) -> Self {
-        Utf16Reader { inner, unit, raw: Vec::new(), text: Vec::new(), at: 0 }
-    }
-
-    fn refill(&mut self) -> io::Result<()> {
-        let kept = self.raw.len();
-        self.raw.resize(kept + 16 * 1024, 0);
-        let n = read_fully(&mut self.inner, &mut self.raw[kept..])?;
-        self.raw.truncate(kept + n);
-        self.text.clear();
-        self.at = 0;
-        let is_end = n == 0;
-        let (pairs, odd) = self.raw.as_chunks::<2>();
-        let mut units: Vec<u16> = pairs.iter().map(|pair| (self.unit)(*pair)).collect();
-        let cut = units.pop_if(|last| !is_end && (0xD800..0xDC00).contains(last));
-        for decoded in char::decode_utf16(units) {
-            let char = decoded.map_err(|_| invalid("a lone surrogate in UTF-16 text"))?;
-            self.text.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
-        }
-        if is_end && !odd.is_empty() {
-            return Err(invalid("half a character at the end of UTF-16 text"));
-        }
-        let rest = odd.len() + if cut.is_some() { 2 } else { 0 };
-        self.raw.drain(..self.raw.len() - rest);
-        Ok(())
-    }
-}
-
-fn invalid(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
-}
-
-impl<R: Read> Read for Utf16Reader<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.text.len() {
-            let before = self.raw.len();
-            self.refill()?;
-            if self.text.is_empty() && self.raw.len() <= before {
-                return Ok(0);
-            }
-        }
-        let n = buffer.len().min(self.text.len() - self.at);
-        buffer[..n].copy_from_slice(&self.text[self.at..self.at + n]);
-        self.at += n;
-        Ok(n)
-    }
 }

@@ -2,20 +2,75 @@
 //!
 //! A quote opens a quoted field only at the start of a field (or doubles the quote before it); anywhere else in an
 //! unquoted field it is an ordinary character, as in `12" vinyl`. Parity alone cannot know that, so a 64-byte chunk in
-//! which a quote stands at an odd place is walked byte by byte.
+//! which a quote stands at an odd place is walked byte by byte. So is a chunk with comments, which are there only when
+//! the user says how they begin.
 
+use memchr::memchr;
 use wide::u8x16;
 
 /// Bytes that are looked at together.
 pub(super) const CHUNK: usize = 64;
+
+/// The quote of files without quoting: a byte that occurs in no UTF-8 text, and is an ordinary one where it occurs.
+pub(super) const NO_QUOTE: u8 = 0xFF;
 
 /// The bytes with a meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Dialect {
     /// Between fields.
     pub(super) delimiter: u8,
-    /// Around fields.
+    /// Around fields; [`NO_QUOTE`] for none.
     pub(super) quote: u8,
+    /// What a line that is no record begins with.
+    pub(super) comment: Comment,
+}
+
+impl Dialect {
+    /// Whether `text` has bytes that may be quotes.
+    pub(super) fn quotes_in(&self, text: &[u8]) -> bool {
+        self.quote != NO_QUOTE && memchr(self.quote, text).is_some()
+    }
+
+    /// Whether more than quotes and newlines must be looked at to find records.
+    pub(super) fn has_comments(&self) -> bool {
+        self.comment.len > 0
+    }
+}
+
+/// The start of a comment: a few bytes, or none where there are no comments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Comment {
+    bytes: [u8; Comment::MAX_BYTES],
+    len: u8,
+}
+
+impl Comment {
+    /// The longest start of a comment.
+    pub(super) const MAX_BYTES: usize = 8;
+
+    /// No comments.
+    pub(super) const NONE: Comment = Comment { bytes: [0; Self::MAX_BYTES], len: 0 };
+
+    /// Comments that begin with `text`; `None` when it is too long.
+    pub(super) fn new(text: &[u8]) -> Option<Comment> {
+        let mut comment = Comment { bytes: [0; Self::MAX_BYTES], len: u8::try_from(text.len()).ok()? };
+        comment.bytes.get_mut(..text.len())?.copy_from_slice(text);
+        Some(comment)
+    }
+
+    fn prefix(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    /// Whether `byte` is part of it.
+    pub(super) fn contains(&self, byte: u8) -> bool {
+        self.prefix().contains(&byte)
+    }
+
+    /// Whether a line that begins like `line` is a comment.
+    pub(super) fn begins(&self, line: &[u8]) -> bool {
+        self.len > 0 && line.starts_with(self.prefix())
+    }
 }
 
 /// What is known between two bytes of a file.
@@ -25,11 +80,26 @@ pub(super) struct QuoteState {
     pub(super) in_quote: bool,
     /// A quote here would open a quoted field: a field starts here, or a quoted field has just been closed.
     pub(super) may_open: bool,
+    /// Where there are comments: bytes of the start of one that the line so far consists of, or [`IN_COMMENT`] or
+    /// [`IN_RECORD`]. Otherwise always 0.
+    lead: u8,
 }
+
+/// The line is a comment.
+const IN_COMMENT: u8 = 254;
+
+/// The line is a record.
+const IN_RECORD: u8 = 255;
 
 impl QuoteState {
     /// The state at the start of a record.
-    pub(super) const RECORD_START: QuoteState = QuoteState { in_quote: false, may_open: true };
+    pub(super) const RECORD_START: QuoteState = QuoteState { in_quote: false, may_open: true, lead: 0 };
+
+    /// The state at the end of a piece of text without comments and quotes.
+    pub(super) fn behind_plain(last_byte: u8, dialect: Dialect) -> QuoteState {
+        let may_open = last_byte == b'\n' || last_byte == dialect.delimiter;
+        QuoteState { in_quote: false, may_open, lead: 0 }
+    }
 }
 
 /// One bit a byte.
@@ -49,6 +119,8 @@ pub(super) struct Matcher {
     delimiter: u8x16,
     newline: u8x16,
     quote: u8x16,
+    /// All bits, or none when there is no quoting.
+    quoting: u64,
     dialect: Dialect,
 }
 
@@ -58,6 +130,7 @@ impl Matcher {
             delimiter: u8x16::splat(dialect.delimiter),
             newline: u8x16::splat(b'\n'),
             quote: u8x16::splat(dialect.quote),
+            quoting: if dialect.quote == NO_QUOTE { 0 } else { !0 },
             dialect,
         }
     }
@@ -78,12 +151,33 @@ impl Matcher {
                 masks.quotes |= u64::from(bytes.simd_eq(self.quote).to_bitmask()) << shift;
             }
         }
+        masks.quotes &= self.quoting;
         masks
     }
 
     /// Delimiters and newlines outside quotes among the first `n` bytes of `chunk`, and the state after them.
     #[inline]
     pub(super) fn structure(&self, chunk: &[u8; CHUNK], n: usize, masks: Masks, state: &mut QuoteState) -> u64 {
+        if self.dialect.has_comments() {
+            return self.structure_with_comments(chunk, n, masks, state);
+        }
+        self.structure_of_records(chunk, n, masks, state)
+    }
+
+    #[inline(never)]
+    fn structure_with_comments(&self, chunk: &[u8; CHUNK], n: usize, masks: Masks, state: &mut QuoteState) -> u64 {
+        let may_begin = memchr(self.dialect.comment.bytes[0], &chunk[..n]).is_some();
+        if may_begin || (1..=IN_COMMENT).contains(&state.lead) {
+            return self.structure_bytewise(&chunk[..n], state);
+        }
+        let ends = self.structure_of_records(chunk, n, masks, state);
+        let ends_line = (ends & masks.newlines) >> (n - 1) & 1 == 1;
+        state.lead = if ends_line { 0 } else { IN_RECORD };
+        ends
+    }
+
+    #[inline(always)]
+    fn structure_of_records(&self, chunk: &[u8; CHUNK], n: usize, masks: Masks, state: &mut QuoteState) -> u64 {
         let last = n - 1;
         if masks.quotes == 0 {
             let ends = if state.in_quote { 0 } else { masks.ends };
@@ -97,7 +191,7 @@ impl Matcher {
         if opening & !may_open != 0 {
             return self.structure_bytewise(&chunk[..n], state);
         }
-        *state = QuoteState { in_quote: inside >> last & 1 == 1, may_open: (ends | closing) >> last & 1 == 1 };
+        (state.in_quote, state.may_open) = (inside >> last & 1 == 1, (ends | closing) >> last & 1 == 1);
         ends
     }
 
@@ -116,7 +210,35 @@ impl Matcher {
 impl QuoteState {
     /// Goes over one byte; says whether it ends a field.
     pub(super) fn step(&mut self, byte: u8, dialect: Dialect) -> bool {
-        if byte == dialect.quote {
+        if dialect.has_comments() {
+            return self.step_with_comments(byte, dialect);
+        }
+        self.step_in_record(byte, dialect)
+    }
+
+    fn step_with_comments(&mut self, byte: u8, dialect: Dialect) -> bool {
+        if self.lead == IN_COMMENT {
+            if byte == b'\n' {
+                *self = Self::RECORD_START;
+            }
+            return byte == b'\n';
+        }
+        let prefix = dialect.comment.prefix();
+        if prefix.get(usize::from(self.lead)) == Some(&byte) {
+            self.lead += 1;
+            self.may_open = false;
+            if usize::from(self.lead) == prefix.len() {
+                self.lead = IN_COMMENT;
+            }
+            return false;
+        }
+        let ends = self.step_in_record(byte, dialect);
+        self.lead = if ends && byte == b'\n' { 0 } else { IN_RECORD };
+        ends
+    }
+
+    fn step_in_record(&mut self, byte: u8, dialect: Dialect) -> bool {
+        if byte == dialect.quote && byte != NO_QUOTE {
             let opens = !self.in_quote && self.may_open;
             self.may_open = self.in_quote;
             self.in_quote = opens;
@@ -192,18 +314,20 @@ mod tests {
 
     use super::*;
 
-    const DIALECT: Dialect = Dialect { delimiter: b',', quote: b'"' };
+    fn dialect(quote: u8, comment: &str) -> Dialect {
+        Dialect { delimiter: b',', quote, comment: Comment::new(comment.as_bytes()).unwrap() }
+    }
 
-    fn bytewise(text: &[u8]) -> (Vec<usize>, QuoteState) {
+    fn bytewise(text: &[u8], dialect: Dialect) -> (Vec<usize>, QuoteState) {
         let mut state = QuoteState::RECORD_START;
-        let ends = (0..text.len()).filter(|&idx| state.step(text[idx], DIALECT)).collect();
+        let ends = (0..text.len()).filter(|&idx| state.step(text[idx], dialect)).collect();
         (ends, state)
     }
 
-    fn chunked(text: &[u8]) -> (Vec<usize>, QuoteState) {
+    fn chunked(text: &[u8], dialect: Dialect) -> (Vec<usize>, QuoteState) {
         let mut padded = text.to_vec();
         padded.resize(text.len() + CHUNK, b'"');
-        let (matcher, mut state, mut found) = (Matcher::new(DIALECT), QuoteState::RECORD_START, Vec::new());
+        let (matcher, mut state, mut found) = (Matcher::new(dialect), QuoteState::RECORD_START, Vec::new());
         for at in (0..text.len()).step_by(CHUNK) {
             let chunk = padded[at..].first_chunk::<CHUNK>().unwrap();
             let n = CHUNK.min(text.len() - at);
@@ -216,8 +340,25 @@ mod tests {
     proptest! {
         #[test]
         fn masks_agree_with_a_walk_over_the_bytes(text in "[a\",\n]{0,300}") {
-            prop_assert_eq!(bytewise(text.as_bytes()), chunked(text.as_bytes()));
+            for dialect in [dialect(b'"', ""), dialect(NO_QUOTE, "")] {
+                prop_assert_eq!(bytewise(text.as_bytes(), dialect), chunked(text.as_bytes(), dialect));
+            }
         }
+
+        #[test]
+        fn masks_agree_with_a_walk_over_comments(text in "([a\",\n]{0,80}|\n#{1,3}[a,\"]{0,9}|#){0,6}") {
+            for dialect in [dialect(b'"', "#"), dialect(b'"', "##"), dialect(NO_QUOTE, "##")] {
+                prop_assert_eq!(bytewise(text.as_bytes(), dialect), chunked(text.as_bytes(), dialect));
+            }
+        }
+    }
+
+    #[test]
+    fn comments_end_at_their_newline_whatever_they_hold() {
+        let (ends, state) = bytewise(b"#a,\"\n1,#2\n##\n", dialect(b'"', "#"));
+        assert_eq!((ends, state), (vec![4, 6, 9, 12], QuoteState::RECORD_START));
+        let (ends, _) = bytewise(b"#a,b\n##a,b\n", dialect(b'"', "##"));
+        assert_eq!(ends, [2, 4, 10]);
     }
 
     #[test]
@@ -226,7 +367,7 @@ mod tests {
         let len = text.len();
         text.resize(len + CHUNK, 0);
         let mut state = QuoteState::RECORD_START;
-        let found = find_boundaries(&text, 0, len, DIALECT, &mut state, false);
+        let found = find_boundaries(&text, 0, len, dialect(b'"', ""), &mut state, false);
         assert_eq!(found, Boundaries { first: Some(8), last: Some(10) });
         assert!(state.in_quote);
     }

@@ -1,7 +1,8 @@
 //! Whole scans: against a reader that looks at one character at a time, and message by message.
 
-mod fixtures;
+pub(crate) mod fixtures;
 mod messages;
+mod once;
 mod oracle;
 mod random;
 mod speed;
@@ -71,6 +72,38 @@ impl Scanned {
     }
 }
 
+impl Scanned {
+    /// The same, so that every value stands on one line and can be told from NULL and from two values.
+    fn escaped_rows(&self) -> Vec<Vec<String>> {
+        let mut rows = Vec::new();
+        for batch in &self.batches {
+            let nulls = |column: usize, row: usize| batch.data.column(column).is_null(row);
+            rows.extend(text_rows(&batch.data).into_iter().enumerate().map(|(row, values)| {
+                let shown = values.iter().enumerate().map(|(column, value)| match nulls(column, row) {
+                    true => "~".to_string(),
+                    false => escape(value),
+                });
+                shown.collect::<Vec<String>>()
+            }));
+        }
+        rows
+    }
+}
+
+fn escape(value: &str) -> String {
+    let mut text = String::new();
+    for letter in value.chars() {
+        match letter {
+            '\n' => text += "\\n",
+            '\r' => text += "\\r",
+            '\0' => text += "\\0",
+            '\\' | '|' | '~' => text.extend(['\\', letter]),
+            _ => text.push(letter),
+        }
+    }
+    text
+}
+
 fn text_rows(batch: &RecordBatch) -> Vec<Vec<String>> {
     let options = FormatOptions::default().with_null("~");
     let columns: Vec<_> =
@@ -82,12 +115,29 @@ fn memory(threads: usize) -> Memory {
     Memory::with_governed(64 << 20, threads)
 }
 
+/// The memory of so many workers.
+struct Bench {
+    memory: Memory,
+    pages: Arc<PagePool>,
+}
+
+impl Bench {
+    fn new(threads: usize) -> Self {
+        let memory = memory(threads);
+        let pages = PagePool::new(memory.clone(), Arc::new(NoStore)).unwrap();
+        Bench { memory, pages }
+    }
+}
+
 /// Reads a table with so many workers and checks the contract of a source.
 fn scan(table: &CsvTable, request: ScanRequest, threads: usize) -> Result<Scanned> {
-    let memory = memory(threads);
+    scan_on(&Bench::new(threads), table, request, threads)
+}
+
+fn scan_on(bench: &Bench, table: &CsvTable, request: ScanRequest, threads: usize) -> Result<Scanned> {
+    let Bench { memory, pages } = bench;
     let scan = table.scan(request)?;
     let collected: Mutex<Vec<Batch>> = Mutex::default();
-    let pages = PagePool::new(memory.clone(), Arc::new(NoStore))?;
     let results: Vec<Result<()>> = std::thread::scope(|scope| {
         let work = |worker_idx| {
             let cancel = CancelToken::default();
@@ -99,10 +149,17 @@ fn scan(table: &CsvTable, request: ScanRequest, threads: usize) -> Result<Scanne
             }
             Ok(())
         };
+        if threads == 1 {
+            return vec![work(0)];
+        }
         let workers: Vec<_> = (0..threads).map(|worker_idx| scope.spawn(move || work(worker_idx))).collect();
         workers.into_iter().map(|worker| worker.join().unwrap()).collect()
     });
-    results.into_iter().collect::<Result<()>>()?;
+    // Of several errors, the first one in the file.
+    let errors = results.into_iter().filter_map(Result::err);
+    if let Some(error) = errors.min_by_key(crate::Error::morsel) {
+        return Err(error);
+    }
     let mut batches = collected.into_inner().unwrap();
     batches.sort_by_key(|batch| batch.sequence);
     check_sequences(&batches);

@@ -4,8 +4,10 @@
 //! that positions and text stay in the second-level cache between this step and the columns.
 //!
 //! In the common piece every row has the right number of fields. That is checked by counting newlines and looking at
-//! the last end of every row; only a piece that fails the check is walked row by row.
+//! the last end of every row; only a piece that fails the check is walked row by row. Rows that are made to fit (short
+//! ones filled up, long ones cut) get ends of their own in a second table of the same size.
 
+use super::options::Ragged as Policy;
 use super::structure::{CHUNK, Dialect, Matcher, QuoteState, clip};
 
 /// Positions in a table when rows are narrow: 64 KiB, half of a small second-level cache together with the text.
@@ -17,6 +19,9 @@ pub(super) struct Tokens {
     ends: Vec<u32>,
     n_fields: usize,
     dialect: Dialect,
+    policy: Policy,
+    /// Ends of rows that were made to fit, each with the end before it.
+    fitted: Vec<u32>,
     /// Consecutive rows with the right number of fields.
     pub(super) runs: Vec<Run>,
     /// Rows with the wrong number.
@@ -28,6 +33,8 @@ pub(super) struct Tokens {
 pub(super) struct Run {
     pub(super) first: usize,
     pub(super) n_rows: usize,
+    /// It is a row that was made to fit.
+    is_fitted: bool,
 }
 
 /// A row with the wrong number of fields.
@@ -50,14 +57,15 @@ pub(super) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     /// Where field `column` of row `row` starts and ends. A carriage return before the newline belongs to the newline.
+    /// Fields that a row lacks are empty: they end where the one before them ended.
     #[inline(always)]
     pub(super) fn field(&self, row: usize, column: usize) -> (usize, usize) {
         let idx = row * self.n_fields + column;
         let (start, end) = (self.ends[idx].wrapping_add(1) as usize, self.ends[idx + 1] as usize);
-        if column + 1 == self.n_fields && end > start && self.data[end - 1] == b'\r' {
+        if column + 1 == self.n_fields && end > start && self.data[end - 1] == b'\r' && self.data[end] == b'\n' {
             return (start, end - 1);
         }
-        (start, end)
+        (start.min(end), end)
     }
 
     /// Where row `row` starts and where its newline is.
@@ -91,8 +99,9 @@ struct Scanned {
 
 impl Tokens {
     /// Bytes that a table for rows of `n_fields` fields takes.
-    pub(super) fn bytes_for(n_fields: usize) -> u64 {
-        (Self::n_positions(n_fields) * size_of::<u32>()) as u64
+    pub(super) fn bytes_for(n_fields: usize, policy: Policy) -> u64 {
+        let n_tables = if policy == Policy::Fail { 1 } else { 2 };
+        (n_tables * Self::n_positions(n_fields) * size_of::<u32>()) as u64
     }
 
     fn n_positions(n_fields: usize) -> usize {
@@ -100,9 +109,9 @@ impl Tokens {
     }
 
     /// An empty table for rows of `n_fields` fields.
-    pub(super) fn new(n_fields: usize, dialect: Dialect) -> Self {
+    pub(super) fn new(n_fields: usize, dialect: Dialect, policy: Policy) -> Self {
         let ends = vec![0; Self::n_positions(n_fields)];
-        Tokens { ends, n_fields, dialect, runs: Vec::new(), ragged: Vec::new() }
+        Tokens { ends, n_fields, dialect, policy, fitted: Vec::new(), runs: Vec::new(), ragged: Vec::new() }
     }
 
     /// Fields a row.
@@ -112,7 +121,8 @@ impl Tokens {
 
     /// The rows of a run.
     pub(super) fn rows<'a>(&'a self, data: &'a [u8], run: Run) -> Rows<'a> {
-        let ends = &self.ends[run.first..=run.first + run.n_rows * self.n_fields];
+        let table = if run.is_fitted { &self.fitted } else { &self.ends };
+        let ends = &table[run.first..=run.first + run.n_rows * self.n_fields];
         Rows { data, ends, n_fields: self.n_fields, n_rows: run.n_rows }
     }
 
@@ -121,11 +131,17 @@ impl Tokens {
     pub(super) fn find_rows(&mut self, data: &[u8], from: usize, to: usize, has_quotes: bool) -> usize {
         self.runs.clear();
         self.ragged.clear();
-        let scanned =
-            if has_quotes { self.find_ends::<true>(data, from, to) } else { self.find_ends::<false>(data, from, to) };
+        self.fitted.clear();
+        let scanned = match has_quotes || self.dialect.has_comments() {
+            true => self.find_ends::<true>(data, from, to),
+            false => self.find_ends::<false>(data, from, to),
+        };
         let n_rows = scanned.n_ends / self.n_fields;
-        if n_rows == scanned.n_newlines && n_rows > 0 && self.rows_end_in_newlines(data, n_rows) {
-            self.runs.push(Run { first: 0, n_rows });
+        // A comment counts as one field, so where rows have one field too it has to be looked for.
+        let may_have_comments = self.n_fields == 1 && self.dialect.has_comments();
+        let is_regular = n_rows == scanned.n_newlines && n_rows > 0 && !may_have_comments;
+        if is_regular && self.rows_end_in_newlines(data, n_rows) {
+            self.runs.push(Run { first: 0, n_rows, is_fitted: false });
             return self.ends[n_rows * self.n_fields] as usize + 1;
         }
         self.walk_rows(data, to, scanned.n_ends)
@@ -133,12 +149,13 @@ impl Tokens {
 
     /// Leaves only the rows that start before `at`.
     pub(super) fn end_runs_before(&mut self, data: &[u8], at: usize) {
-        let (ends, n_fields) = (&self.ends, self.n_fields);
-        for run in &mut self.runs {
-            let rows = Rows { data, ends: &ends[run.first..=run.first + run.n_rows * n_fields], n_fields, n_rows: 0 };
+        let mut runs = std::mem::take(&mut self.runs);
+        for run in &mut runs {
+            let rows = self.rows(data, *run);
             run.n_rows = (0..run.n_rows).take_while(|&row| rows.row(row).0 < at).count();
         }
-        self.runs.retain(|run| run.n_rows > 0);
+        runs.retain(|run| run.n_rows > 0);
+        self.runs = runs;
     }
 
     fn find_ends<const QUOTES: bool>(&mut self, data: &[u8], from: usize, to: usize) -> Scanned {
@@ -169,7 +186,8 @@ impl Tokens {
         all
     }
 
-    /// Sorts rows into runs and ragged ones. Empty lines are no rows, except where there is one column only.
+    /// Sorts rows into runs and ragged ones. Comments and empty lines are no rows; where there is one column only, an
+    /// empty line is one.
     #[cold]
     fn walk_rows(&mut self, data: &[u8], to: usize, n_ends: usize) -> usize {
         let mut before = 0;
@@ -181,8 +199,16 @@ impl Tokens {
             let n_fields = idx - before;
             let start = self.ends[before].wrapping_add(1) as usize;
             let is_empty = n_fields == 1 && (end == start || (end == start + 1 && data[start] == b'\r'));
-            if n_fields == self.n_fields {
+            if n_fields == 1 && self.dialect.comment.begins(&data[start..end]) {
+                // No row.
+            } else if n_fields == self.n_fields {
                 self.push_row(before);
+            } else if !is_empty && self.may_fit(n_fields) {
+                if self.fitted.len() + self.n_fields + 1 > Self::n_positions(self.n_fields) {
+                    // The rest is the next piece, whose table of fitted rows is empty again.
+                    return start;
+                }
+                self.fit_row(data, before, n_fields);
             } else if !is_empty {
                 self.ragged.push(Ragged { start, end, n_fields });
             }
@@ -196,9 +222,33 @@ impl Tokens {
 
     fn push_row(&mut self, first: usize) {
         match self.runs.last_mut() {
-            Some(run) if run.first + run.n_rows * self.n_fields == first => run.n_rows += 1,
-            _ => self.runs.push(Run { first, n_rows: 1 }),
+            Some(run) if !run.is_fitted && run.first + run.n_rows * self.n_fields == first => run.n_rows += 1,
+            _ => self.runs.push(Run { first, n_rows: 1, is_fitted: false }),
         }
+    }
+
+    /// Whether a row of `n_fields` fields is made to fit.
+    fn may_fit(&self, n_fields: usize) -> bool {
+        match self.policy {
+            Policy::Fail => false,
+            Policy::Pad => n_fields < self.n_fields,
+            Policy::Fit => true,
+        }
+    }
+
+    /// Makes a row of the `n_fields` fields behind `ends[before]`: the first of them, or all and empty ones.
+    fn fit_row(&mut self, data: &[u8], before: usize, n_fields: usize) {
+        let first = self.fitted.len();
+        let n_kept = n_fields.min(self.n_fields);
+        self.fitted.extend_from_slice(&self.ends[before..=before + n_kept]);
+        if n_kept < self.n_fields {
+            let (start, end) = (self.ends[before + n_kept - 1].wrapping_add(1), self.ends[before + n_kept]);
+            let has_return = end > start && data[end as usize - 1] == b'\r';
+            let end = if has_return { end - 1 } else { end };
+            self.fitted.pop();
+            self.fitted.extend(std::iter::repeat_n(end, self.n_fields - n_kept + 1));
+        }
+        self.runs.push(Run { first, n_rows: 1, is_fitted: true });
     }
 
     /// A row that does not fit in the table has too many fields: the table holds four rows of the right number.
@@ -208,7 +258,10 @@ impl Tokens {
         for (end, &byte) in data.iter().enumerate().take(to).skip(start) {
             n_fields += usize::from(state.step(byte, self.dialect));
             if byte == b'\n' && !state.in_quote {
-                self.ragged.push(Ragged { start, end, n_fields });
+                match self.may_fit(n_fields) {
+                    true => self.fit_row(data, 0, self.n_fields),
+                    false => self.ragged.push(Ragged { start, end, n_fields }),
+                }
                 return end + 1;
             }
         }
@@ -242,11 +295,14 @@ fn flatten(mut mask: u64, base: u32, out: &mut [u32; CHUNK]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::csv::structure::Comment;
+
+    const DIALECT: Dialect = Dialect { delimiter: b',', quote: b'"', comment: Comment::NONE };
 
     fn check(text: &str, n_fields: usize, want_runs: &[(usize, usize)], want_ragged: &[(usize, usize, usize)]) {
         let mut data = text.as_bytes().to_vec();
         data.resize(text.len() + CHUNK, 0);
-        let mut tokens = Tokens::new(n_fields, Dialect { delimiter: b',', quote: b'"' });
+        let mut tokens = Tokens::new(n_fields, DIALECT, Policy::Fail);
         for has_quotes in [true, false] {
             if !has_quotes && text.contains('"') {
                 continue;
@@ -267,6 +323,44 @@ mod tests {
         check("1,2\n\n\r\n4,5\n", 2, &[(0, 1), (4, 1)], &[]);
         check("a\n\nb\n", 1, &[(0, 3)], &[]);
         check("\"a\nb\",\",\"\nc,d\"e\n", 2, &[(0, 2)], &[]);
+    }
+
+    /// All fields of the rows that fit and of those that were made to fit.
+    fn fields(text: &str, n_fields: usize, dialect: Dialect, policy: Policy) -> Vec<Vec<String>> {
+        let mut data = text.as_bytes().to_vec();
+        data.resize(text.len() + CHUNK, 0);
+        let mut tokens = Tokens::new(n_fields, dialect, policy);
+        let (mut at, mut found) = (0, Vec::new());
+        while at < text.len() {
+            at = tokens.find_rows(&data, at, text.len(), text.contains('"'));
+            for run in &tokens.runs {
+                let rows = tokens.rows(&data, *run);
+                found.extend((0..run.n_rows).map(|row| {
+                    let field = |column| rows.field(row, column);
+                    (0..n_fields).map(field).map(|(start, end)| text[start..end].to_string()).collect()
+                }));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn rows_are_made_to_fit() {
+        let text = "1\r\n1,2,3,4\n\n1,2\n\"a,b\",2,3\n";
+        let fitted: Vec<Vec<&str>> =
+            vec![vec!["1", "", ""], vec!["1", "2", "3"], vec!["1", "2", ""], vec!["\"a,b\"", "2", "3"]];
+        assert_eq!(fields(text, 3, DIALECT, Policy::Fit), fitted);
+        assert_eq!(fields(text, 3, DIALECT, Policy::Pad), [&fitted[..1], &fitted[2..]].concat());
+        assert_eq!(fields(&"1\n".repeat(50_000), 3, DIALECT, Policy::Pad).len(), 50_000);
+        let wide = format!("{}\n1\n", ",".repeat(100_000));
+        assert_eq!(fields(&wide, 2, DIALECT, Policy::Fit), [["", ""], ["1", ""]]);
+    }
+
+    #[test]
+    fn comments_are_no_rows() {
+        let dialect = Dialect { comment: Comment::new(b"#").unwrap(), ..DIALECT };
+        assert_eq!(fields("1,2\n#3,4\n\"#\",#\n#", 2, dialect, Policy::Fit), [["1", "2"], ["\"#\"", "#"]]);
+        assert_eq!(fields("1\n#3\n\n", 1, dialect, Policy::Fail), [["1"], [""]]);
     }
 
     #[test]

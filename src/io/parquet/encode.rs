@@ -41,7 +41,7 @@ pub enum ParquetCompression {
 }
 
 /// How a Parquet file is written.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParquetSinkOptions {
     /// The codec of the pages.
     pub compression: ParquetCompression,

@@ -5,16 +5,14 @@ use std::sync::Arc;
 
 use arrow::array::*;
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::compute::{cast, concat_batches};
+use arrow::compute::cast;
 use arrow::datatypes::*;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 
 use super::{ParquetOptions, ParquetTable};
-use crate::error::Result;
-use crate::exec::{Batch, CancelToken, TaskContext};
-use crate::io::table::{ScanRequest, Table};
-use crate::memory::{BlockId, Memory, PagePool, PageStore};
+pub(crate) use crate::io::testing::{contexts, everything, rows, scan};
+use crate::memory::Memory;
 
 /// A small generator of numbers that look random.
 #[derive(Clone)]
@@ -200,96 +198,8 @@ pub(crate) fn write_file(path: &Path, batches: &[RecordBatch], properties: Write
     writer.close().unwrap();
 }
 
-struct NoStore;
-
-impl PageStore for NoStore {
-    fn write(&self, _stream: u64, _raw: &[u8]) -> Result<(BlockId, u64)> {
-        Err(crate::Error::disk("tests of files have nothing to spill"))
-    }
-
-    fn read(&self, _block: BlockId, _into: &mut [u8]) -> Result<()> {
-        Err(crate::Error::disk("tests of files have nothing to restore"))
-    }
-
-    fn free(&self, _block: BlockId) {}
-}
-
-/// Contexts of the workers of one pipeline.
-pub(crate) fn contexts(memory: &Memory, n_workers: usize) -> Vec<TaskContext> {
-    let pages = PagePool::new(memory.clone(), Arc::new(NoStore)).unwrap();
-    let cancel = CancelToken::default();
-    let context = |worker_idx| TaskContext {
-        memory: memory.clone(),
-        pages: pages.clone(),
-        cancel: cancel.clone(),
-        worker_idx,
-        n_workers,
-    };
-    (0..n_workers).map(context).collect()
-}
-
-/// Reads everything on `n_workers` threads; the batches in order. Checks the numbering of batches and morsels.
-pub(crate) fn scan(
-    table: &ParquetTable,
-    request: ScanRequest,
-    memory: &Memory,
-    n_workers: usize,
-) -> Result<Vec<Batch>> {
-    let scan = table.scan(request)?;
-    let source = &scan.source;
-    let workers = contexts(memory, n_workers);
-    let results: Vec<Result<Vec<Batch>>> = std::thread::scope(|scope| {
-        let handles: Vec<_> = workers
-            .iter()
-            .map(|cx| {
-                scope.spawn(move || {
-                    let mut local = source.local(cx)?;
-                    let mut batches = Vec::new();
-                    while let Some(batch) = local.next()? {
-                        batches.push(batch);
-                    }
-                    Ok(batches)
-                })
-            })
-            .collect();
-        handles.into_iter().map(|handle| handle.join().unwrap()).collect()
-    });
-    let mut batches = Vec::new();
-    for result in results {
-        batches.extend(result?);
-    }
-    batches.sort_by_key(|batch| batch.sequence);
-    let (mut morsel, mut number) = (0, 0);
-    for batch in &batches {
-        assert_eq!(
-            (batch.sequence.morsel, batch.sequence.batch),
-            (morsel, number),
-            "batches are numbered without gaps"
-        );
-        (morsel, number) = if batch.last_of_morsel { (morsel + 1, 0) } else { (morsel, number + 1) };
-    }
-    assert_eq!(number, 0, "every morsel ends");
-    Ok(batches)
-}
-
-/// The rows of `batches` with the types of `schema`.
-pub(crate) fn rows(schema: &SchemaRef, batches: &[Batch]) -> RecordBatch {
-    let declared = batches.iter().map(|batch| {
-        let columns = batch.data.columns().iter().zip(schema.fields());
-        let columns = columns.map(|(column, field)| cast(column, field.data_type()).unwrap()).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.n_rows()));
-        RecordBatch::try_new_with_options(schema.clone(), columns, &options).unwrap()
-    });
-    concat_batches(schema, &declared.collect::<Vec<_>>()).unwrap()
-}
-
 /// Opens files with generous memory.
 pub(crate) fn open(paths: &[PathBuf]) -> (ParquetTable, Memory) {
     let memory = Memory::with_governed(256 << 20, 8);
     (ParquetTable::open(paths, ParquetOptions::default(), &memory).unwrap(), memory)
-}
-
-/// A request for all columns.
-pub(crate) fn everything(table: &ParquetTable) -> ScanRequest {
-    ScanRequest { projection: (0..table.schema().fields().len()).collect(), ..ScanRequest::default() }
 }

@@ -110,7 +110,7 @@ thread_local! {
 
 /// Runs `decode`, which the format library may leave by a panic when bytes contradict each other. Nothing is said about
 /// such a panic: it is the error of a damaged file, and the caller says which.
-pub(super) fn guarded<T>(decode: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+pub(in crate::io) fn guarded<T>(decode: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
     static QUIET_HOOK: Once = Once::new();
     if !std::thread::panicking() {
         QUIET_HOOK.call_once(install_quiet_hook);

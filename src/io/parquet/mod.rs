@@ -10,6 +10,7 @@ mod columns;
 mod damage_tests;
 mod decompress;
 mod encode;
+mod facts;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod footer;
@@ -35,5 +36,6 @@ mod table;
 mod writing_tests;
 
 pub use encode::{ParquetCompression, ParquetSinkOptions};
+pub(in crate::io) use input::guarded;
 pub use sink::ParquetSink;
 pub use table::{ParquetOptions, ParquetTable};

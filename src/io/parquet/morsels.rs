@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use super::footer::OpenFile;
 use crate::error::Result;
+use crate::io::SelectedFiles;
 use crate::memory::Memory;
 
 /// A file up to this size is opened and read by the worker that gets it, so that thousands of small files are opened in
@@ -49,6 +50,8 @@ pub(super) type KeepRowGroup = dyn Fn(&OpenFile, usize) -> Result<bool> + Send +
 /// Cuts the files into morsels.
 pub(super) struct MorselQueue {
     files: Arc<Files>,
+    /// The only files to read, if not all.
+    selected: Option<Arc<SelectedFiles>>,
     keep: Box<KeepRowGroup>,
     read_bytes: Arc<AtomicU64>,
     memory: Memory,
@@ -58,7 +61,10 @@ pub(super) struct MorselQueue {
 
 #[derive(Default)]
 struct State {
+    /// The number of the next file among those that are read.
     next_file: usize,
+    /// The place of the current file in the table.
+    file: usize,
     next_number: u64,
     current: Option<Position>,
 }
@@ -70,7 +76,7 @@ struct Position {
 }
 
 impl MorselQueue {
-    /// Morsels of about `target_rows` rows.
+    /// Morsels of about `target_rows` rows of all files.
     pub(super) fn new(
         files: Arc<Files>,
         keep: Box<KeepRowGroup>,
@@ -79,7 +85,12 @@ impl MorselQueue {
         target_rows: u64,
     ) -> Self {
         let target_rows = target_rows.max(1);
-        MorselQueue { files, keep, read_bytes, memory, target_rows, state: Mutex::default() }
+        MorselQueue { files, selected: None, keep, read_bytes, memory, target_rows, state: Mutex::default() }
+    }
+
+    /// Only of the files that are `selected`.
+    pub(super) fn of(self, selected: Option<Arc<SelectedFiles>>) -> Self {
+        MorselQueue { selected, ..self }
     }
 
     /// The next morsel in file order, or `None` when all are handed out or there was an error.
@@ -88,6 +99,9 @@ impl MorselQueue {
         let number = state.next_number;
         match self.next_work(&mut state) {
             Ok(Some(work)) => {
+                if let Some(selected) = &self.selected {
+                    selected.begin(number, state.file);
+                }
                 state.next_number += 1;
                 Ok(Some(Morsel { number, work }))
             }
@@ -108,11 +122,12 @@ impl MorselQueue {
                 }
                 state.current = None;
             }
-            let idx = state.next_file;
-            if idx == self.files.paths.len() {
-                return Ok(None);
-            }
-            state.next_file += 1;
+            let next = match &self.selected {
+                Some(selected) => selected.get(state.next_file),
+                None => Some(state.next_file),
+            };
+            let Some(idx) = next.filter(|&idx| idx < self.files.paths.len()) else { return Ok(None) };
+            (state.file, state.next_file) = (idx, state.next_file + 1);
             match &self.files.open[idx] {
                 Some(file) => state.current = Some(Position { file: file.clone(), row_group: 0, row: 0 }),
                 None if self.files.n_bytes[idx] <= SMALL_FILE_BYTES => return Ok(Some(Work::WholeFile(idx))),

@@ -14,6 +14,7 @@ use super::bloom::may_hold_any;
 use super::footer::OpenFile;
 use super::page_index::PageExtremes;
 use super::statistics::{converter, has_ordered_extremes, one_value};
+use crate::io::drift::keeps_order;
 use crate::io::table::{Comparison, ComparisonOp, RowFilter, ScanRequest};
 
 /// The comparisons of a scan, by column name.
@@ -105,6 +106,9 @@ impl Pruning {
 impl NamedComparison {
     fn matching_pages(&self, pages: &PageExtremes) -> RowRanges {
         let data_type = self.values.data_type();
+        if !keeps_order(pages.mins.data_type(), data_type) {
+            return std::iter::once(0..pages.places.n_rows).collect();
+        }
         let (mins, maxes) = (cast(&pages.mins, data_type), cast(&pages.maxes, data_type));
         let mut ranges = RowRanges::new();
         for idx in 0..pages.places.pages.len() {
@@ -153,7 +157,8 @@ fn extremes(file: &OpenFile, row_group: usize, comparison: &NamedComparison) -> 
     let converter = converter(file, column)?;
     let group = || std::iter::once(file.row_group(row_group));
     let data_type = comparison.values.data_type();
-    let is_ordered = has_ordered_extremes(file.row_group(row_group), column);
+    let is_ordered =
+        has_ordered_extremes(file.row_group(row_group), column) && keeps_order(column.field.data_type(), data_type);
     let of_type = |values: ArrayRef| one_value(&cast(&values, data_type).ok()?, 0).filter(|_| is_ordered);
     let n_nulls = converter.row_group_null_counts(group()).ok()?;
     Some(Extremes {

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, ArrowPrimitiveType, AsArray, new_null_array};
-use arrow::datatypes::{DataType, Int64Type, UInt64Type};
+use arrow::array::{ArrayRef, new_null_array};
+use arrow::datatypes::DataType;
 use parquet::arrow::array_reader::ArrayReader;
 use parquet::basic::Encoding;
 use parquet::errors::ParquetError;
@@ -17,8 +17,9 @@ use super::columns::{column_reader, row_bytes};
 use super::footer::OpenFile;
 use super::input::{from_parquet, guarded, into_parquet};
 use super::page_index::PagePlaces;
-use super::schema::{FileColumn, common_type};
+use super::schema::FileColumn;
 use crate::error::{Error, Result};
+use crate::io::drift::{common_type, widen};
 
 /// A column that a scan wants.
 #[derive(Debug, Clone)]
@@ -151,13 +152,14 @@ impl RowGroupReader {
             Wrong::Damaged(error) => from_parquet(error, |what| {
                 self.file.input.damaged(format!("row group {row_group}, column {column}: {what}"))
             }),
-            Wrong::Rounds(value) => {
+            Wrong::Unfit { value, data_type } => {
                 let path = self.file.input.path().display();
-                Error::data(format!("{path}, row group {row_group}, column {column}: {value} does not fit float64"))
-                    .with_hint(
-                        "another file has this column as floating-point numbers, which hold every integer up to 2^53 \
-                         only: read the files separately and cast the column",
-                    )
+                Error::data(format!(
+                    "{path}, row group {row_group}, column {column}: {value} does not fit {}, the type of this column \
+                     over all files",
+                    data_type.to_string().to_lowercase()
+                ))
+                .with_hint("read the files separately and cast the column")
             }
         }
     }
@@ -177,8 +179,11 @@ struct Failure {
 
 enum Wrong {
     Damaged(ParquetError),
-    /// This integer is not a floating-point number.
-    Rounds(i128),
+    /// This value would not be the same in the table's type.
+    Unfit {
+        value: String,
+        data_type: DataType,
+    },
 }
 
 impl From<ParquetError> for Wrong {
@@ -258,30 +263,7 @@ impl PresentColumn {
     /// `array` in the table's type.
     fn widen(&self, array: ArrayRef) -> Result<ArrayRef, Wrong> {
         let Some(data_type) = &self.widen_to else { return Ok(array) };
-        if let Some(value) = integer_that_rounds(&array, data_type) {
-            return Err(Wrong::Rounds(value));
-        }
-        Ok(arrow::compute::cast(&array, data_type).map_err(ParquetError::from)?)
-    }
-}
-
-/// An integer of `array` that no double is equal to, where `data_type` has doubles in its place.
-fn integer_that_rounds(array: &ArrayRef, data_type: &DataType) -> Option<i128> {
-    fn find<T: ArrowPrimitiveType<Native: Into<i128>>>(array: &ArrayRef) -> Option<i128> {
-        let mut values = array.as_primitive::<T>().iter().flatten().map(Into::into);
-        values.find(|&value: &i128| value as f64 as i128 != value)
-    }
-    match (array.data_type(), data_type) {
-        (DataType::Int64, DataType::Float64) => find::<Int64Type>(array),
-        (DataType::UInt64, DataType::Float64) => find::<UInt64Type>(array),
-        (DataType::Struct(_), DataType::Struct(fields)) => {
-            let mut children = array.as_struct().columns().iter().zip(fields);
-            children.find_map(|(child, field)| integer_that_rounds(child, field.data_type()))
-        }
-        (DataType::List(_), DataType::List(item)) => {
-            integer_that_rounds(array.as_list::<i32>().values(), item.data_type())
-        }
-        _ => None,
+        widen(&array, data_type).map_err(|value| Wrong::Unfit { value, data_type: data_type.clone() })
     }
 }
 

@@ -15,6 +15,7 @@ use super::footer::OpenFile;
 use super::page_header::{PageHeader, PageKind};
 use super::row_group::is_dictionary_encoded;
 use super::schema::FileColumn;
+use crate::io::drift::keeps_order;
 use crate::io::table::{ColumnStatistics, TableStatistics};
 
 /// Collects statistics file by file.
@@ -195,6 +196,7 @@ fn dictionary_size(file: &OpenFile, row_group: usize, leaf: usize) -> Option<u64
 impl Bound {
     fn joined(self, other: Bound, data_type: &DataType, side: Side) -> Bound {
         let other = match other {
+            Bound::Value(value) if !keeps_order(value.data_type(), data_type) => Bound::Unknown,
             Bound::Value(value) => match cast(&value, data_type) {
                 Ok(value) => Bound::Value(value),
                 Err(_) => Bound::Unknown,

@@ -16,9 +16,10 @@ use super::narrowing::BoundFilter;
 use super::pruning::Pruning;
 use super::row_group::WantedColumn;
 use super::scan::{ParquetSource, ScanPlan};
-use super::schema::UnitedSchema;
 use super::statistics::StatisticsOfFiles;
 use crate::error::{Error, Result};
+use crate::io::TableFacts;
+use crate::io::drift::UnitedSchema;
 use crate::io::table::{RowFilter, Scan, ScanRequest, Table, TableStatistics};
 use crate::memory::Memory;
 
@@ -76,7 +77,7 @@ impl ParquetTable {
         let (mut kept_bytes, mut n_rows) = (0, 0);
         for (idx, path) in paths.iter().enumerate() {
             let file = OpenFile::open(path, &read_bytes, memory)?;
-            schemas.add(&file.schema, path)?;
+            schemas.add(file.schema.columns.iter().map(|column| &column.field), path)?;
             n_rows += file.n_rows();
             kept_bytes += file.metadata.memory_size() as u64;
             if kept_bytes <= memory.governed_bytes() / KEPT_FOOTERS_SHARE {
@@ -239,7 +240,8 @@ impl Table for ParquetTable {
             self.read_bytes.clone(),
             self.memory.clone(),
             self.morsel_rows(&request),
-        );
+        )
+        .of(request.files.clone());
         let affordable = self.memory.governed_bytes() / READERS_SHARE / bytes_per_worker.max(1);
         let places = AtomicUsize::new(affordable.clamp(1, 1 << 16) as usize);
         let source = Arc::new(ParquetSource { plan: plan.clone(), queue: Arc::new(queue), places: Arc::new(places) });
@@ -252,5 +254,9 @@ impl Table for ParquetTable {
             [first, ..] => format!("parquet {} and {} more files", first.display(), self.files.paths.len() - 1),
             [] => "parquet".into(),
         }
+    }
+
+    fn facts(&self) -> Result<TableFacts> {
+        super::facts::facts(&self.files.paths, &self.schema, &self.memory)
     }
 }

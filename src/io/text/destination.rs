@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
+use super::TextCompression;
 use crate::error::{Error, Result};
 use crate::exec::Flow;
 use crate::io::OutputFile;
@@ -15,6 +16,7 @@ use crate::io::OutputFile;
 /// A place for text; shared by all workers, written by one at a time.
 pub struct Destination {
     writer: Mutex<Writer>,
+    compression: TextCompression,
 }
 
 enum Writer {
@@ -34,12 +36,18 @@ impl Destination {
         Ok(Self::of(Writer::Stdout(File::from(stdout))))
     }
 
-    /// A file that replaces `target` when the query has succeeded.
+    /// A file that replaces `target` when the query has succeeded. Text in it is compressed as its name says.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Disk`] when it cannot be made.
     pub fn file(target: &Path) -> Result<Self> {
-        Ok(Self::to(OutputFile::create(target)?))
+        let compression = TextCompression::from_path(target);
+        Ok(Destination { compression, ..Self::to(OutputFile::create(target)?) })
+    }
+
+    /// How text is to be compressed before it is written.
+    pub fn compression(&self) -> TextCompression {
+        self.compression
     }
 
     /// An output file that is open already.
@@ -48,7 +56,7 @@ impl Destination {
     }
 
     fn of(writer: Writer) -> Self {
-        Destination { writer: Mutex::new(writer) }
+        Destination { writer: Mutex::new(writer), compression: TextCompression::None }
     }
 
     /// Writes all of `text`. [`Flow::Done`] when nobody reads it.

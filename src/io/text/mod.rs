@@ -5,12 +5,14 @@
 
 mod calendar;
 mod cells;
+mod compression;
 mod csv;
 mod destination;
 mod json;
 mod rows;
 mod table;
 
+pub use compression::TextCompression;
 pub use csv::CsvFormat;
 pub use destination::Destination;
 pub use json::JsonLinesFormat;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 
-use super::Destination;
+use super::{Destination, TextCompression};
 use crate::error::Result;
 use crate::exec::{Batch, Flow, LocalSink, Placed, QueryContext, ReorderWindow, ReorderWorker, Sink, TaskContext};
 use crate::memory::Reservation;
@@ -37,6 +37,7 @@ pub struct RowSink<F> {
 
 struct Output {
     destination: Destination,
+    compression: TextCompression,
     header: OnceHeader,
 }
 
@@ -64,7 +65,8 @@ impl<F: RowFormat> RowSink<F> {
         let limit_bytes = BLOCKS_AHEAD * (sizes.threads * sizes.io_block_bytes) as u64;
         let window = ordered.then(|| ReorderWindow::new(&cx.memory, "Output", limit_bytes, cx.cancel.clone()));
         let header = OnceHeader { written: AtomicBool::new(false), lock: Default::default() };
-        RowSink { format, output: Arc::new(Output { destination, header }), window }
+        let compression = destination.compression();
+        RowSink { format, output: Arc::new(Output { destination, compression, header }), window }
     }
 }
 
@@ -89,7 +91,7 @@ impl Output {
         if header.written.load(Ordering::Acquire) {
             return Ok(Flow::More);
         }
-        let flow = self.destination.write(&format.header()?)?;
+        let flow = self.destination.write(&self.compression.pack(format.header()?)?)?;
         header.written.store(true, Ordering::Release);
         Ok(flow)
     }
@@ -99,7 +101,8 @@ impl<F: RowFormat> Sink for RowSink<F> {
     fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalSink>> {
         let block_bytes = cx.sizes().io_block_bytes;
         let mut reservation = cx.memory.reserve("Output");
-        reservation.try_grow(2 * block_bytes as u64)?;
+        let packing = self.output.compression.context_bytes(block_bytes);
+        reservation.try_grow(2 * block_bytes as u64 + packing)?;
         Ok(Box::new(LocalRows {
             format: self.format.clone(),
             output: self.output.clone(),
@@ -154,6 +157,10 @@ impl<F: RowFormat> LocalRows<F> {
         let (output, format) = (&self.output, &self.format);
         match &mut self.window {
             None if self.text.is_empty() => Ok(Flow::More),
+            None if output.compression != TextCompression::None => {
+                let text = output.compression.pack(std::mem::take(&mut self.text))?;
+                output.write(format, &text)
+            }
             None => {
                 let flow = output.write(format, &self.text);
                 self.text.clear();
@@ -162,7 +169,7 @@ impl<F: RowFormat> LocalRows<F> {
             }
             Some(_) if self.text.is_empty() && !ends => Ok(Flow::More),
             Some(worker) => {
-                let mut text = std::mem::take(&mut self.text);
+                let mut text = output.compression.pack(std::mem::take(&mut self.text))?;
                 // What waits should cost what it holds, and the rest of a morsel is often small.
                 text.shrink_to_fit();
                 let placed =

@@ -115,7 +115,7 @@ impl JoinType {
     }
 
     /// Of probe rows given alone, whether `matched` ones are among them.
-    pub(super) fn gives_probe_row(self, matched: bool) -> bool {
+    pub(in crate::operators) fn gives_probe_row(self, matched: bool) -> bool {
         use JoinType::*;
         match self {
             ProbeOuter | Full | ProbeAnti => !matched,

@@ -12,7 +12,11 @@ use crate::operators::equality::normalize;
 
 /// A set bit for every row that differs from the one before it in any of `columns`. `before` is the row before the first,
 /// one value a column; without it the first row differs.
-pub(super) fn changes(columns: &[ArrayRef], before: Option<&[ArrayRef]>, n_rows: usize) -> Result<BooleanBuffer> {
+pub(in crate::operators) fn changes(
+    columns: &[ArrayRef],
+    before: Option<&[ArrayRef]>,
+    n_rows: usize,
+) -> Result<BooleanBuffer> {
     let mut all: Option<BooleanBuffer> = None;
     let mut first = before.is_none();
     for (idx, column) in columns.iter().enumerate() {

@@ -206,11 +206,17 @@ fn priority_of(position: u64) -> u32 {
     (position >> 10).min(u64::from(u32::MAX)) as u32
 }
 
-fn bytes_of(columns: &[ArrayRef]) -> u64 {
+pub(in crate::operators) fn bytes_of(columns: &[ArrayRef]) -> u64 {
     columns.iter().map(|column| column.get_array_memory_size() as u64).sum()
 }
 
-fn write_pages(layout: &Arc<Layout>, owner: &Arc<PageOwner>, columns: &[ArrayRef], stream: u32) -> Result<Vec<Page>> {
+/// Writes a batch to unpinned pages.
+pub(in crate::operators) fn write_pages(
+    layout: &Arc<Layout>,
+    owner: &Arc<PageOwner>,
+    columns: &[ArrayRef],
+    stream: u32,
+) -> Result<Vec<Page>> {
     let columns = Columns::new(layout, columns)?;
     let mut writer = PagesWriter::new(layout.clone(), owner.clone());
     let (mut start, mut attempts) = (0, 0);

@@ -11,12 +11,12 @@
 //! The surprising part: no frame ever goes back, so one pass of each cursor over the log computes all of them, and sliding
 //! aggregates never subtract.
 
-mod borders;
+pub(in crate::operators) mod borders;
 mod fold;
 mod folds;
 mod frames;
 mod library;
-mod log;
+pub(in crate::operators) mod log;
 mod piece;
 mod plan;
 mod position;

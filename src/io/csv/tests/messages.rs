@@ -86,9 +86,9 @@ fn a_declared_type_that_does_not_fit_is_an_error() {
         "a,b\n1,2\n",
         declared(DataType::Binary),
         expect![[r#"
-        column "b" cannot be read from CSV as binary
-          hint: types are: string, boolean, int8 to uint64, float32, float64, decimal, date, timestamp
-    "#]],
+            column "b" cannot be read from CSV as binary
+              hint: types are: string, boolean, int8 to uint64, float32, float64, decimal, date, time, timestamp
+        "#]],
     );
     let misspelt = CsvOptions { schema_overrides: vec![("prce".into(), DataType::Int8)], ..CsvOptions::default() };
     check(
@@ -107,17 +107,17 @@ fn rows_of_the_wrong_width_are_errors() {
         "a,b\n1,2\n3\n",
         CsvOptions::default(),
         expect![[r#"
-        t.csv, line 3: 1 field where 2 are expected
-          hint: check delimiter and quotes of that row (--delimiter, --quote), or leave such rows out with --on-bad-row skip
-    "#]],
+            t.csv, line 3: 1 field where 2 are expected
+              hint: check delimiter and quotes of that row (--delimiter, --quote), make it fit with --ragged pad, or leave such rows out with --on-bad-row skip
+        "#]],
     );
     check(
         "a,b\n1,2\n3,4,5\n",
         CsvOptions::default(),
         expect![[r#"
-        t.csv, line 3: 3 fields where 2 are expected
-          hint: check delimiter and quotes of that row (--delimiter, --quote), or leave such rows out with --on-bad-row skip
-    "#]],
+            t.csv, line 3: 3 fields where 2 are expected
+              hint: if lines stand before the header, pass over them with --skip-rows; check delimiter and quotes of that row (--delimiter, --quote), make it fit with --ragged fit, or leave such rows out with --on-bad-row skip
+        "#]],
     );
 }
 
@@ -127,25 +127,25 @@ fn a_quote_that_is_never_closed_is_an_error() {
         "a,b\n1,2\n3,\"x\n5,6\n7,8\n",
         CsvOptions::default(),
         expect![[r#"
-        t.csv, line 3: the quote that opens here is never closed
-          hint: add the closing quote, or choose another quote character with --quote
-    "#]],
+            t.csv, line 3: the quote that opens here is never closed
+              hint: add the closing quote, or say --quote none if quotes are text here
+        "#]],
     );
     check(
         "a,b\n1,2\n3,\"x\"\"\n5,6\n",
         CsvOptions { block_bytes: Some(7), ..CsvOptions::default() },
         expect![[r#"
-        t.csv, line 3: the quote that opens here is never closed
-          hint: add the closing quote, or choose another quote character with --quote
-    "#]],
+            t.csv, line 3: the quote that opens here is never closed
+              hint: add the closing quote, or say --quote none if quotes are text here
+        "#]],
     );
     check(
         "\"a,b\n1,2\n",
         CsvOptions::default(),
         expect![[r#"
-        t.csv, line 1: the quote that opens here is never closed
-          hint: add the closing quote, or choose another quote character with --quote
-    "#]],
+            t.csv, line 1: the quote that opens here is never closed
+              hint: add the closing quote, or say --quote none if quotes are text here
+        "#]],
     );
     check(
         "a,b\n1,\"x\"y\n",
@@ -179,25 +179,25 @@ fn text_that_is_not_utf8_is_an_error() {
         b"a,b\n1,x\n2,caf\xE9\n",
         CsvOptions::default(),
         expect![[r#"
-        t.csv, line 3, column "b": "caf�" is not UTF-8
-          hint: convert the file first, for example: iconv -f LATIN1 -t UTF-8
-    "#]],
+            t.csv, line 3, column "b": "caf�" is not UTF-8
+              hint: say how the file is encoded, for example --encoding cp1252 for Western Europe (cp1250, cp1251, shift_jis, gb18030 and others are known too)
+        "#]],
     );
     check(
         b"a,caf\xE9\n1,x\n",
         CsvOptions::default(),
         expect![[r#"
-        t.csv, line 1: the name of column 2 is not UTF-8
-          hint: convert the file first, for example: iconv -f LATIN1 -t UTF-8
-    "#]],
+            t.csv, line 1: the name of column 2 is not UTF-8
+              hint: say how the file is encoded, for example --encoding cp1252 for Western Europe (cp1250, cp1251, shift_jis, gb18030 and others are known too)
+        "#]],
     );
     check(
         b"a,b,c\n1,\xC3,\xA9\n",
         CsvOptions::default(),
         expect![[r#"
-        t.csv, line 2, column "b": "�" is not UTF-8
-          hint: convert the file first, for example: iconv -f LATIN1 -t UTF-8
-    "#]],
+            t.csv, line 2, column "b": "�" is not UTF-8
+              hint: say how the file is encoded, for example --encoding cp1252 for Western Europe (cp1250, cp1251, shift_jis, gb18030 and others are known too)
+        "#]],
     );
 }
 
@@ -329,12 +329,12 @@ fn files_with_and_without_a_header_are_not_guessed_at() {
 #[test]
 fn a_value_of_an_unseen_file_that_does_not_fit_is_an_error() {
     let folder = Folder::new();
-    let mut paths: Vec<_> = (0..100).map(|n| folder.write(&format!("{n:03}.csv"), "id\n1\n")).collect();
-    paths[33] = folder.write("033.csv", "id\n1.5\n");
+    let mut paths: Vec<_> = (0..1100).map(|n| folder.write(&format!("{n:04}.csv"), "id\n1\n")).collect();
+    paths[1025] = folder.write("1025.csv", "id\n1.5\n");
     let table = open(&paths, CsvOptions::default()).unwrap();
     let error = scan(&table, all_columns(&table), 1).err().unwrap();
     expect![[r#"
-        033.csv, line 2, column "id": "1.5" does not fit the type int64
+        1025.csv, line 2, column "id": "1.5" does not fit the type int64
           hint: the type was inferred from other files, because there are many: declare it with --schema id=string, or leave such rows out with --on-bad-row skip
     "#]]
     .assert_eq(&folder.shown(&error));
@@ -356,20 +356,20 @@ fn a_long_header_of_a_compressed_file_is_under_the_budget() {
 #[test]
 fn a_column_that_only_an_unseen_file_has_is_an_error() {
     let folder = Folder::new();
-    let mut paths: Vec<_> = (0..100).map(|n| folder.write(&format!("{n:03}.csv"), "id\n1\n")).collect();
+    let mut paths: Vec<_> = (0..1100).map(|n| folder.write(&format!("{n:04}.csv"), "id\n1\n")).collect();
     let table = open(&paths, CsvOptions::default()).unwrap();
-    assert_eq!(scan(&table, all_columns(&table), 3).unwrap().n_rows(), 100);
-    paths[33] = folder.write("033.csv", "id,extra\n1,2\n");
+    assert_eq!(scan(&table, all_columns(&table), 3).unwrap().n_rows(), 1100);
+    paths[1025] = folder.write("1025.csv", "id,extra\n1,2\n");
     let table = open(&paths, CsvOptions::default()).unwrap();
     let error = scan(&table, all_columns(&table), 1).err().unwrap();
     expect![[r#"
-        033.csv, line 1: column "extra" is not in any of the files that were looked at for the schema
+        1025.csv, line 1: column "extra" is not in any of the files that were looked at for the schema
           hint: declare it, for example: --schema extra=string
     "#]]
     .assert_eq(&folder.shown(&error));
     let declared = CsvOptions { schema_overrides: vec![("extra".into(), DataType::Int64)], ..CsvOptions::default() };
     let table = open(&paths, declared).unwrap();
-    assert_eq!(scan(&table, all_columns(&table), 2).unwrap().rows()[33], ["1", "2"]);
+    assert_eq!(scan(&table, all_columns(&table), 2).unwrap().rows()[1025], ["1", "2"]);
 }
 
 #[test]
@@ -441,4 +441,17 @@ fn batches_are_bounded() {
     let scanned = scan(&table, all_columns(&table), 1).unwrap();
     assert_eq!(scanned.n_rows(), 400);
     assert!(scanned.batches.iter().all(|batch| batch.data.get_array_memory_size() <= 64 << 10));
+}
+
+#[test]
+fn text_that_looks_like_something_else_is_told() {
+    let folder = Folder::new();
+    let path = folder.write("t.csv", "a;b;c;d\n1;31.12.2024;x;1,234\n1,5;01.01.2025;1/2/2024;2,345\n");
+    let table = open(std::slice::from_ref(&path), CsvOptions::default()).unwrap();
+    expect![[r#"
+        column "a" looks like numbers with decimal commas and is text: --decimal-comma
+        column "b" looks like dates and is text: --date-format %d.%m.%Y"#]]
+    .assert_eq(&table.hints().join("\n"));
+    let options = CsvOptions { decimal_comma: true, date_format: Some("%d.%m.%Y".into()), ..CsvOptions::default() };
+    assert!(open(&[path], options).unwrap().hints().is_empty());
 }

@@ -1,6 +1,7 @@
 //! Sinks of rows: order, the header, and failing disks.
 
 use std::fs;
+use std::io::Read;
 use std::sync::atomic::AtomicU64;
 use std::thread;
 
@@ -77,10 +78,21 @@ fn run(sink: &dyn Sink, cx: &QueryContext, threads: usize) -> Result<()> {
 fn ordered_rows_come_out_in_order_and_unordered_ones_all() {
     for (ordered, threads) in [(true, 1), (true, 2), (true, 7), (false, 1), (false, 4)] {
         let (cx, folder) = context(threads);
-        let target = folder.path().join("out.csv");
-        let destination = Destination::file(&target).unwrap();
-        run(&RowSink::new(CsvFormat::new(schema()), destination, ordered, &cx), &cx, threads).unwrap();
-        let text = fs::read_to_string(&target).unwrap();
+        let write = |name: &str| {
+            let target = folder.path().join(name);
+            let destination = Destination::file(&target).unwrap();
+            run(&RowSink::new(CsvFormat::new(schema()), destination, ordered, &cx), &cx, threads).unwrap();
+            fs::read(&target).unwrap()
+        };
+        let text = String::from_utf8(write("out.csv")).unwrap();
+        if ordered {
+            let zipped = write("out.csv.gz");
+            let mut unzipped = String::new();
+            flate2::read::MultiGzDecoder::new(&zipped[..]).read_to_string(&mut unzipped).unwrap();
+            assert!(unzipped == text && zipped.len() < text.len());
+            let packed = write("out.csv.zst");
+            assert!(zstd::decode_all(&packed[..]).unwrap() == text.as_bytes());
+        }
         let mut lines = text.lines();
         assert_eq!(lines.next(), Some("n,text"));
         let mut numbers: Vec<i64> = lines.map(|line| line.split(',').next().unwrap().parse().unwrap()).collect();

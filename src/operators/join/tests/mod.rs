@@ -147,7 +147,8 @@ fn run_join(
         transforms: vec![Step { node: 1, role: join.probe() }],
         sink: Step { node: 2, role: output.clone() },
     };
-    let query = Query { nodes: vec![node("Scan"), node("Join"), node("Output")], pipelines: vec![build, probe] };
+    let nodes = vec![node("Scan"), node("Join"), node("Output")];
+    let query = Query { nodes, pipelines: vec![build, probe], labels: vec![] };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     crate::exec::run(&query, cx, &pool, &Monitor::new(&query))?;
     Ok(join.report())

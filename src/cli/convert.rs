@@ -1,0 +1,110 @@
+//! `brimful convert`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::args::{ConvertArgs, session_options};
+use super::delivery::{Delivery, file_output};
+use super::input::{Input, quoted};
+use super::messages;
+use crate::error::{Error, Result};
+use crate::exec::{CancelToken, RunMetrics, Sink, format_bytes, group_digits};
+use crate::io::files::size_of;
+use crate::io::parquet::{ParquetSink, ParquetSinkOptions};
+use crate::io::{Output, OutputFormat};
+use crate::session::Session;
+
+/// Writes files in another format and says what that saved.
+pub(super) fn run(args: &ConvertArgs, cancel: &CancelToken) -> Result<()> {
+    let Some((target, sources)) = args.files.split_last() else { return Ok(()) };
+    let target = Path::new(target);
+    if !args.partition_by.is_empty() {
+        return Err(Error::usage("partitioned output cannot be written yet")
+            .with_hint("leave out --partition-by, and sort by these columns instead: --sort"));
+    }
+    let output = file_output(target, args.format.map(OutputFormat::from))?;
+    if args.compression.is_some() && !matches!(output, Output::File(_, OutputFormat::Parquet)) {
+        return Err(Error::usage("--compression is for Parquet")
+            .with_hint(format!("{} is not: name the output .parquet", target.display())));
+    }
+    let session = Session::new(session_options(&args.session, &args.reading))?;
+    let input = Input::open(&session, sources)?;
+    let query = session.sql(&query_of(args, &input)?)?;
+    let mut delivery = Delivery::new(&session, &args.messages, cancel);
+    let metrics = match args.compression {
+        None => delivery.run(query, &output)?,
+        Some(compression) => {
+            let options = ParquetSinkOptions { compression, ..ParquetSinkOptions::default() };
+            delivery.run_with(query, &output, &|schema, ordered, cx| {
+                let sink: Arc<dyn Sink> = Arc::new(ParquetSink::new(target, schema, &options, ordered, &cx.memory)?);
+                Ok(sink)
+            })?
+        }
+    };
+    report(&input, target, &metrics)
+}
+
+fn query_of(args: &ConvertArgs, input: &Input) -> Result<String> {
+    let mut sql = input.select(&args.columns)?;
+    let keys: Vec<String> = args.sort.iter().map(|key| sort_key(key, input)).collect::<Result<_>>()?;
+    if !keys.is_empty() {
+        sql.push_str(" ORDER BY ");
+        sql.push_str(&keys.join(", "));
+    }
+    Ok(sql)
+}
+
+/// `city` or `fare desc`, unless a column is called just that.
+fn sort_key(key: &str, input: &Input) -> Result<String> {
+    let key = key.trim();
+    let is_column = input.schema().column_with_name(key).is_some();
+    let (name, order) = match key.rsplit_once(' ') {
+        Some((name, order)) if !is_column => match order.to_ascii_lowercase().as_str() {
+            "desc" => (name.trim(), " DESC"),
+            "asc" => (name.trim(), ""),
+            _ => (key, ""),
+        },
+        _ => (key, ""),
+    };
+    Ok(format!("{}{order}", quoted(input.field(name)?.name())))
+}
+
+/// `trips.csv 1.20 GiB -> trips.parquet 312 MiB (3.9 times smaller), 12,345,678 rows in 3.2 s`
+fn report(input: &Input, target: &Path, metrics: &RunMetrics) -> Result<()> {
+    let before = input.table().statistics().file_bytes;
+    let after = size_of(target)?;
+    let rows = if metrics.rows_out == 1 { "row" } else { "rows" };
+    messages::note(format_args!(
+        "{} {} -> {} {}{}, {} {rows} in {:.1} s",
+        input.name(),
+        format_bytes(before),
+        target.display(),
+        format_bytes(after),
+        ratio(before, after),
+        group_digits(metrics.rows_out),
+        metrics.wall_seconds,
+    ));
+    Ok(())
+}
+
+fn ratio(before: u64, after: u64) -> String {
+    let times = |more: u64, less: u64| format!("{:.1} times", more as f64 / less as f64);
+    match (before, after) {
+        (0, _) | (_, 0) => String::new(),
+        _ if before >= after => format!(" ({} smaller)", times(before, after)),
+        _ => format!(" ({} larger)", times(after, before)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ratio_says_which_is_larger() {
+        assert_eq!(ratio(390, 100), " (3.9 times smaller)");
+        assert_eq!(ratio(100, 250), " (2.5 times larger)");
+        assert_eq!(ratio(100, 100), " (1.0 times smaller)");
+        assert_eq!(ratio(0, 100), "");
+    }
+}

@@ -1,0 +1,75 @@
+//! What makes a finished stage the one that is wanted: everything that its rows depend on.
+//!
+//! Files count by path, size and time of change; steps by their SQL and what they read. The engine's version counts, too.
+
+use std::collections::HashMap;
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::prepare::Prepared;
+use super::stages::Stage;
+use crate::error::Result;
+use crate::io::files::find_files;
+use crate::io::run_folder::FileFacts;
+
+/// Fingerprints of everything that has a name.
+pub(super) struct Fingerprints {
+    by_name: HashMap<String, String>,
+}
+
+impl Fingerprints {
+    /// Looks at all files and steps of `prepared`.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Data`] when a file is gone meanwhile.
+    pub(super) fn of(prepared: &Prepared<'_>) -> Result<Self> {
+        let mut by_name: HashMap<String, String> = HashMap::new();
+        for (input, open) in prepared.spec.inputs.iter().zip(&prepared.inputs) {
+            let mut text = format!("input\n{}\n{:?}\n{:?}\n", env!("CARGO_PKG_VERSION"), input.schema, input.reading);
+            text.push_str(&format!("{:?}\n", prepared.spec.settings.on_bad_row));
+            for (path, facts) in &open.files {
+                text.push_str(&format!("{}\n{facts:?}\n", path.display()));
+            }
+            text.push_str(prepared.queries.get(&input.id.text).map_or("", |query| query.sql.as_str()));
+            by_name.insert(input.id.text.clone(), digest(&text));
+        }
+        for step in &prepared.spec.steps {
+            let Some(query) = prepared.queries.get(&step.id.text) else { continue };
+            let mut text = format!("step\n{}\n{}\n", env!("CARGO_PKG_VERSION"), query.sql);
+            for read in &query.reads {
+                match by_name.get(read) {
+                    Some(known) => text.push_str(&format!("{read} {known}\n")),
+                    None => text.push_str(&files_text(read)?),
+                }
+            }
+            by_name.insert(step.id.text.clone(), digest(&text));
+        }
+        Ok(Fingerprints { by_name })
+    }
+
+    /// That of a stage: its rows, their order, and the files that it writes.
+    pub(super) fn of_stage(&self, prepared: &Prepared<'_>, stage: &Stage) -> Result<String> {
+        let rows = self.by_name.get(&stage.name).map_or("", String::as_str);
+        let mut text = format!("{rows}\n{}\n{}\n", prepared.output_sql(&stage.name)?.as_str(), stage.keep);
+        for idx in &stage.outputs {
+            let output = &prepared.spec.outputs.files[*idx];
+            let compression = output.compression.or(prepared.spec.settings.compression);
+            text.push_str(&format!("{} {:?} {compression:?}\n", output.path.text, output.format));
+        }
+        Ok(digest(&text))
+    }
+}
+
+/// Files that a SQL step names itself.
+fn files_text(path: &str) -> Result<String> {
+    let mut text = String::new();
+    for file in find_files(path)? {
+        text.push_str(&format!("{} {:?}\n", file.display(), FileFacts::of(&file)?));
+    }
+    Ok(text)
+}
+
+/// Sixteen hexadecimal digits are plenty among the stages of one pipeline.
+fn digest(text: &str) -> String {
+    format!("{:016x}", (xxh3_128(text.as_bytes()) >> 64) as u64)
+}

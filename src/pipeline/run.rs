@@ -1,0 +1,419 @@
+//! Running a pipeline: stage by stage, each into files of the run's folder, then checks, then all outputs at once.
+//!
+//! Memory: the queries', one at a time. A stage that is finished is on disk with a record of what it is. Whatever ends the
+//! process, `--resume` goes on from there: a record with the wanted fingerprint whose files are whole is not computed
+//! again.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::datatypes::SchemaRef;
+use chrono::{DateTime, Utc};
+
+use super::fingerprint::Fingerprints;
+use super::one_row::OneRow;
+use super::prepare::{PipelineFile, Prepared};
+use super::record::{FileRecord, Owners, StageRecord};
+use super::report::{self, Finished, PublishedFile};
+use super::spec::Format;
+use super::stages::{Stage, plan_stages};
+use super::{check_sql, dry_run, traps};
+use crate::error::{Error, Result};
+use crate::exec::{CancelToken, Monitor, QueryContext, RunMetrics, Sink, group_digits};
+use crate::io::Tee;
+use crate::io::parquet::{ParquetCompression, ParquetSink, ParquetSinkOptions};
+use crate::io::run_folder::{FileFacts, Move, RunFolder, check_target, is_same_file, make_folder, publish_set, sha256};
+use crate::io::text::{Destination, TextFormat, text_sink};
+use crate::memory::Memory;
+use crate::session::Session;
+use crate::spill::Disk;
+
+/// Shows progress until dropped.
+pub type Onlooker = Box<dyn std::any::Any>;
+
+/// How to run.
+pub struct RunOptions<'a> {
+    /// Keep what an earlier run finished.
+    pub resume: bool,
+    /// Ends the run from another thread.
+    pub cancel: CancelToken,
+    /// Called when a stage begins.
+    pub watch: &'a dyn Fn(Arc<Monitor>, &Memory) -> Option<Onlooker>,
+    /// Told what the user should know, as it becomes known.
+    pub tell: &'a dyn Fn(&Notice),
+}
+
+/// Something that the user should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// Needs no action.
+    Note(String),
+    /// May be a mistake.
+    Warning(String),
+}
+
+/// What a finished run wrote.
+#[derive(Debug, Clone)]
+pub struct RunSummary {
+    /// One line a file.
+    pub lines: Vec<String>,
+}
+
+impl PipelineFile {
+    /// Runs the pipeline in `session`.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Usage`] with its place for what is wrong in the file; [`crate::ErrorKind::Data`] when a check
+    /// fails; what the queries say. Outputs are then what they were before.
+    pub fn run(&self, session: &Session, options: &RunOptions<'_>) -> Result<RunSummary> {
+        let prepared = Prepared::new(session, self)?;
+        Run::begin(prepared, options)?.run()
+    }
+
+    /// What a run would do, as text: every path and column is checked, and nothing runs.
+    ///
+    /// # Errors
+    /// As [`PipelineFile::run`], as far as that can be known before.
+    pub fn dry_run(&self, session: &Session) -> Result<String> {
+        let mut prepared = Prepared::new(session, self)?;
+        check_targets(&prepared)?;
+        dry_run::describe(&mut prepared)
+    }
+}
+
+/// A run under way.
+struct Run<'a> {
+    prepared: Prepared<'a>,
+    options: &'a RunOptions<'a>,
+    stages: Vec<Stage>,
+    fingerprints: Fingerprints,
+    /// One for each folder that outputs are in; the first has records and checkpoints, too.
+    folders: BTreeMap<PathBuf, RunFolder>,
+    home: PathBuf,
+    started: DateTime<Utc>,
+    clock: Instant,
+    warnings: Vec<String>,
+    /// Names that stand for a file already.
+    replaced: HashSet<String>,
+}
+
+/// Where a file of a stage is.
+enum Found {
+    /// In the run's folder.
+    Hidden,
+    /// Published by an earlier run.
+    Published,
+}
+
+impl<'a> Run<'a> {
+    fn begin(prepared: Prepared<'a>, options: &'a RunOptions<'a>) -> Result<Self> {
+        check_targets(&prepared)?;
+        let planned = plan_stages(&prepared)?;
+        let fingerprints = Fingerprints::of(&prepared)?;
+        prepared.notes.iter().for_each(|note| (options.tell)(&Notice::Note(note.clone())));
+        let mut warnings = Vec::new();
+        for id in planned.unused {
+            let at = prepared.place_of(&id).map_or(String::new(), |place| format!(" ({})", prepared.source.at(place)));
+            warnings.push(format!("the step {id:?}{at} is not run: no output or check needs it"));
+        }
+        warnings.iter().for_each(|warning| (options.tell)(&Notice::Warning(warning.clone())));
+        let name = folder_name(prepared.source.path());
+        let mut folders = BTreeMap::new();
+        for output in &prepared.spec.outputs.files {
+            let folder = folder_of(&output.path.text);
+            if !folders.contains_key(&folder) {
+                folders.insert(folder.clone(), RunFolder::open(&folder, &name)?);
+            }
+        }
+        let home = prepared.spec.outputs.files.first().map_or(PathBuf::from("."), |file| folder_of(&file.path.text));
+        if !options.resume {
+            folders.values().for_each(|folder| folder.keep_only(|_| false));
+        }
+        let (started, clock, replaced) = (Utc::now(), Instant::now(), HashSet::new());
+        let stages = planned.stages;
+        Ok(Run { prepared, options, stages, fingerprints, folders, home, started, clock, warnings, replaced })
+    }
+
+    fn run(mut self) -> Result<RunSummary> {
+        let mut records = Vec::with_capacity(self.stages.len());
+        let mut checks = Vec::new();
+        for stage in self.stages.clone() {
+            let fingerprint = self.fingerprints.of_stage(&self.prepared, &stage)?;
+            let record = match self.finished(&stage, &fingerprint) {
+                Some(record) => (record, true),
+                None => (self.run_stage(&stage, &fingerprint)?, false),
+            };
+            self.read_from_file(&stage, &record.0)?;
+            checks.extend(self.check(&stage)?);
+            records.push(record);
+        }
+        self.publish(records, checks)
+    }
+
+    fn folder(&self, path: &Path) -> Result<&RunFolder> {
+        self.folders
+            .get(path)
+            .ok_or_else(|| Error::query(format!("no run folder in {}; this is a bug", path.display())))
+    }
+
+    fn home(&self) -> Result<&RunFolder> {
+        self.folder(&self.home)
+    }
+
+    /// The record of `stage`, if an earlier run finished it and its files are whole.
+    fn finished(&self, stage: &Stage, fingerprint: &str) -> Option<StageRecord> {
+        let text = self.home().ok()?.read(&record_name(stage, fingerprint))?;
+        let record: StageRecord = serde_json::from_str(&text).ok()?;
+        let whole = record.fingerprint == fingerprint && record.files.iter().all(|file| self.find(file).is_some());
+        whole.then_some(record)
+    }
+
+    fn find(&self, file: &FileRecord) -> Option<Found> {
+        let hidden = self.hidden_path(file).ok()?;
+        if FileFacts::of(&hidden).is_ok_and(|facts| facts.bytes == file.bytes) {
+            return Some(Found::Hidden);
+        }
+        let target = Path::new(&self.prepared.spec.outputs.files.get(file.output?)?.path.text);
+        let same_size = FileFacts::of(target).is_ok_and(|facts| facts.bytes == file.bytes);
+        let same = same_size && sha256(target, &self.options.cancel).ok() == file.sha256;
+        same.then_some(Found::Published)
+    }
+
+    fn hidden_path(&self, file: &FileRecord) -> Result<PathBuf> {
+        let folder = match file.output.and_then(|idx| self.prepared.spec.outputs.files.get(idx)) {
+            Some(output) => folder_of(&output.path.text),
+            None => self.home.clone(),
+        };
+        Ok(self.folder(&folder)?.file(&file.hidden))
+    }
+
+    /// Computes `stage` into its files.
+    fn run_stage(&mut self, stage: &Stage, fingerprint: &str) -> Result<StageRecord> {
+        let mut files = Vec::new();
+        for idx in &stage.outputs {
+            let name = Path::new(&self.prepared.spec.outputs.files[*idx].path.text).file_name().unwrap_or_default();
+            let hidden = format!("{}.{fingerprint}", name.to_string_lossy());
+            files.push(FileRecord { output: Some(*idx), hidden, bytes: 0, sha256: None });
+        }
+        if stage.keep {
+            let hidden = format!("{}.{fingerprint}.parquet", stage.name);
+            files.push(FileRecord { output: None, hidden, bytes: 0, sha256: None });
+        }
+        let sql = self.prepared.output_sql(&stage.name)?;
+        let query = self.prepared.session.further_query(sql.as_str())?;
+        let cancel = self.options.cancel.clone();
+        let sink = |schema: SchemaRef, ordered: bool, cx: &QueryContext| {
+            let sinks = files.iter().map(|file| self.sink(file, schema.clone(), ordered, cx));
+            Ok(Tee::of(sinks.collect::<Result<Vec<_>>>()?))
+        };
+        let run = query.into_run_to(cancel, sink)?;
+        let labels = run.labels().to_vec();
+        let onlooker = (self.options.watch)(run.monitor().clone(), self.prepared.session.memory());
+        let (metrics, done) = run.execute_measured();
+        drop(onlooker);
+        done.map_err(|error| self.in_stage(stage, error))?;
+        for file in &mut files {
+            let path = self.hidden_path(file)?;
+            file.bytes = FileFacts::of(&path)?.bytes;
+            if file.output.is_some() {
+                file.sha256 = Some(sha256(&path, &self.options.cancel)?);
+            }
+        }
+        let owners = Owners::new(&self.prepared, &labels, &metrics);
+        let record = StageRecord {
+            step: stage.name.clone(),
+            fingerprint: fingerprint.to_string(),
+            rows: metrics.rows_out,
+            seconds: metrics.wall_seconds,
+            peak_memory_bytes: metrics.peak_resident_bytes,
+            spilled_bytes: metrics.spilled_raw_bytes,
+            read_bytes: metrics.read_bytes,
+            bad_rows: metrics.n_bad_rows,
+            files,
+            steps: owners.steps(),
+            warnings: self.warnings_of(stage, &metrics, &owners),
+            plan: metrics.to_text(),
+        };
+        record.warnings.iter().for_each(|warning| (self.options.tell)(&Notice::Warning(warning.clone())));
+        let text = serde_json::to_string_pretty(&record);
+        let text = text.map_err(|error| Error::query(format!("cannot write the record of a stage: {error}")))?;
+        self.home()?.write(&record_name(stage, fingerprint), &text)?;
+        Ok(record)
+    }
+
+    fn warnings_of(&self, stage: &Stage, metrics: &RunMetrics, owners: &Owners<'_>) -> Vec<String> {
+        let joins = traps::multiplied(metrics).into_iter();
+        let mut warnings: Vec<String> = joins.map(|join| join.warning(owners.of(join.operator))).collect();
+        if metrics.n_bad_rows > 0 {
+            let n_rows = group_digits(metrics.n_bad_rows);
+            warnings.push(format!("{n_rows} malformed rows were left out of {}", stage.name));
+        }
+        if metrics.rows_out == 0 && metrics.rows_in > 0 && !stage.outputs.is_empty() {
+            warnings.push(format!("{} has no rows", stage.name));
+        }
+        warnings
+    }
+
+    /// A failed query is told with the step that it computed.
+    fn in_stage(&self, stage: &Stage, error: Error) -> Error {
+        match self.prepared.place_of(&stage.name) {
+            Some(place) => error.with_location(self.prepared.source.at(place)),
+            None => error,
+        }
+    }
+
+    fn sink(&self, file: &FileRecord, schema: SchemaRef, ordered: bool, cx: &QueryContext) -> Result<Arc<dyn Sink>> {
+        let path = self.hidden_path(file)?;
+        let output = file.output.and_then(|idx| self.prepared.spec.outputs.files.get(idx));
+        let format = output.map_or(Format::Parquet, |output| output.format);
+        let text = match format {
+            Format::Csv => TextFormat::Csv,
+            Format::NdJson => TextFormat::JsonLines,
+            Format::Parquet => {
+                let usual = ParquetSinkOptions::default();
+                let asked = output.and_then(|output| output.compression.or(self.prepared.spec.settings.compression));
+                // Checkpoints are read once or twice: what is fast to write is best.
+                let compression = asked.unwrap_or(match output {
+                    Some(_) => usual.compression,
+                    None => ParquetCompression::Lz4,
+                });
+                let options = ParquetSinkOptions { compression, ..usual };
+                return Ok(Arc::new(ParquetSink::new(&path, schema, &options, ordered, &cx.memory)?));
+            }
+        };
+        text_sink(text, Destination::file(&path)?, schema, ordered, cx)
+    }
+
+    /// Lets later stages and checks read a finished stage from its Parquet file, where it has one.
+    fn read_from_file(&mut self, stage: &Stage, record: &StageRecord) -> Result<()> {
+        let is_parquet = |file: &&FileRecord| match file.output {
+            Some(idx) => self.prepared.spec.outputs.files.get(idx).is_some_and(|file| file.format == Format::Parquet),
+            None => true,
+        };
+        let Some(file) = record.files.iter().find(is_parquet) else { return Ok(()) };
+        let path = match (self.find(file), file.output) {
+            (Some(Found::Published), Some(idx)) => PathBuf::from(&self.prepared.spec.outputs.files[idx].path.text),
+            _ => self.hidden_path(file)?,
+        };
+        let table = self.prepared.open_parquet(&path)?;
+        self.prepared.replace(&stage.name, table, &mut self.replaced)
+    }
+
+    /// Runs the checks of `stage`, and gives what was found to hold.
+    fn check(&self, stage: &Stage) -> Result<Vec<String>> {
+        let of_stage = |check: &&super::spec::Check| {
+            self.prepared.target(check.step.as_ref(), check.place).is_ok_and(|name| name == stage.name)
+        };
+        let probes = check_sql::probes(&self.prepared, &stage.name, self.prepared.spec.checks.iter().filter(of_stage))?;
+        if probes.is_empty() {
+            return Ok(vec![]);
+        }
+        let sql = check_sql::query(&stage.name, &probes);
+        let place = self.prepared.spec.checks[0].place;
+        let failed = |error| sql.relocate(error, self.prepared.source, place);
+        let query = self.prepared.session.further_query(sql.as_str()).map_err(failed)?;
+        let sink = OneRow::default();
+        let result = sink.clone();
+        let run = query.into_run_to(self.options.cancel.clone(), |_, _, _| Ok(Arc::new(sink)))?;
+        run.execute()?;
+        let Some(row) = result.take() else { return Err(Error::query("a check gave no row; this is a bug")) };
+        check_sql::judge(&self.prepared, &stage.name, &probes, &row)?;
+        Ok(probes.into_iter().map(|probe| format!("{}: {}", stage.name, probe.what)).collect())
+    }
+
+    /// Writes what is said about the outputs, and puts everything in its place.
+    fn publish(self, records: Vec<(StageRecord, bool)>, checks: Vec<String>) -> Result<RunSummary> {
+        let mut moves = Vec::new();
+        let mut published = Vec::new();
+        for (record, reused) in &records {
+            for file in &record.files {
+                let Some(output) = file.output.and_then(|idx| self.prepared.spec.outputs.files.get(idx)) else {
+                    continue;
+                };
+                let to = PathBuf::from(&output.path.text);
+                if matches!(self.find(file), Some(Found::Hidden)) {
+                    moves.push(Move { from: self.hidden_path(file)?, to: to.clone() });
+                }
+                published.push(PublishedFile {
+                    path: to,
+                    format: output.format,
+                    step: record.step.clone(),
+                    rows: record.rows,
+                    bytes: file.bytes,
+                    sha256: file.sha256.clone().unwrap_or_default(),
+                    reused: *reused,
+                });
+            }
+        }
+        // As the file lists them.
+        let place = |file: &PublishedFile| {
+            let files = &self.prepared.spec.outputs.files;
+            files.iter().position(|output| Path::new(&output.path.text) == file.path)
+        };
+        published.sort_by_key(place);
+        let finished = Finished {
+            prepared: &self.prepared,
+            records: &records,
+            checks: &checks,
+            published: &published,
+            warnings: &self.warnings,
+            started: self.started,
+            seconds: self.clock.elapsed().as_secs_f64(),
+            home: &self.home,
+        };
+        let home = self.home()?;
+        for (name, text, to) in report::side_files(&finished)? {
+            let folder = folder_of(&to.to_string_lossy());
+            make_folder(&folder)?;
+            home.write(name, &text)?;
+            moves.push(Move { from: home.file(name), to });
+        }
+        self.options.cancel.check()?;
+        publish_set(&Disk::from_environment()?, &moves)?;
+        let kept: HashSet<String> = records.iter().flat_map(|(record, _)| kept_files(record)).collect();
+        self.folders.values().for_each(|folder| folder.keep_only(|name| kept.contains(name)));
+        Ok(RunSummary { lines: report::lines(&finished) })
+    }
+}
+
+/// Files of the run's folder that `--resume` may want after a run that succeeded.
+fn kept_files(record: &StageRecord) -> Vec<String> {
+    let checkpoints = record.files.iter().filter(|file| file.output.is_none()).map(|file| file.hidden.clone());
+    let record = format!("{}.{}.json", record.step, record.fingerprint);
+    checkpoints.chain([record]).collect()
+}
+
+fn record_name(stage: &Stage, fingerprint: &str) -> String {
+    format!("{}.{fingerprint}.json", stage.name)
+}
+
+/// The folder of a file.
+pub(super) fn folder_of(path: &str) -> PathBuf {
+    match Path::new(path).parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// The name of the pipeline file, for folders.
+fn folder_name(path: &Path) -> String {
+    path.file_stem().map_or("pipeline".into(), |stem| stem.to_string_lossy().into_owned())
+}
+
+/// Looks at every output's place, and that no input is overwritten.
+fn check_targets(prepared: &Prepared<'_>) -> Result<()> {
+    let outputs = &prepared.spec.outputs;
+    let files = outputs.files.iter().map(|output| &output.path);
+    for path in files.chain(&outputs.log).chain(&outputs.manifest).chain(&outputs.checksums) {
+        let at = |error: Error| error.with_location(prepared.source.at(path.place));
+        check_target(Path::new(&path.text)).map_err(at)?;
+        let mut inputs = prepared.inputs.iter().flat_map(|input| &input.files);
+        if inputs.any(|(input, _)| is_same_file(input, Path::new(&path.text))) {
+            let error = prepared.source.error(path.place, format!("{} is an input, too", path.text));
+            return Err(error.with_hint("write to another file"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! Which steps are written, and so what is computed by one query and what by several.
+//!
+//! A stage is a step whose rows are written: to outputs, to a checkpoint, or to both. Everything between stages is planned
+//! as one query. A checkpoint is a Parquet file in the run's folder; an output in Parquet is its step's checkpoint. A
+//! step becomes a checkpoint when
+//! - the file says `checkpoint: true`, or
+//! - `settings.checkpoints: auto`, the default, and it is a `group_by` or `unique` that other steps read: its rows are few
+//!   and the work behind them is much; with `all`, any step that is more than a pass over its input; with `none`, none, or
+//! - several stages read it and it is more than a pass over an input, so that it is not computed twice, or
+//! - checks look at it: what is checked is what was written.
+//!
+//! `checkpoint: false` keeps a step from being one for the first three reasons.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::prepare::Prepared;
+use super::spec::{Checkpoints, Format, Operation, Step};
+use crate::error::Result;
+
+/// A step or input whose rows are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stage {
+    /// The name of the step or input.
+    pub(super) name: String,
+    /// Indices of its outputs in the file.
+    pub(super) outputs: Vec<usize>,
+    /// Whether it is written to a checkpoint of its own.
+    pub(super) keep: bool,
+}
+
+/// The stages in the order in which they run, and the steps that none of them needs.
+pub(super) struct Stages {
+    pub(super) stages: Vec<Stage>,
+    pub(super) unused: Vec<String>,
+}
+
+/// Decides.
+///
+/// # Errors
+/// [`crate::ErrorKind::Usage`] for an output or check of a step that is not there.
+pub(super) fn plan_stages(prepared: &Prepared<'_>) -> Result<Stages> {
+    let mut outputs: HashMap<String, Vec<usize>> = HashMap::new();
+    for (idx, output) in prepared.spec.outputs.files.iter().enumerate() {
+        let name = prepared.target(output.step.as_ref(), output.path.place)?;
+        outputs.entry(name.to_string()).or_default().push(idx);
+    }
+    let mut checked = HashSet::new();
+    for check in &prepared.spec.checks {
+        checked.insert(prepared.target(check.step.as_ref(), check.place)?.to_string());
+    }
+    let planner = StagePlanner { prepared, outputs, checked, costly: costly_steps(prepared) };
+    Ok(planner.plan())
+}
+
+struct StagePlanner<'a> {
+    prepared: &'a Prepared<'a>,
+    outputs: HashMap<String, Vec<usize>>,
+    checked: HashSet<String>,
+    /// Steps that are more than a pass over files.
+    costly: HashSet<String>,
+}
+
+fn costly_steps(prepared: &Prepared<'_>) -> HashSet<String> {
+    let mut costly: HashSet<String> = HashSet::new();
+    for step in &prepared.spec.steps {
+        let reads = prepared.queries.get(&step.id.text).map(|query| query.reads.as_slice()).unwrap_or_default();
+        if is_blocking(step) || reads.iter().any(|read| costly.contains(read)) {
+            costly.insert(step.id.text.clone());
+        }
+    }
+    costly
+}
+
+impl StagePlanner<'_> {
+    fn plan(self) -> Stages {
+        let steps = &self.prepared.spec.steps;
+        let needed = self.needed();
+        let mut stages: Vec<Stage> = Vec::new();
+        // From the last step up: who reads a step is known before it is its turn.
+        let mut readers: HashMap<&str, BTreeSet<&str>> = HashMap::new();
+        let inputs = self.prepared.spec.inputs.iter().map(|input| (&input.id, None));
+        let all: Vec<_> = inputs.chain(steps.iter().map(|step| (&step.id, Some(step)))).collect();
+        for (id, step) in all.into_iter().rev().filter(|(id, _)| needed.contains(id.as_str())) {
+            let name = id.as_str();
+            let read_by = readers.remove(name).unwrap_or_default();
+            let stage = self.stage(name, step, &read_by);
+            let reader: BTreeSet<&str> = if stage.is_some() { BTreeSet::from([name]) } else { read_by };
+            for read in self.reads(name) {
+                readers.entry(read).or_default().extend(&reader);
+            }
+            stages.extend(stage);
+        }
+        stages.reverse();
+        let unused = steps.iter().map(|step| step.id.text.clone()).filter(|id| !needed.contains(id.as_str())).collect();
+        Stages { stages, unused }
+    }
+
+    fn stage(&self, name: &str, step: Option<&Step>, read_by: &BTreeSet<&str>) -> Option<Stage> {
+        let outputs = self.outputs.get(name).cloned().unwrap_or_default();
+        let is_parquet = |idx: &usize| self.prepared.spec.outputs.files[*idx].format == Format::Parquet;
+        let in_parquet = outputs.iter().any(is_parquet);
+        let is_read = !read_by.is_empty();
+        let wanted = match step.and_then(|step| step.checkpoint) {
+            Some(wanted) => wanted,
+            None => {
+                let by_type = step.is_some_and(|step| self.by_type(step)) && is_read;
+                let stages_around = read_by.len() + usize::from(!outputs.is_empty());
+                by_type || (stages_around > 1 && self.costly.contains(name))
+            }
+        };
+        let keep = (wanted || self.checked.contains(name)) && !in_parquet;
+        (keep || !outputs.is_empty()).then(|| Stage { name: name.to_string(), outputs, keep })
+    }
+
+    fn by_type(&self, step: &Step) -> bool {
+        match self.prepared.spec.settings.checkpoints {
+            Checkpoints::Auto => matches!(step.operation, Operation::GroupBy { .. } | Operation::Unique { .. }),
+            Checkpoints::All => is_blocking(step),
+            Checkpoints::None => false,
+        }
+    }
+
+    fn reads<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        let reads = self.prepared.queries.get(name).map(|query| query.reads.as_slice()).unwrap_or_default();
+        let name = name.to_string();
+        reads.iter().map(String::as_str).filter(move |read| *read != name)
+    }
+
+    /// The steps and inputs that some output or check needs.
+    fn needed(&self) -> HashSet<&str> {
+        let mut needed = HashSet::new();
+        let mut waiting: Vec<&str> = self.outputs.keys().chain(&self.checked).map(String::as_str).collect();
+        while let Some(name) = waiting.pop() {
+            if needed.insert(name) {
+                waiting.extend(self.reads(name));
+            }
+        }
+        needed
+    }
+}
+
+/// Whether a step is more than a pass over its input.
+fn is_blocking(step: &Step) -> bool {
+    use Operation::*;
+    match &step.operation {
+        Join(_) | GroupBy { .. } | Sort(_) | Unique { .. } | Window { .. } | Sql(_) | Sample { .. } => true,
+        Select(_)
+        | Filter(_)
+        | WithColumns(_)
+        | Rename(_)
+        | Drop(_)
+        | Cast { .. }
+        | Limit { .. }
+        | Union { .. }
+        | FillNull { .. }
+        | DropNulls(_) => false,
+    }
+}
