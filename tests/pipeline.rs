@@ -37,10 +37,24 @@ fn transcript(output: &Output) -> String {
     let mut text = format!("exit {}\n", output.status.code().map_or("by a signal".into(), |code| code.to_string()));
     for (name, bytes) in [("out", &output.stdout), ("err", &output.stderr)] {
         for line in String::from_utf8_lossy(bytes).lines() {
-            text.push_str(&format!("{name}| {line}\n"));
+            text.push_str(&format!("{name}| {}\n", without_sizes(line)));
         }
     }
     text
+}
+
+/// `12.3 KiB` as `N`: sizes depend on versions and machines.
+fn without_sizes(line: &str) -> String {
+    let mut words: Vec<&str> = Vec::new();
+    for word in line.split(' ') {
+        match word.trim_end_matches(',') {
+            "B" | "KiB" | "MiB" | "GiB" => {
+                *words.last_mut().unwrap_or(&mut "") = if word.ends_with(',') { "N," } else { "N" }
+            }
+            _ => words.push(word),
+        }
+    }
+    words.join(" ")
 }
 
 /// Runs `yaml` and shows what it said and the text files that it wrote.
@@ -93,8 +107,8 @@ settings: {memory_budget: 512MiB, compression: zstd, engine: streaming}
 "#,
         expect![[r#"
             exit 0
-            out| wrote out/s.parquet: 3 rows, 1.71 KiB
-            out| wrote a.csv: 3 rows, 97 B
+            out| wrote out/s.parquet: 3 rows, N
+            out| wrote a.csv: 3 rows, N
             err| note: settings.engine: streaming changes nothing here: every run streams within the budget
             a.csv| facility,year,month,avg_hr,num_patients
             a.csv| UCSF,2024,1,70.0,1
@@ -110,7 +124,7 @@ fn steps_of_every_type_do_what_they_say() {
         "  - {type: filter, input: visits, condition: heart_rate > 65}\n  - {type: sort, by: [heart_rate desc]}",
         expect![[r#"
             exit 0
-            out| wrote a.csv: 3 rows, 131 B
+            out| wrote a.csv: 3 rows, N
             a.csv| patient_id,facility,timestamp,heart_rate
             a.csv| 1,UCSF,2024-02-01T00:00:00,90
             a.csv| 2,ZSFG,2024-01-31T23:59:59,80
@@ -121,7 +135,7 @@ fn steps_of_every_type_do_what_they_say() {
         "  - {type: select, input: visits, columns: [patient_id, \"heart_rate * 2 AS twice\", {beat: heart_rate}]}",
         expect![[r#"
             exit 0
-            out| wrote a.csv: 6 rows, 71 B
+            out| wrote a.csv: 6 rows, N
             a.csv| patient_id,twice,beat
             a.csv| 1,140,70
             a.csv| 2,160,80
@@ -134,19 +148,19 @@ fn steps_of_every_type_do_what_they_say() {
     check_steps(
         "  - {type: with_columns, input: people, columns: {name: \"upper(name)\", n: 1}}",
         expect![[r#"
-        exit 0
-        out| wrote a.csv: 3 rows, 62 B
-        a.csv| patient_id,name,zip,n
-        a.csv| 1,ANN,01001,1
-        a.csv| 2,BO,94110,1
-        a.csv| 3,CY,00501,1
-    "#]],
+            exit 0
+            out| wrote a.csv: 3 rows, N
+            a.csv| patient_id,name,zip,n
+            a.csv| 1,ANN,01001,1
+            a.csv| 2,BO,94110,1
+            a.csv| 3,CY,00501,1
+        "#]],
     );
     check_steps(
         "  - {type: rename, input: people, columns: {name: who}}\n  - {type: drop, columns: [zip]}",
         expect![[r#"
             exit 0
-            out| wrote a.csv: 3 rows, 31 B
+            out| wrote a.csv: 3 rows, N
             a.csv| patient_id,who
             a.csv| 1,Ann
             a.csv| 2,Bo
@@ -156,19 +170,19 @@ fn steps_of_every_type_do_what_they_say() {
     check_steps(
         "  - {type: cast, input: people, columns: {zip: int64, patient_id: str}}",
         expect![[r#"
-        exit 0
-        out| wrote a.csv: 3 rows, 51 B
-        a.csv| patient_id,name,zip
-        a.csv| 1,Ann,1001
-        a.csv| 2,Bo,94110
-        a.csv| 3,Cy,501
-    "#]],
+            exit 0
+            out| wrote a.csv: 3 rows, N
+            a.csv| patient_id,name,zip
+            a.csv| 1,Ann,1001
+            a.csv| 2,Bo,94110
+            a.csv| 3,Cy,501
+        "#]],
     );
     check_steps(
         "  - {type: join, left: visits, right: people, on: patient_id, how: left}\n  - {type: sort, by: [patient_id, timestamp]}",
         expect![[r#"
             exit 0
-            out| wrote a.csv: 6 rows, 278 B
+            out| wrote a.csv: 6 rows, N
             a.csv| patient_id,facility,timestamp,heart_rate,name,zip
             a.csv| 1,UCSF,2024-01-02T03:04:05,70,Ann,01001
             a.csv| 1,UCSF,2024-02-01T00:00:00,90,Ann,01001
@@ -182,7 +196,7 @@ fn steps_of_every_type_do_what_they_say() {
         "  - {type: join, left: people, right: visits, on: patient_id, how: full, suffix: _v}\n  - {type: sort, by: [patient_id, timestamp]}",
         expect![[r#"
             exit 0
-            out| wrote a.csv: 6 rows, 278 B
+            out| wrote a.csv: 6 rows, N
             a.csv| patient_id,name,zip,facility,timestamp,heart_rate
             a.csv| 1,Ann,01001,UCSF,2024-01-02T03:04:05,70
             a.csv| 1,Ann,01001,UCSF,2024-02-01T00:00:00,90
@@ -196,7 +210,7 @@ fn steps_of_every_type_do_what_they_say() {
         "  - {type: join, left: people, right: doubled, left_on: [patient_id], right_on: [patient_id], how: anti}",
         expect![[r#"
             exit 0
-            out| wrote a.csv: 1 row, 31 B
+            out| wrote a.csv: 1 row, N
             a.csv| patient_id,name,zip
             a.csv| 3,Cy,00501
         "#]],
@@ -206,7 +220,7 @@ fn steps_of_every_type_do_what_they_say() {
          patient_id, function: n_unique}, {expr: sum(heart_rate) + 1, alias: s}]}",
         expect![[r#"
             exit 0
-            out| wrote a.csv: 6 rows, 136 B
+            out| wrote a.csv: 6 rows, N
             a.csv| day,len,patient_id_n_unique,s
             a.csv| 2023-12-31,1,1,66
             a.csv| 2024-01-02,1,1,71
@@ -220,7 +234,7 @@ fn steps_of_every_type_do_what_they_say() {
         "  - {type: sort, input: visits, by: [{column: heart_rate, nulls_last: true, descending: true}]}\n  - {type: limit, n: 2, offset: 1}",
         expect![[r#"
             exit 0
-            out| wrote a.csv: 2 rows, 101 B
+            out| wrote a.csv: 2 rows, N
             a.csv| patient_id,facility,timestamp,heart_rate
             a.csv| 2,ZSFG,2024-01-31T23:59:59,80
             a.csv| 1,UCSF,2024-01-02T03:04:05,70
@@ -230,7 +244,7 @@ fn steps_of_every_type_do_what_they_say() {
         "  - {type: unique, input: visits, subset: [patient_id], order_by: [timestamp], keep: last}",
         expect![[r#"
             exit 0
-            out| wrote a.csv: 4 rows, 160 B
+            out| wrote a.csv: 4 rows, N
             a.csv| patient_id,facility,timestamp,heart_rate
             a.csv| 1,UCSF,2024-02-01T00:00:00,90
             a.csv| 2,ZSFG,2024-01-31T23:59:59,80
@@ -241,19 +255,19 @@ fn steps_of_every_type_do_what_they_say() {
     check_steps(
         "  - {type: unique, input: doubled, subset: [tag]}",
         expect![[r#"
-        exit 0
-        out| wrote a.csv: 3 rows, 27 B
-        a.csv| patient_id,tag
-        a.csv| 1,a
-        a.csv| 1,b
-        a.csv| 1,c
-    "#]],
+            exit 0
+            out| wrote a.csv: 3 rows, N
+            a.csv| patient_id,tag
+            a.csv| 1,a
+            a.csv| 1,b
+            a.csv| 1,c
+        "#]],
     );
     check_steps(
         "  - {id: x, type: rename, input: doubled, columns: {tag: name}}\n  - {type: union, inputs: [people, x], how: diagonal}\n  - {type: sort, by: [patient_id, name]}",
         expect![[r#"
             exit 0
-            out| wrote a.csv: 9 rows, 84 B
+            out| wrote a.csv: 9 rows, N
             a.csv| patient_id,name,zip
             a.csv| 1,Ann,01001
             a.csv| 1,a,
@@ -270,7 +284,7 @@ fn steps_of_every_type_do_what_they_say() {
         "  - {type: window, input: visits, partition_by: [patient_id], order_by: [timestamp], columns: {n: row_number(), last: lag(heart_rate)}}\n  - {type: sort, by: [patient_id, n]}",
         expect![[r#"
             exit 0
-            out| wrote a.csv: 6 rows, 249 B
+            out| wrote a.csv: 6 rows, N
             a.csv| patient_id,facility,timestamp,heart_rate,n,last
             a.csv| 1,UCSF,2024-01-02T03:04:05,70,1,
             a.csv| 1,UCSF,2024-02-01T00:00:00,90,2,70
@@ -284,7 +298,7 @@ fn steps_of_every_type_do_what_they_say() {
         "  - {id: m, type: filter, input: visits, condition: [heart_rate > 60, facility <> 'OTHER']}\n  - type: sql\n    sql: |\n      SELECT name, max(heart_rate) AS top\n      FROM m JOIN people USING (patient_id)\n      GROUP BY name ORDER BY name",
         expect![[r#"
             exit 0
-            out| wrote a.csv: 2 rows, 22 B
+            out| wrote a.csv: 2 rows, N
             a.csv| name,top
             a.csv| Ann,90
             a.csv| Bo,80
@@ -293,31 +307,31 @@ fn steps_of_every_type_do_what_they_say() {
     check_steps(
         "  - {type: fill_null, input: visits, columns: {heart_rate: 0}}",
         expect![[r#"
-        exit 0
-        out| wrote a.csv: 6 rows, 221 B
-        a.csv| patient_id,facility,timestamp,heart_rate
-        a.csv| 1,UCSF,2024-01-02T03:04:05,70
-        a.csv| 2,ZSFG,2024-01-31T23:59:59,80
-        a.csv| 1,UCSF,2024-02-01T00:00:00,90
-        a.csv| 3,OTHER,2024-02-02T00:00:00,60
-        a.csv| 2,ZSFG,2023-12-31T12:00:00,65
-        a.csv| 4,ZSFG,2024-02-03T00:00:00,0
-    "#]],
+            exit 0
+            out| wrote a.csv: 6 rows, N
+            a.csv| patient_id,facility,timestamp,heart_rate
+            a.csv| 1,UCSF,2024-01-02T03:04:05,70
+            a.csv| 2,ZSFG,2024-01-31T23:59:59,80
+            a.csv| 1,UCSF,2024-02-01T00:00:00,90
+            a.csv| 3,OTHER,2024-02-02T00:00:00,60
+            a.csv| 2,ZSFG,2023-12-31T12:00:00,65
+            a.csv| 4,ZSFG,2024-02-03T00:00:00,0
+        "#]],
     );
     check_steps(
         "  - {type: drop_nulls, input: visits}\n  - {type: limit, n: 1}",
         expect![[r#"
-        exit 0
-        out| wrote a.csv: 1 row, 71 B
-        a.csv| patient_id,facility,timestamp,heart_rate
-        a.csv| 1,UCSF,2024-01-02T03:04:05,70
-    "#]],
+            exit 0
+            out| wrote a.csv: 1 row, N
+            a.csv| patient_id,facility,timestamp,heart_rate
+            a.csv| 1,UCSF,2024-01-02T03:04:05,70
+        "#]],
     );
     check_steps(
         "  - {type: sample, input: visits, n: 2, seed: 7}",
         expect![[r#"
             exit 0
-            out| wrote a.csv: 2 rows, 101 B
+            out| wrote a.csv: 2 rows, N
             a.csv| patient_id,facility,timestamp,heart_rate
             a.csv| 2,ZSFG,2024-01-31T23:59:59,80
             a.csv| 1,UCSF,2024-01-02T03:04:05,70
@@ -327,7 +341,7 @@ fn steps_of_every_type_do_what_they_say() {
         "  - {type: sample, input: visits, fraction: 0.5}",
         expect![[r#"
             exit 0
-            out| wrote a.csv: 2 rows, 101 B
+            out| wrote a.csv: 2 rows, N
             a.csv| patient_id,facility,timestamp,heart_rate
             a.csv| 1,UCSF,2024-01-02T03:04:05,70
             a.csv| 2,ZSFG,2024-01-31T23:59:59,80
@@ -347,10 +361,10 @@ fn mistakes_have_a_place_and_a_way_out() {
         "transforms: [",
         &[],
         expect![[r#"
-        exit 2
-        err| error: this is not YAML: while parsing a node, did not find expected node content
-        err|   --> p.yaml:3:1
-    "#]],
+            exit 2
+            err| error: this is not YAML: while parsing a node, did not find expected node content
+            err|   --> p.yaml:3:1   hint: a text with , : # [ ] { } in it needs quotes inside [..] and {..}
+        "#]],
     );
     message(
         "outputs: a.csv\noutputs: b.csv",
@@ -724,56 +738,56 @@ fn filters_concern_the_inputs_that_have_the_column() {
     filtered(
         "{facilities: [UCSF, OTHER]}",
         expect![[r#"
-        exit 0
-        out| wrote a.csv: 3 rows, 112 B
-        a.csv| patient_id,facility,timestamp
-        a.csv| 1,UCSF,2024-01-02T03:04:05
-        a.csv| 1,UCSF,2024-02-01T00:00:00
-        a.csv| 3,OTHER,2024-02-02T00:00:00
-    "#]],
+            exit 0
+            out| wrote a.csv: 3 rows, N
+            a.csv| patient_id,facility,timestamp
+            a.csv| 1,UCSF,2024-01-02T03:04:05
+            a.csv| 1,UCSF,2024-02-01T00:00:00
+            a.csv| 3,OTHER,2024-02-02T00:00:00
+        "#]],
     );
     filtered(
         "{facility: ZSFG, patient_id: {min: 3}}",
         expect![[r#"
-        exit 0
-        out| wrote a.csv: 1 row, 57 B
-        a.csv| patient_id,facility,timestamp
-        a.csv| 4,ZSFG,2024-02-03T00:00:00
-    "#]],
+            exit 0
+            out| wrote a.csv: 1 row, N
+            a.csv| patient_id,facility,timestamp
+            a.csv| 4,ZSFG,2024-02-03T00:00:00
+        "#]],
     );
     // Both ends belong to it, and a day is all of the day.
     filtered(
         "{date_range: {start: 2023-12-31, end: 2024-01-31}}",
         expect![[r#"
-        exit 0
-        out| wrote a.csv: 3 rows, 111 B
-        err| note: date_range names no column: it is applied to "timestamp"
-        a.csv| patient_id,facility,timestamp
-        a.csv| 1,UCSF,2024-01-02T03:04:05
-        a.csv| 2,ZSFG,2024-01-31T23:59:59
-        a.csv| 2,ZSFG,2023-12-31T12:00:00
-    "#]],
+            exit 0
+            out| wrote a.csv: 3 rows, N
+            err| note: date_range names no column: it is applied to "timestamp"
+            a.csv| patient_id,facility,timestamp
+            a.csv| 1,UCSF,2024-01-02T03:04:05
+            a.csv| 2,ZSFG,2024-01-31T23:59:59
+            a.csv| 2,ZSFG,2023-12-31T12:00:00
+        "#]],
     );
     filtered(
         "{date_range: {column: timestamp, start: 2024-02-01, end: 2024-02-02T12:00:00}}",
         expect![[r#"
-        exit 0
-        out| wrote a.csv: 2 rows, 85 B
-        a.csv| patient_id,facility,timestamp
-        a.csv| 1,UCSF,2024-02-01T00:00:00
-        a.csv| 3,OTHER,2024-02-02T00:00:00
-    "#]],
+            exit 0
+            out| wrote a.csv: 2 rows, N
+            a.csv| patient_id,facility,timestamp
+            a.csv| 1,UCSF,2024-02-01T00:00:00
+            a.csv| 3,OTHER,2024-02-02T00:00:00
+        "#]],
     );
     filtered(
         "[\"patient_id % 2 = 0\"]",
         expect![[r#"
-        exit 0
-        out| wrote a.csv: 3 rows, 111 B
-        a.csv| patient_id,facility,timestamp
-        a.csv| 2,ZSFG,2024-01-31T23:59:59
-        a.csv| 2,ZSFG,2023-12-31T12:00:00
-        a.csv| 4,ZSFG,2024-02-03T00:00:00
-    "#]],
+            exit 0
+            out| wrote a.csv: 3 rows, N
+            a.csv| patient_id,facility,timestamp
+            a.csv| 2,ZSFG,2024-01-31T23:59:59
+            a.csv| 2,ZSFG,2023-12-31T12:00:00
+            a.csv| 4,ZSFG,2024-02-03T00:00:00
+        "#]],
     );
 }
 
@@ -788,7 +802,7 @@ fn checks_fail_the_run_before_anything_is_published() {
          columns: [facility], sql: \"facility <> ''\"}",
         expect![[r#"
             exit 0
-            out| wrote a.csv: 6 rows, 220 B
+            out| wrote a.csv: 6 rows, N
             a.csv| patient_id,facility,timestamp,heart_rate
             a.csv| 1,UCSF,2024-01-02T03:04:05,70
             a.csv| 2,ZSFG,2024-01-31T23:59:59,80
@@ -890,10 +904,10 @@ fn several_outputs_of_several_steps_are_written_together() {
          - {path: deep/er/c.parquet, step: known, compression: snappy}\n",
         expect![[r#"
             exit 0
-            out| wrote a.csv: 5 rows, 192 B
-            out| wrote b.csv: 3 rows, 49 B
-            out| wrote a.ndjson: 3 rows, 121 B
-            out| wrote deep/er/c.parquet: 5 rows, 1.49 KiB
+            out| wrote a.csv: 5 rows, N
+            out| wrote b.csv: 3 rows, N
+            out| wrote a.ndjson: 3 rows, N
+            out| wrote deep/er/c.parquet: 5 rows, N
             a.csv| patient_id,facility,timestamp,heart_rate
             a.csv| 1,UCSF,2024-01-02T03:04:05,70
             a.csv| 2,ZSFG,2024-01-31T23:59:59,80
@@ -919,7 +933,7 @@ fn a_join_that_multiplies_rows_is_warned_about() {
          - {type: group_by, keys: [tag], aggregations: [{function: len}]}\noutputs: a.csv\n",
         expect![[r#"
             exit 0
-            out| wrote a.csv: 3 rows, 20 B
+            out| wrote a.csv: 3 rows, N
             err| warning: the join "both" (inner, patient_id = patient_id) multiplies rows by 2.0: 6 and 6 rows give 12, since its key is unique on neither side
             a.csv| tag,len
             a.csv| a,4
@@ -942,8 +956,8 @@ fn a_dry_run_shows_the_plan_and_runs_nothing() {
             out| pipeline p (p.yaml)
             out| 
             out| inputs
-            out|   visits: csv visits.csv, 220 B, 2 of 4 columns
-            out|   people: csv people.csv, 54 B, 3 of 3 columns
+            out|   visits: csv visits.csv, N, 2 of 4 columns
+            out|   people: csv people.csv, N, 3 of 3 columns
             out| 
             out| steps
             out|   counts: group_by of visits
@@ -956,17 +970,17 @@ fn a_dry_run_shows_the_plan_and_runs_nothing() {
             out|       Project: patient_id, len
             out|         Aggregate: count(*) by patient_id
             out|           Scan: csv visits.csv, 1 of 4 columns
-            out|   about 4 rows; operators hold about 278 B
+            out|   about 4 rows; operators hold about N
             out| 
             out| stage 2: named -> b.parquet, a.csv
             out|   Output
             out|     Join: inner, patient_id = patient_id, build right
             out|       Scan: csv people.csv, 3 of 3 columns
             out|       Scan: the file of counts, 2 of 2 columns
-            out|   about 4 rows; operators hold about 128 B
+            out|   about 4 rows; operators hold about N
             out|   one check
             out| 
-            out| estimated peak memory 59.5 MiB of 512 MiB, estimated spill 0 B
+            out| estimated peak memory N of N, estimated spill N
             out| nothing was run
         "#]],
     );
@@ -979,7 +993,7 @@ fn values_of_the_command_line_are_put_over_those_of_the_file() {
         &["--set", "inputs.visits=visits.csv", "--set", "transforms.first.n=2", "--set", "outputs={csv: b.csv}"],
         expect![[r#"
             exit 0
-            out| wrote b.csv: 2 rows, 101 B
+            out| wrote b.csv: 2 rows, N
             b.csv| patient_id,facility,timestamp,heart_rate
             b.csv| 1,UCSF,2024-01-02T03:04:05,70
             b.csv| 2,ZSFG,2024-01-31T23:59:59,80
@@ -1152,4 +1166,141 @@ fn checksums_and_manifest_are_those_of_the_outputs() {
     assert_eq!(manifest["steps"][0]["id"], "totals");
     assert_eq!(manifest["checks"][0], "sorted: there are at least 1 rows");
     assert_eq!(manifest["settings"]["memory_budget_bytes"], 128 << 20);
+}
+
+/// Tiny data of the three working days, with the columns that the questions read and some more.
+fn working_day() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let numbers = |n: u32| format!("(SELECT unnest(generate_series(0, {})) AS n)", n - 1);
+    let write = |sql: &str| {
+        let done = brimful(folder.path()).args(["sql", sql]).output().unwrap();
+        assert!(done.status.success(), "{}", transcript(&done));
+    };
+    for name in ["sensor_hrv", "events", "claims/year=2019/month=1", "claims/year=2021/month=2"] {
+        fs::create_dir_all(folder.path().join(name)).unwrap();
+    }
+    write(&format!(
+        "COPY (SELECT 'DEV-' || lpad(CAST(n % 12 AS VARCHAR), 5, '0') AS device_id, \
+         to_timestamp_micros(1704067200000000 + (n * 7919) % 10080 * 300000000) AS ts_start, \
+         to_timestamp_micros(1704067500000000) AS ts_end, 40 + n % 170 AS heart_rate, CAST(n % 64 AS DOUBLE) AS hrv_sdnn, \
+         CAST((n * 31) % 128 AS DOUBLE) AS hrv_rmssd, 1.5 AS hrv_lf_hf_ratio, 0.5 AS bvp_mean, 97.0 AS spo2, 0.25 AS eda_mean, \
+         33.0 AS skin_temp, 1.0 AS acc_magnitude, n % 50 AS steps, CAST(n % 100 AS DOUBLE) / 100 AS missingness_score \
+         FROM {}) TO 'sensor_hrv/part-0000.parquet'",
+        numbers(6000)
+    ));
+    write(&format!(
+        "COPY (SELECT 'USER-' || lpad(CAST(n % 12 AS VARCHAR), 5, '0') AS user_id, \
+         CAST(to_timestamp_micros(1704067200000000 + (n / 12) * 86400000000) AS DATE) AS date, \
+         CAST(n % 32 AS DOUBLE) / 32 AS sleep_efficiency, CAST(6 + n % 4 AS DOUBLE) AS sleep_duration FROM {}) \
+         TO 'sleep_diary.parquet'",
+        numbers(12 * 35)
+    ));
+    write(&format!(
+        "COPY (SELECT 'USER-' || lpad(CAST(n AS VARCHAR), 5, '0') AS user_id, CASE WHEN n % 2 = 0 THEN 'nurse' ELSE 'clerk' \
+         END AS occupation, CASE WHEN n % 3 = 0 THEN 'F' WHEN n % 3 = 1 THEN 'M' ELSE 'X' END AS gender FROM {}) \
+         TO 'user_profile.parquet'",
+        numbers(11)
+    ));
+    write(&format!(
+        "COPY (SELECT n AS event_id, 'PAT-' || ((n * 13) % 90) AS patient_id, 1 + n % 8 AS site_id, \
+         CAST(2022 + n % 3 AS VARCHAR) || '-05-0' || CAST(1 + n % 9 AS VARCHAR) || 'T10:00:00' AS event_ts, \
+         CASE WHEN n % 5 = 0 AND n % 8 < 6 THEN 'E11.9' ELSE 'I10' END AS code FROM {}) TO 'events/part-0000.csv'",
+        numbers(900)
+    ));
+    let sites: String = (1..=8).map(|site| format!("{site},Site {site}\n")).collect();
+    fs::write(folder.path().join("sites.csv"), format!("site_id,site_name\n{sites}")).unwrap();
+    let (mut old, mut new) = ("claim_id,member_id,provider,paid,service_day\n".to_string(), String::new());
+    new.push_str("claim_id,member_id,provider,paid,service_day,plan\n");
+    for claim in 0..60 {
+        old.push_str(&format!("{claim},{},P{},{},{:02}.01.2019\n", claim % 7, claim % 5, claim, 1 + claim % 28));
+        new.push_str(&format!("{claim},{},P{},{claim}.5,2021-02-{:02},gold\n", claim % 9, claim % 4, 1 + claim % 28));
+    }
+    fs::write(folder.path().join("claims/year=2019/month=1/claims.csv"), old).unwrap();
+    fs::write(folder.path().join("claims/year=2021/month=2/claims.csv"), new).unwrap();
+    folder
+}
+
+/// Runs an example pipeline, and compares a file that it writes with what SQL gives.
+fn compare_with_sql(folder: &Path, example: &str, output: &str, sql: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/pipelines").join(example);
+    let done = run(folder, &[file.to_str().unwrap()]);
+    assert!(done.status.success(), "{}", transcript(&done));
+    let rows = |query: &str| {
+        let done = brimful(folder).args(["sql", "--format", "csv", query]).output().unwrap();
+        assert!(done.status.success(), "{}", transcript(&done));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let (found, expected) = (rows(&format!("SELECT * FROM 'out/{output}'")), rows(sql));
+    assert!(found.lines().count() > 2, "{example}: {found}");
+    assert_eq!(found, expected, "{example}: {output}");
+}
+
+#[test]
+fn three_working_days_give_the_answers_of_sql() {
+    let folder = working_day();
+    let days = "SELECT device_id, CAST(ts_start AS DATE) AS date, count(*) AS segments, avg(heart_rate) AS mean_hr, \
+                avg(hrv_sdnn) AS mean_sdnn, sum(steps) AS steps FROM 'sensor_hrv/*.parquet' \
+                WHERE missingness_score <= 0.35 AND ts_start >= TIMESTAMP '2024-01-15' GROUP BY 1, 2 ORDER BY device_id, date";
+    compare_with_sql(folder.path(), "sensor_filter.yaml", "device_days.parquet", days);
+    compare_with_sql(folder.path(), "sensor_filter.yaml", "device_days.csv", days);
+    let nights = "SELECT n.user_id, n.date, night_hr, night_rmssd, d.sleep_efficiency, d.sleep_duration, occupation, gender FROM \
+                  (SELECT concat('USER-', split_part(device_id, '-', 2)) AS user_id, CAST(ts_start AS DATE) AS date, \
+                  avg(heart_rate) AS night_hr, avg(hrv_rmssd) AS night_rmssd FROM 'sensor_hrv/*.parquet' \
+                  WHERE extract(hour FROM ts_start) >= 22 OR extract(hour FROM ts_start) <= 6 GROUP BY 1, 2) n \
+                  JOIN 'sleep_diary.parquet' d ON n.user_id = d.user_id AND n.date = d.date \
+                  LEFT JOIN 'user_profile.parquet' p ON n.user_id = p.user_id";
+    let sorted = format!("SELECT * FROM ({nights}) ORDER BY night_hr NULLS FIRST, user_id, date");
+    compare_with_sql(folder.path(), "sleep_report.yaml", "nights.parquet", &sorted);
+    let report = format!(
+        "SELECT occupation, gender, count(*) AS nights, round(avg(night_hr), 6) AS mean_night_hr, \
+         percentile_cont(0.9) WITHIN GROUP (ORDER BY sleep_duration) AS long_sleep FROM ({nights}) \
+         GROUP BY occupation, gender ORDER BY occupation NULLS FIRST, gender NULLS FIRST"
+    );
+    let picked = brimful(folder.path()).args(["sql", "--format", "csv", &report]).output().unwrap().stdout;
+    let of_pipeline = "SELECT occupation, gender, nights, round(mean_night_hr, 6) AS mean_night_hr, long_sleep \
+                       FROM 'out/sleep_report.parquet'";
+    let found = brimful(folder.path()).args(["sql", "--format", "csv", of_pipeline]).output().unwrap().stdout;
+    assert_eq!(String::from_utf8(found).unwrap(), String::from_utf8(picked).unwrap());
+    compare_with_sql(
+        folder.path(),
+        "prevalence.yaml",
+        "prevalence.csv",
+        "WITH e AS (SELECT site_id, patient_id, code FROM 'events/*.csv' \
+         WHERE CAST(event_ts AS TIMESTAMP) >= TIMESTAMP '2023-01-01'), \
+         everybody AS (SELECT site_id, count(DISTINCT patient_id) AS patients FROM e GROUP BY 1), \
+         diabetes AS (SELECT site_id, count(DISTINCT patient_id) AS with_diabetes FROM e WHERE code LIKE 'E11%' GROUP BY 1) \
+         SELECT site_name, patients, coalesce(with_diabetes, 0) AS with_diabetes, \
+         CAST(coalesce(with_diabetes, 0) AS DOUBLE) / patients AS prevalence \
+         FROM everybody LEFT JOIN diabetes ON everybody.site_id = diabetes.site_id \
+         JOIN 'sites.csv' s ON everybody.site_id = s.site_id ORDER BY prevalence DESC, site_name",
+    );
+}
+
+#[test]
+fn the_first_working_day_reads_6_of_14_columns() {
+    let folder = working_day();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/pipelines/sensor_filter.yaml");
+    let plan = run(folder.path(), &[file.to_str().unwrap(), "--dry-run"]);
+    let plan = transcript(&plan);
+    let six = [", 6 of 14 columns, where", ", 5 of 14 columns, where missingness_score <= 0.35 AND ts_start"];
+    assert!(six.iter().any(|six| plan.contains(six)), "{plan}");
+}
+
+#[test]
+fn an_archive_of_drifting_files_is_summed_up() {
+    let folder = working_day();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/pipelines/claims.yaml");
+    let done = run(folder.path(), &[file.to_str().unwrap()]);
+    assert!(done.status.success(), "{}", transcript(&done));
+    let providers = fs::read_to_string(folder.path().join("out/top_providers.csv")).unwrap();
+    expect![[r#"
+        year,provider,paid,place
+        2019,P4,378.0,1
+        2019,P3,366.0,2
+        2019,P2,354.0,3
+        2021,P3,472.5,1
+        2021,P2,457.5,2
+        2021,P1,442.5,3
+    "#]]
+    .assert_eq(&providers);
 }

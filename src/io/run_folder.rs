@@ -151,10 +151,7 @@ fn take_back(step: &Move, backup: Option<PathBuf>) {
 }
 
 /// Makes a folder with those around it; one that is there is fine.
-///
-/// # Errors
-/// [`crate::ErrorKind::Disk`].
-pub fn make_folder(folder: &Path) -> Result<()> {
+fn make_folder(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|error| Error::disk(format!("cannot make {}: {error}", folder.display())))
 }
 

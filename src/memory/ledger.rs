@@ -132,6 +132,15 @@ impl Memory {
         self
     }
 
+    /// The same for another budget, of which the process holds the rest.
+    #[cfg(test)]
+    pub(crate) fn with_budget(mut self, budget: Budget) -> Self {
+        if let Some(ledger) = Arc::get_mut(&mut self.ledger) {
+            ledger.budget = budget;
+        }
+        self
+    }
+
     fn governing(governed: u64, budget: Budget, threads: usize) -> Self {
         let ledger = Ledger {
             blocking: Arc::default(),

@@ -211,7 +211,8 @@ impl<'s> Prepared<'s> {
 
     /// The query that gives the rows of `name` in an order that is the same every time, as far as there is one.
     pub(super) fn output_sql(&self, name: &str) -> Result<SqlText> {
-        Ok(step_sql::ordered(name, self.relations.get(name)?))
+        let relation = self.relations.get(name)?;
+        Ok(if self.spec.settings.any_order { step_sql::all_of(name) } else { step_sql::ordered(name, relation) })
     }
 
     /// The step called `name`, unless that is an input.

@@ -208,6 +208,7 @@ fn read_settings(source: &Source, node: &Node, notes: &mut Vec<String>) -> Resul
         let (name, value) = (&key.name, fields::text(source, node, "engine")?.text);
         notes.push(format!("settings.{name}: {value} changes nothing here: every run streams within the budget"));
     }
+    let any_order = !of.flag(&["stable_order"])?.unwrap_or(true);
     let on_bad_row = of.text(&["on_bad_row", "on_bad_rows"])?;
     let settings = Settings {
         memory_budget,
@@ -216,6 +217,7 @@ fn read_settings(source: &Source, node: &Node, notes: &mut Vec<String>) -> Resul
         spill_limit,
         compression,
         checkpoints,
+        any_order,
         on_bad_row: match on_bad_row {
             None => None,
             Some(word) if matches!(word.as_str(), "fail" | "skip") || word.text.starts_with("reject=") => {

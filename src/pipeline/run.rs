@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::exec::{CancelToken, Monitor, QueryContext, RunMetrics, Sink, group_digits};
 use crate::io::Tee;
 use crate::io::parquet::{ParquetCompression, ParquetSink, ParquetSinkOptions};
-use crate::io::run_folder::{FileFacts, Move, RunFolder, check_target, is_same_file, make_folder, publish_set, sha256};
+use crate::io::run_folder::{FileFacts, Move, RunFolder, check_target, is_same_file, publish_set, sha256};
 use crate::io::text::{Destination, TextFormat, text_sink};
 use crate::memory::Memory;
 use crate::session::Session;
@@ -121,8 +121,10 @@ impl<'a> Run<'a> {
         warnings.iter().for_each(|warning| (options.tell)(&Notice::Warning(warning.clone())));
         let name = folder_name(prepared.source.path());
         let mut folders = BTreeMap::new();
-        for output in &prepared.spec.outputs.files {
-            let folder = folder_of(&output.path.text);
+        let outputs = &prepared.spec.outputs;
+        let side_files = outputs.log.iter().chain(&outputs.manifest).chain(&outputs.checksums);
+        for path in outputs.files.iter().map(|output| &output.path).chain(side_files) {
+            let folder = folder_of(&path.text);
             if !folders.contains_key(&folder) {
                 folders.insert(folder.clone(), RunFolder::open(&folder, &name)?);
             }
@@ -137,13 +139,18 @@ impl<'a> Run<'a> {
     }
 
     fn run(mut self) -> Result<RunSummary> {
-        let mut records = Vec::with_capacity(self.stages.len());
+        let mut records: Vec<(StageRecord, bool)> = Vec::with_capacity(self.stages.len());
         let mut checks = Vec::new();
         for stage in self.stages.clone() {
             let fingerprint = self.fingerprints.of_stage(&self.prepared, &stage)?;
             let record = match self.finished(&stage, &fingerprint) {
                 Some(record) => (record, true),
-                None => (self.run_stage(&stage, &fingerprint)?, false),
+                None => {
+                    let done = self.run_stage(&stage, &fingerprint);
+                    let finished = !records.is_empty();
+                    let hint = "what is finished is kept: once this is solved, --resume goes on from there";
+                    (done.map_err(|error| if finished { error.with_hint(hint) } else { error })?, false)
+                }
             };
             self.read_from_file(&stage, &record.0)?;
             checks.extend(self.check(&stage)?);
@@ -279,7 +286,7 @@ impl<'a> Run<'a> {
                     Some(_) => usual.compression,
                     None => ParquetCompression::Lz4,
                 });
-                let options = ParquetSinkOptions { compression, ..usual };
+                let options = ParquetSinkOptions { compression, repeatable: true, ..usual };
                 return Ok(Arc::new(ParquetSink::new(&path, schema, &options, ordered, &cx.memory)?));
             }
         };
@@ -363,12 +370,10 @@ impl<'a> Run<'a> {
             seconds: self.clock.elapsed().as_secs_f64(),
             home: &self.home,
         };
-        let home = self.home()?;
         for (name, text, to) in report::side_files(&finished)? {
-            let folder = folder_of(&to.to_string_lossy());
-            make_folder(&folder)?;
-            home.write(name, &text)?;
-            moves.push(Move { from: home.file(name), to });
+            let folder = self.folder(&folder_of(&to.to_string_lossy()))?;
+            folder.write(name, &text)?;
+            moves.push(Move { from: folder.file(name), to });
         }
         self.options.cancel.check()?;
         publish_set(&Disk::from_environment()?, &moves)?;

@@ -231,6 +231,8 @@ pub(super) struct Settings {
     pub(super) spill_limit: Option<u64>,
     pub(super) compression: Option<ParquetCompression>,
     pub(super) checkpoints: Checkpoints,
+    /// Rows of groups come out as they are computed, instead of in the order of their keys.
+    pub(super) any_order: bool,
     pub(super) on_bad_row: Option<String>,
 }
 

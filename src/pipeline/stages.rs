@@ -4,8 +4,9 @@
 //! as one query. A checkpoint is a Parquet file in the run's folder; an output in Parquet is its step's checkpoint. A
 //! step becomes a checkpoint when
 //! - the file says `checkpoint: true`, or
-//! - `settings.checkpoints: auto`, the default, and it is a `group_by` or `unique` that other steps read: its rows are few
-//!   and the work behind them is much; with `all`, any step that is more than a pass over its input; with `none`, none, or
+//! - `settings.checkpoints: auto`, the default, and it is a `group_by` or `unique` whose rows are joined, grouped or
+//!   otherwise worked on before the next stage: its rows are few and there is much work on both sides of it; with `all`,
+//!   any step that is more than a pass over its input and that others read; with `none`, none, or
 //! - several stages read it and it is more than a pass over an input, so that it is not computed twice, or
 //! - checks look at it: what is checked is what was written.
 //!
@@ -52,6 +53,15 @@ pub(super) fn plan_stages(prepared: &Prepared<'_>) -> Result<Stages> {
     Ok(planner.plan())
 }
 
+/// Who reads a step.
+#[derive(Default)]
+struct Readers<'a> {
+    /// The stages that it is a part of.
+    stages: BTreeSet<&'a str>,
+    /// Whether they join it, group it, or do other work on it.
+    work_on_it: bool,
+}
+
 struct StagePlanner<'a> {
     prepared: &'a Prepared<'a>,
     outputs: HashMap<String, Vec<usize>>,
@@ -77,16 +87,22 @@ impl StagePlanner<'_> {
         let needed = self.needed();
         let mut stages: Vec<Stage> = Vec::new();
         // From the last step up: who reads a step is known before it is its turn.
-        let mut readers: HashMap<&str, BTreeSet<&str>> = HashMap::new();
+        let mut readers: HashMap<&str, Readers<'_>> = HashMap::new();
         let inputs = self.prepared.spec.inputs.iter().map(|input| (&input.id, None));
         let all: Vec<_> = inputs.chain(steps.iter().map(|step| (&step.id, Some(step)))).collect();
         for (id, step) in all.into_iter().rev().filter(|(id, _)| needed.contains(id.as_str())) {
             let name = id.as_str();
             let read_by = readers.remove(name).unwrap_or_default();
             let stage = self.stage(name, step, &read_by);
-            let reader: BTreeSet<&str> = if stage.is_some() { BTreeSet::from([name]) } else { read_by };
+            let works = step.is_some_and(works_on_rows);
+            let (through, works) = match &stage {
+                Some(_) => (BTreeSet::from([name]), works),
+                None => (read_by.stages, works || read_by.work_on_it),
+            };
             for read in self.reads(name) {
-                readers.entry(read).or_default().extend(&reader);
+                let readers = readers.entry(read).or_default();
+                readers.stages.extend(&through);
+                readers.work_on_it |= works;
             }
             stages.extend(stage);
         }
@@ -95,16 +111,15 @@ impl StagePlanner<'_> {
         Stages { stages, unused }
     }
 
-    fn stage(&self, name: &str, step: Option<&Step>, read_by: &BTreeSet<&str>) -> Option<Stage> {
+    fn stage(&self, name: &str, step: Option<&Step>, read_by: &Readers<'_>) -> Option<Stage> {
         let outputs = self.outputs.get(name).cloned().unwrap_or_default();
         let is_parquet = |idx: &usize| self.prepared.spec.outputs.files[*idx].format == Format::Parquet;
         let in_parquet = outputs.iter().any(is_parquet);
-        let is_read = !read_by.is_empty();
         let wanted = match step.and_then(|step| step.checkpoint) {
             Some(wanted) => wanted,
             None => {
-                let by_type = step.is_some_and(|step| self.by_type(step)) && is_read;
-                let stages_around = read_by.len() + usize::from(!outputs.is_empty());
+                let by_type = step.is_some_and(|step| self.by_type(step, read_by));
+                let stages_around = read_by.stages.len() + usize::from(!outputs.is_empty());
                 by_type || (stages_around > 1 && self.costly.contains(name))
             }
         };
@@ -112,10 +127,11 @@ impl StagePlanner<'_> {
         (keep || !outputs.is_empty()).then(|| Stage { name: name.to_string(), outputs, keep })
     }
 
-    fn by_type(&self, step: &Step) -> bool {
+    fn by_type(&self, step: &Step, read_by: &Readers<'_>) -> bool {
+        let shrinks = matches!(step.operation, Operation::GroupBy { .. } | Operation::Unique { .. });
         match self.prepared.spec.settings.checkpoints {
-            Checkpoints::Auto => matches!(step.operation, Operation::GroupBy { .. } | Operation::Unique { .. }),
-            Checkpoints::All => is_blocking(step),
+            Checkpoints::Auto => shrinks && read_by.work_on_it,
+            Checkpoints::All => is_blocking(step) && !read_by.stages.is_empty(),
             Checkpoints::None => false,
         }
     }
@@ -137,6 +153,12 @@ impl StagePlanner<'_> {
         }
         needed
     }
+}
+
+/// Whether a step does work that would be lost with its input; sorting few rows is none.
+fn works_on_rows(step: &Step) -> bool {
+    use Operation::*;
+    matches!(&step.operation, Join(_) | GroupBy { .. } | Unique { .. } | Window { .. } | Sql(_))
 }
 
 /// Whether a step is more than a pass over its input.

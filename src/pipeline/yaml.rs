@@ -120,7 +120,8 @@ pub(super) fn parse_text(source: &Source, text: &str, origin: Origin) -> Result<
             Err(error) => {
                 let mark = error.marker();
                 let at = origin.place(mark.line(), mark.col());
-                return Err(source.error(at, format!("this is not YAML: {}", error.info())));
+                let error = source.error(at, format!("this is not YAML: {}", error.info()));
+                return Err(error.with_hint("a text with , : # [ ] { } in it needs quotes inside [..] and {..}"));
             }
         }
     }

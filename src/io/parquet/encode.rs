@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{
@@ -47,12 +47,15 @@ pub struct ParquetSinkOptions {
     pub compression: ParquetCompression,
     /// The most rows of a row group. Row groups end earlier when their bytes reach what memory allows.
     pub row_group_rows: usize,
+    /// Whether equal rows in an order that is kept give equal bytes in every run at the same budget and thread count: row
+    /// groups and pages end at the same rows. Costs a copy of the rows, and tries dictionaries in every row group.
+    pub repeatable: bool,
 }
 
 impl Default for ParquetSinkOptions {
     /// Zstandard level 1, row groups of up to 1,048,576 rows.
     fn default() -> Self {
-        ParquetSinkOptions { compression: ParquetCompression::Zstd(1), row_group_rows: 1 << 20 }
+        ParquetSinkOptions { compression: ParquetCompression::Zstd(1), row_group_rows: 1 << 20, repeatable: false }
     }
 }
 
@@ -95,6 +98,15 @@ const MAX_DICTIONARY_BYTES: usize = 512 << 10;
 /// Below this much governed memory, pages have no index of their own: it would stay in memory until the file is complete.
 const PAGE_INDEX_FROM_GOVERNED: u64 = 256 << 20;
 
+/// The same with a distance that what is governed never differs by, where every run is to give the same bytes.
+const PAGE_INDEX_FROM_BUDGET: u64 = 384 << 20;
+/// Part of the budget that all row groups under construction take, where every run is to give the same bytes.
+const BUDGET_SHARE: u64 = 8;
+/// The most rows that are encoded at once then.
+const MAX_PIECE_ROWS: u64 = 8192;
+/// What a text takes, about.
+const TEXT_BYTES: usize = 24;
+
 /// What every row group of a file has in common.
 pub(super) struct Encoding {
     factory: Mutex<ArrowRowGroupWriterFactory>,
@@ -113,6 +125,8 @@ pub(super) struct Encoding {
     codec_bytes: u64,
     /// What encoding a single column holds.
     column_bytes: u64,
+    /// Rows of the batches that are encoded, where every run is to give the same bytes.
+    pub(super) piece_rows: Option<usize>,
     /// Whether row groups are encoded column by column, because their compressors would take too much.
     pub(super) by_column: bool,
     memory: Memory,
@@ -130,10 +144,17 @@ impl Encoding {
         memory: &Memory,
     ) -> Result<(FileWriter, Self)> {
         let threads = memory.sizes().threads as u64;
-        let group_bytes = (memory.governed_bytes() / GROUPS_SHARE / threads).clamp(MIN_GROUP_BYTES, MAX_GROUP_BYTES);
+        let share = match options.repeatable {
+            // What is governed differs from run to run, as the process holds more or less when it starts.
+            true => (memory.budget().bytes() / BUDGET_SHARE).min(memory.governed_bytes() / GROUPS_SHARE),
+            false => memory.governed_bytes() / GROUPS_SHARE,
+        };
+        let group_bytes = (share / threads).clamp(MIN_GROUP_BYTES, MAX_GROUP_BYTES);
         let n_columns = schema.fields().len().max(1) as u64;
         let page_bytes = (group_bytes / n_columns / 4).clamp(8 << 10, 1 << 20) as usize;
-        let statistics = match memory.governed_bytes() >= PAGE_INDEX_FROM_GOVERNED {
+        let has_room = memory.governed_bytes() >= PAGE_INDEX_FROM_GOVERNED
+            && (!options.repeatable || memory.budget().bytes() >= PAGE_INDEX_FROM_BUDGET);
+        let statistics = match has_room {
             true => EnabledStatistics::Page,
             false => EnabledStatistics::Chunk,
         };
@@ -151,6 +172,7 @@ impl Encoding {
         let writer = ArrowWriter::try_new_with_options(output, schema.clone(), options_of_writer)
             .and_then(ArrowWriter::into_serialized_writer);
         let (file, factory) = writer.map_err(|error| write_failed(error, &target))?;
+        let schema_of_pieces = schema.clone();
         let fields = schema.fields().iter().map(|field| field.as_ref().clone()).collect();
         let n_leaves = file.schema_descr().num_columns() as u64;
         let context_bytes = options.compression.context_bytes();
@@ -168,10 +190,31 @@ impl Encoding {
             max_builders: affordable.clamp(1, threads) as usize,
             codec_bytes,
             column_bytes: context_bytes + 2 * page_bytes as u64,
+            piece_rows: options.repeatable.then(|| piece_rows(&schema_of_pieces, memory)),
             by_column: affordable == 0,
             memory: memory.clone(),
         };
         Ok((file, encoding))
+    }
+
+    /// One batch of the declared types of `batches`, so that what is encoded does not depend on how they were cut.
+    pub(super) fn piece_of(&self, batches: &[RecordBatch]) -> Result<RecordBatch> {
+        let mut columns = Vec::with_capacity(self.fields.len());
+        for (idx, field) in self.fields.iter().enumerate() {
+            let mut parts: Vec<ArrayRef> = Vec::with_capacity(batches.len());
+            for batch in batches {
+                let part = batch.column(idx);
+                parts.push(match part.data_type() == field.data_type() {
+                    true => part.clone(),
+                    false => arrow::compute::cast(part, field.data_type())?,
+                });
+            }
+            let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+            columns.push(arrow::compute::concat(&parts)?);
+        }
+        let n_rows = batches.iter().map(RecordBatch::num_rows).sum();
+        let options = RecordBatchOptions::new().with_row_count(Some(n_rows));
+        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
     }
 
     /// An empty row group.
@@ -229,6 +272,10 @@ impl Encoding {
 
     /// Looks which columns of a complete row group outgrew their dictionaries, and tries none for them from now on.
     fn learn(&self, chunks: &[ArrowColumnChunk]) -> Result<()> {
+        if self.piece_rows.is_some() {
+            // Which row groups are encoded before this one was looked at differs from run to run.
+            return Ok(());
+        }
         let outgrew = |chunk: &ColumnChunkMetaData| {
             let plain_pages = chunk.page_encoding_stats().into_iter().flatten();
             let is_plain = |stats: &PageEncodingStats| {
@@ -252,6 +299,14 @@ impl Encoding {
         *lock(&self.factory) = factory;
         Ok(())
     }
+}
+
+/// As many rows as a batch may have bytes for.
+fn piece_rows(schema: &Schema, memory: &Memory) -> usize {
+    let widths = schema.fields().iter().map(|field| field.data_type().primitive_width().unwrap_or(TEXT_BYTES));
+    let row_bytes = widths.sum::<usize>().max(1) as u64;
+    let n_rows = (memory.sizes().batch_bytes as u64 / row_bytes).clamp(256, MAX_PIECE_ROWS);
+    1 << n_rows.ilog2()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

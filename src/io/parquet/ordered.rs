@@ -9,8 +9,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch};
 
+use super::encode::Encoding;
 use super::row_group::total_row_bytes;
 use super::sink::Shared;
 use crate::error::{Error, Result};
@@ -38,6 +39,10 @@ struct OpenGroup {
     batches: Vec<RecordBatch>,
     n_rows: usize,
     reserved: Reservation,
+    /// Slices that make the next piece, where batches are cut anew.
+    waiting: Vec<RecordBatch>,
+    /// Bytes of the pieces, which follow from their rows alone.
+    piece_bytes: u64,
 }
 
 #[derive(Default)]
@@ -80,6 +85,9 @@ impl OrderedGroups {
         }
         let mut open = lock(&self.open);
         let bytes = total_row_bytes(batch.columns()) as u64;
+        if let Some(piece_rows) = self.shared.encoding.piece_rows {
+            return self.add_in_pieces(&mut open, batch, piece_rows);
+        }
         if open.reserved.try_grow(bytes).is_err() {
             // Nothing may be under way that still holds memory when the second refusal is reported.
             self.begin_job(open.take(&self.memory));
@@ -98,6 +106,38 @@ impl OrderedGroups {
         }
         if open.reserved.bytes() >= self.group_bytes {
             self.begin_job(open.take(&self.memory));
+        }
+        Ok(Flow::More)
+    }
+
+    /// The same for bytes that are equal in every run: the group is made of pieces that end at the same rows, however the
+    /// batches were cut, and ends behind one of them.
+    fn add_in_pieces(
+        self: &Arc<Self>,
+        open: &mut MutexGuard<'_, OpenGroup>,
+        batch: &RecordBatch,
+        piece_rows: usize,
+    ) -> Result<Flow> {
+        let mut start = 0;
+        while start < batch.num_rows() {
+            let n_rows = (piece_rows - open.waiting_rows()).min(batch.num_rows() - start);
+            let slice = batch.slice(start, n_rows);
+            start += n_rows;
+            let bytes = value_bytes(&slice);
+            if open.reserved.try_grow(bytes).is_err() {
+                // Only here does a group end where memory does.
+                open.join_waiting(&self.shared.encoding)?;
+                self.begin_job(open.take(&self.memory));
+                self.run_all_jobs()?;
+                open.reserved.try_grow(bytes)?;
+            }
+            open.waiting.push(slice);
+            if open.waiting_rows() == piece_rows {
+                open.join_waiting(&self.shared.encoding)?;
+                if open.piece_bytes >= self.group_bytes || open.n_rows >= self.shared.encoding.group_rows {
+                    self.begin_job(open.take(&self.memory));
+                }
+            }
         }
         Ok(Flow::More)
     }
@@ -188,7 +228,10 @@ impl OrderedGroups {
         if let Some(window) = self.window.get() {
             window.finish(|batch| self.add(&batch.data))?;
         }
-        let last = lock(&self.open).take(&self.memory);
+        let mut open = lock(&self.open);
+        open.join_waiting(&self.shared.encoding)?;
+        let last = open.take(&self.memory);
+        drop(open);
         lock(&self.jobs).waiting.push_back(last);
         self.run_all_jobs()
     }
@@ -196,7 +239,22 @@ impl OrderedGroups {
 
 impl OpenGroup {
     fn new(number: u64, memory: &Memory) -> Self {
-        OpenGroup { number, batches: Vec::new(), n_rows: 0, reserved: memory.reserve("Output") }
+        let reserved = memory.reserve("Output");
+        OpenGroup { number, batches: Vec::new(), n_rows: 0, reserved, waiting: Vec::new(), piece_bytes: 0 }
+    }
+
+    fn waiting_rows(&self) -> usize {
+        self.waiting.iter().map(RecordBatch::num_rows).sum()
+    }
+
+    /// Makes one batch of the slices that wait.
+    fn join_waiting(&mut self, encoding: &Encoding) -> Result<()> {
+        if !self.waiting.is_empty() {
+            let piece = encoding.piece_of(&std::mem::take(&mut self.waiting))?;
+            self.piece_bytes += value_bytes(&piece);
+            self.add(piece);
+        }
+        Ok(())
     }
 
     fn add(&mut self, batch: RecordBatch) {
@@ -210,6 +268,14 @@ impl OpenGroup {
         let OpenGroup { number, batches, reserved, .. } = std::mem::replace(self, next);
         Job { number, batches, reserved }
     }
+}
+
+/// What the rows of `batch` take themselves, whatever else is in its buffers.
+fn value_bytes(batch: &RecordBatch) -> u64 {
+    let of_column = |column: &ArrayRef| {
+        column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_buffer_memory_size())
+    };
+    batch.columns().iter().map(of_column).sum::<usize>() as u64
 }
 
 /// One worker of an ordered output.

@@ -14,7 +14,7 @@ use crate::error::{ErrorKind, Result};
 use crate::exec::{Batch, Sequence, Sink};
 use crate::io::OutputFile;
 use crate::io::table::Table;
-use crate::memory::Memory;
+use crate::memory::{Budget, Memory};
 use crate::spill::{Disk, Fault};
 
 /// Pushes batch `i` as part of morsel `i / per_morsel`, from `n_workers` threads of a pool.
@@ -99,6 +99,33 @@ fn rows_come_back_in_order_or_all_of_them() {
             }
         }
     }
+}
+
+#[test]
+fn repeatable_files_are_equal_byte_for_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.parquet");
+    let all = concat_batches(&numbered(1, 1)[0].schema(), &numbered(90, 700)).unwrap();
+    let mut files = Vec::new();
+    // Cut into batches in any way, by any number of workers; a little more or less memory is left in each run.
+    for (run, rows_of_a_batch) in [700, 333, 4096, 9000].into_iter().enumerate() {
+        let starts = (0..all.num_rows()).step_by(rows_of_a_batch);
+        let copied = |start: usize| {
+            let rows = start..(start + rows_of_a_batch).min(all.num_rows());
+            take_record_batch(&all, &rows.map(|row| row as u32).collect::<UInt32Array>()).unwrap()
+        };
+        let batches: Vec<_> = starts.map(copied).collect();
+        let memory =
+            Memory::with_governed((40 << 20) + run as u64 * 100_000, 2).with_budget(Budget::from_bytes(64 << 20));
+        let options = ParquetSinkOptions { repeatable: true, ..ParquetSinkOptions::default() };
+        let sink = ParquetSink::new(&path, all.schema(), &options, true, &memory).unwrap();
+        write(&sink, &batches, 2, &memory, 2).unwrap();
+        drop(sink);
+        assert_eq!(memory.reserved_bytes(), 0);
+        assert_eq!(read_back(&path), all);
+        files.push(std::fs::read(&path).unwrap());
+    }
+    assert!(files.iter().all(|file| *file == files[0]), "{:?}", files.iter().map(Vec::len).collect::<Vec<_>>());
 }
 
 #[test]
