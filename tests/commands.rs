@@ -29,6 +29,14 @@ fn inputs() -> TempDir {
     write("report.sql", "SELECT city, sum(price) AS total FROM 'sales.csv' GROUP BY city");
     fs::create_dir(folder.path().join("data")).unwrap();
     fs::create_dir(folder.path().join("trips")).unwrap();
+    fs::create_dir(folder.path().join("sales")).unwrap();
+    write("sales/2024-01.csv", "city,amount\nOslo,3\nQuito,0\nOslo,4\n");
+    // The pipeline that the help of `run` shows.
+    let help = brimful(folder.path()).args(["run", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let pipeline: Vec<&str> = help.lines().skip_while(|line| !line.starts_with("  inputs:")).collect();
+    let pipeline: Vec<&str> = pipeline.into_iter().take_while(|line| !line.trim().is_empty()).collect();
+    ["totals.yaml", "report.yaml"].iter().for_each(|name| write(name, &pipeline.join("\n")));
     let packed = fs::File::create(folder.path().join("data/trips.csv.gz")).unwrap();
     let mut packed = GzEncoder::new(packed, Compression::default());
     packed.write_all(TRIPS.as_bytes()).unwrap();
