@@ -35,7 +35,20 @@ fn check(text: &str, expected: Expect) {
 fn statements_take_several_lines_and_share_a_session() {
     check(
         "CREATE TEMP TABLE t AS\n  SELECT k, v -- a comment;\n  FROM 'a.csv';\nSELECT ';' AS s; SELECT sum(v)\nAS s FROM t;\n\\tables\n\\schema t\nSELECT 1 AS last",
-        expect![[""]],
+        expect![[r#"
+            exit 0
+            out| s
+            out| ;
+            out| s
+            out| 3
+            out| table_name,kind,n_rows
+            out| t,temporary table,2
+            out| column_name,data_type,nullable
+            out| k,Utf8,YES
+            out| v,Int64,YES
+            out| last
+            out| 1
+        "#]],
     );
 }
 
@@ -43,7 +56,19 @@ fn statements_take_several_lines_and_share_a_session() {
 fn errors_do_not_end_the_prompt() {
     check(
         "SELECT q FROM 'a.csv';\n\\tabels\nSELECT FROM;\n\\budget lots\nSELECT 1 AS a;\n\\q\nSELECT 2;\n",
-        expect![[""]],
+        expect![[r#"
+            exit 2
+            out| a
+            out| 1
+            err| error: column "q" not found in a.csv
+            err|   --> sql:1:8   hint: there are: k, v
+            err| error: there is no command \tabels
+            err|   hint: did you mean \tables?
+            err| error: syntax error: Expected: identifier, found: ;
+            err|   --> sql:1:12
+            err| error: "lots" is not a size
+            err|   hint: for example 512MiB, 4GB or 1073741824
+        "#]],
     );
 }
 

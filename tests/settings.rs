@@ -81,7 +81,7 @@ fn the_file_here_beats_that_of_the_user_and_a_named_one_is_the_only_one() {
             $ brimful head a.csv
             exit 3
             err| error: a.csv, line 3: 3 fields where 2 are expected
-            err|   hint: check delimiter and quotes of that row (--delimiter, --quote), or leave such rows out with --on-bad-row skip
+            err|   hint: if lines stand before the header, pass over them with --skip-rows; check delimiter and quotes of that row (--delimiter, --quote), make it fit with --ragged fit, or leave such rows out with --on-bad-row skip
             $ brimful --config none.toml head a.csv
             exit 2
             err| error: the configuration file none.toml does not exist

@@ -46,7 +46,50 @@ fn pipes_and_redirected_files_are_tables() {
             "cat a.parquet | brimful sql 'SELECT max(v) AS m FROM stdin'",
             "cat bad.csv | brimful sql 'SELECT count(k) FROM stdin'",
         ],
-        expect![[""]],
+        expect![[r#"
+            $ cat a.csv | brimful sql 'SELECT k, sum(v) AS s FROM stdin GROUP BY k ORDER BY k'
+            exit 0
+            out| k,s
+            out| x,4
+            out| y,2
+            $ brimful sql 'SELECT count(*) AS n FROM stdin' < a.csv
+            exit 0
+            out| n
+            out| 3
+            $ gzip -c a.csv | brimful sql "SELECT v FROM '-' WHERE k = 'y'"
+            exit 0
+            out| v
+            out| 2
+            $ cat a.csv | brimful head - -n 1
+            exit 0
+            out| k,v
+            out| x,1
+            $ cat a.csv | brimful describe stdin --columns v --format json
+            exit 0
+            out| {"column":"v","type":"bigint","count":3,"nulls":0,"approx_distinct":3,"mean":2.0,"std":1.0,"min":"1","approx_q25":1.25,"approx_median":2.0,"approx_q75":2.75,"max":"3"}
+            $ cat a.csv | brimful convert - b.csv 2> /dev/null && cat b.csv
+            exit 0
+            out| k,v
+            out| x,1
+            out| y,2
+            out| x,3
+            $ echo 'SELECT 1 AS one' | brimful sql -f -
+            exit 0
+            out| one
+            out| 1
+            $ brimful convert a.csv a.parquet 2> /dev/null; brimful sql 'SELECT max(v) AS m FROM stdin' < a.parquet
+            exit 0
+            out| m
+            out| 3
+            $ cat a.parquet | brimful sql 'SELECT max(v) AS m FROM stdin'
+            exit 3
+            err| error: /dev/stdin is a Parquet file, not CSV
+            err|   hint: name the file instead: only text can be read from a pipe
+            $ cat bad.csv | brimful sql 'SELECT count(k) FROM stdin'
+            exit 3
+            err| error: /dev/stdin, line 3: 1 field where 2 are expected
+            err|   hint: check delimiter and quotes of that row (--delimiter, --quote), make it fit with --ragged pad, or leave such rows out with --on-bad-row skip
+        "#]],
     );
 }
 
@@ -68,7 +111,32 @@ fn a_long_stream_is_read_once() {
                  SELECT count(*) AS n FROM t; SELECT max(v) AS m FROM t'"
             ),
         ],
-        expect![[""]],
+        expect![[r#"
+            $ cat large.csv | brimful sql --memory-budget 128MiB --threads 2 'SELECT count(*) AS n, sum(v) AS s, count(DISTINCT k) AS k FROM stdin'
+            exit 0
+            out| n,s,k
+            out| 1200000,719999400000,1000
+            $ cat large_bad.csv | brimful sql --memory-budget 128MiB --threads 2 'SELECT count(k) FROM stdin'
+            exit 3
+            err| error: /dev/stdin, line 1200002: 3 fields where 2 are expected
+            err|   hint: if lines stand before the header, pass over them with --skip-rows; check delimiter and quotes of that row (--delimiter, --quote), make it fit with --ragged fit, or leave such rows out with --on-bad-row skip
+            $ cat a.csv | brimful sql 'SELECT count(*) AS n FROM stdin a JOIN stdin b ON a.v = b.v'
+            exit 0
+            out| n
+            out| 3
+            $ cat large.csv | brimful sql --memory-budget 128MiB --threads 2 'SELECT count(*) AS n FROM stdin; SELECT 1 AS again FROM stdin'
+            exit 2
+            out| n
+            out| 1200000
+            err| error: standard input was read already, and it cannot be read twice
+            err|   hint: keep its rows first: CREATE TEMP TABLE t AS SELECT * FROM stdin; then use t as often as you like
+            $ cat large.csv | brimful sql --memory-budget 128MiB --threads 2 'CREATE TEMP TABLE t AS SELECT * FROM stdin; SELECT count(*) AS n FROM t; SELECT max(v) AS m FROM t'
+            exit 0
+            out| n
+            out| 1200000
+            out| m
+            out| 1199999
+        "#]],
     );
 }
 

@@ -61,7 +61,7 @@ fn nothing_for(output: &Path) -> Error {
 pub(super) fn read_text(query: &QueryText) -> Result<String> {
     match (&query.sql, &query.file) {
         (Some(sql), _) if sql != "-" => Ok(sql.clone()),
-        (_, Some(file)) => std::fs::read_to_string(file)
+        (_, Some(file)) if file.as_os_str() != "-" => std::fs::read_to_string(file)
             .map_err(|error| Error::usage(format!("cannot read the query in {}: {error}", file.display()))),
         (None, None) if std::io::stdin().is_terminal() => {
             Err(Error::usage("there is no query").with_hint("for example: brimful sql \"SELECT * FROM 'data.csv'\""))

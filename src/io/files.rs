@@ -95,7 +95,7 @@ fn read_start(mut from: impl Read) -> std::io::Result<Vec<u8>> {
 
 /// The first bytes of the text in a compressed file that begins with `start`; `start` itself where that is text.
 fn unpacked(start: Vec<u8>) -> Vec<u8> {
-    let text = match &start[..] {
+    match &start[..] {
         [0x1F, 0x8B, ..] => first_bytes(flate2::read::GzDecoder::new(&start[..])),
         [0x28, 0xB5, 0x2F, 0xFD, ..] => {
             zstd::stream::read::Decoder::with_buffer(&start[..]).map_or(Vec::new(), |mut unpack| {
@@ -104,9 +104,8 @@ fn unpacked(start: Vec<u8>) -> Vec<u8> {
                 first_bytes(unpack)
             })
         }
-        _ => return start,
-    };
-    text
+        _ => start,
+    }
 }
 
 /// What can be read before the bytes end in the middle.

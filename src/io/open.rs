@@ -64,7 +64,7 @@ impl FileTables {
     /// # Errors
     /// [`crate::ErrorKind::Usage`] for a declared column that none of them has.
     pub(crate) fn end_text(&self) -> Result<()> {
-        self.csv.shared_schema.as_ref().map_or(Ok(()), |schema| schema.check())
+        self.csv.shared_schema.as_ref().map_or(Ok(()), |schema| schema.end_text())
     }
 
     /// Where bad rows go.
@@ -86,6 +86,17 @@ impl FileTables {
         if let Some(rejects) = self.rejects() {
             files.iter().try_for_each(|file| rejects.refuse_input(file))?;
         }
+        let table = self.open_found(files, memory)?;
+        if let Some(shared) = &self.csv.shared_schema {
+            let schema = table.schema();
+            let names = self.csv.schema_overrides.iter().map(|(name, _)| name);
+            names.filter(|name| schema.field_with_name(name).is_ok()).for_each(|name| shared.note_used(name));
+        }
+        Ok(table)
+    }
+
+    /// `files`, with the columns that their folders are.
+    fn open_found(&self, files: Vec<PathBuf>, memory: &Memory) -> Result<Arc<dyn Table>> {
         let declared = &self.csv.schema_overrides;
         let partitions = match self.hive {
             HiveFolders::Columns => Partitions::find(&files, declared, memory)?,
@@ -126,15 +137,16 @@ impl FileTables {
 }
 
 impl FileTables {
-    /// `path` as CSV, whatever its name says, with options that hold for it alone.
+    /// `path` as CSV with options that hold for it alone.
     fn open_as_csv(&self, path: &str, options: &[(String, String)], memory: &Memory) -> Result<Arc<dyn Table>> {
+        let mut tables = self.clone();
+        options.iter().try_for_each(|(name, value)| tables.csv.set(name, value))?;
         let files = find_files(path)?;
-        let mut csv = self.csv.clone();
-        options.iter().try_for_each(|(name, value)| csv.set(name, value))?;
-        if let Some(rejects) = self.rejects() {
-            files.iter().try_for_each(|file| rejects.refuse_input(file))?;
+        match one_format(&files)? {
+            FileFormat::Csv | FileFormat::Tsv => tables.open_all(&[path.to_string()], memory),
+            _ => Err(Error::usage(format!("{path} is no CSV file, which read_csv reads"))
+                .with_hint(format!("write FROM '{path}'"))),
         }
-        Ok(Arc::new(CsvTable::open(&files, csv, memory)?))
     }
 }
 

@@ -44,7 +44,7 @@ pub struct CsvArgs {
     skip_rows: u64,
 
     /// Lines of CSV files that begin with this are no rows, for example '#'
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     comment: Option<String>,
 
     /// What happens to a row with too few or too many fields: pad fills short ones up with NULL, fit also drops what a long
@@ -70,7 +70,7 @@ pub struct CsvArgs {
     timestamp_format: Option<String>,
 
     /// A text that means NULL in CSV files; may be given several times. An empty field always does
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     null_value: Vec<String>,
 }
 

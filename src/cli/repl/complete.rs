@@ -32,11 +32,18 @@ pub(super) struct PromptHelper {
     session: SharedSession,
     /// Columns by the table they were looked up for.
     columns: RefCell<BTreeMap<String, Vec<String>>>,
+    /// What was run last: what is typed before its FROM often reads the same tables.
+    last: RefCell<String>,
 }
 
 impl PromptHelper {
     pub(super) fn new(session: SharedSession) -> Self {
-        PromptHelper { paths: FilenameCompleter::new(), session, columns: RefCell::default() }
+        PromptHelper { paths: FilenameCompleter::new(), session, columns: RefCell::default(), last: RefCell::default() }
+    }
+
+    /// Keeps in mind what was run.
+    pub(super) fn remember(&self, text: &str) {
+        *self.last.borrow_mut() = text.to_string();
     }
 
     /// Names that begin with `word`.
@@ -45,6 +52,9 @@ impl PromptHelper {
         let starts = |name: &str| name.to_lowercase().starts_with(&lower);
         let is_upper = word.chars().any(char::is_uppercase);
         let mut names = self.columns_of(line);
+        if names.is_empty() {
+            names = self.columns_of(&self.last.borrow());
+        }
         names.retain(|name| starts(name));
         for name in &mut names {
             if name.chars().any(|letter| !letter.is_ascii_lowercase() && !letter.is_ascii_digit() && letter != '_') {

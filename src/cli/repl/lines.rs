@@ -61,6 +61,9 @@ impl Lines {
             Lines::Terminal { editor, .. } => match editor.readline("brimful> ") {
                 Ok(text) => {
                     let _ = editor.add_history_entry(text.trim());
+                    if let Some(helper) = editor.helper() {
+                        helper.remember(&text);
+                    }
                     Ok(Typed::Text(text))
                 }
                 Err(ReadlineError::Interrupted) => Ok(Typed::Nothing),

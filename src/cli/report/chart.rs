@@ -38,6 +38,8 @@ pub(super) struct Chart<'a> {
     pub(super) ceiling: Option<(&'static str, f64)>,
     /// When another step of the query began.
     pub(super) steps: &'a [f64],
+    /// What else the legend says.
+    pub(super) note: Option<String>,
 }
 
 impl Unit {
@@ -89,7 +91,7 @@ pub(super) fn short_count(value: f64) -> String {
 impl<'a> Chart<'a> {
     /// An empty chart over the same time.
     pub(super) fn like(&self, times: &'a [f64], steps: &'a [f64]) -> Chart<'a> {
-        Chart { title: self.title, unit: self.unit, times, series: Vec::new(), ceiling: None, steps }
+        Chart { title: self.title, unit: self.unit, times, series: Vec::new(), ceiling: None, steps, note: None }
     }
 
     fn most(&self) -> f64 {
@@ -200,7 +202,8 @@ impl<'a> Chart<'a> {
         let entry = |(idx, series): (usize, &Series)| format!("<span class=\"key s{idx}\">{}</span>", series.name);
         let lines = self.series.iter().enumerate().map(entry).filter(|_| self.series.len() > 1);
         let step = (!self.steps.is_empty()).then(|| "<span class=\"key steps\">a new step</span>".to_string());
-        lines.chain(step).collect()
+        let note = self.note.as_ref().map(|note| format!("<span class=\"note\">{}</span>", escape(note)));
+        lines.chain(step).chain(note).collect()
     }
 
     /// Where each sample stands and what to say when it is pointed at.

@@ -121,6 +121,9 @@ fn charts(metrics: &RunMetrics, samples: &[Sample]) -> String {
     let of = |value: fn(&Sample) -> u64| samples.iter().map(|sample| value(sample) as f64).collect::<Vec<f64>>();
     let steps: Vec<f64> =
         samples.windows(2).filter(|pair| pair[0].pipeline != pair[1].pipeline).map(|pair| pair[1].seconds).collect();
+    // A line far above would press the others to the ground.
+    let most_resident = samples.iter().map(|sample| sample.resident_bytes).max().unwrap_or(0);
+    let is_near = most_resident.saturating_mul(5) >= metrics.budget_bytes;
     let memory = Chart {
         title: "Memory",
         unit: Unit::Bytes,
@@ -129,8 +132,9 @@ fn charts(metrics: &RunMetrics, samples: &[Sample]) -> String {
             Series { name: "resident", values: of(|sample| sample.resident_bytes) },
             Series { name: "reserved by operators", values: of(|sample| sample.reserved_bytes) },
         ],
-        ceiling: Some(("budget", metrics.budget_bytes as f64)),
+        ceiling: is_near.then_some(("budget", metrics.budget_bytes as f64)),
         steps: &steps,
+        note: (!is_near).then(|| format!("far below the budget of {}", format_bytes(metrics.budget_bytes))),
     };
     let spill = Chart {
         title: "Spilled so far",
@@ -142,6 +146,7 @@ fn charts(metrics: &RunMetrics, samples: &[Sample]) -> String {
         ],
         ceiling: None,
         steps: &steps,
+        note: None,
     };
     let rows = Chart {
         title: "Rows scanned a second",

@@ -16,7 +16,7 @@ use super::dates::{parse_date, parse_time_of_day, parse_timestamp};
 use super::numbers::{
     parse_bool, parse_decimal, parse_f64, parse_f64_with_comma, parse_i64, parse_wide_integer, with_point,
 };
-use super::strings::{TextBuilder, unquote};
+use super::strings::{TextBuilder, unquote, why_not};
 use super::time_format::TimeFormat;
 use super::tokens::Rows;
 use crate::error::Result;
@@ -158,7 +158,7 @@ impl<P: Parse> FixedBuilder<P> {
         let text = match field.first() {
             Some(&first) if first == self.quote => match unquote(field, self.quote) {
                 Some(text) => text,
-                None => return Odd::Misfit(Reason::TextAfterQuote),
+                None => return Odd::Misfit(why_not(self.quote)),
             },
             _ => Cow::Borrowed(field),
         };

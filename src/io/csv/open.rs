@@ -37,6 +37,7 @@ pub struct CsvTable {
 }
 
 /// Everything that is settled before a scan.
+#[derive(Clone)]
 pub(super) struct Definition {
     pub(super) paths: Vec<PathBuf>,
     pub(super) dialect: Dialect,
@@ -152,6 +153,12 @@ impl CsvTable {
     /// What was settled.
     pub(super) fn definition(&self) -> &Definition {
         &self.definition
+    }
+
+    /// The same table, read in blocks of another size.
+    pub(super) fn with_block_bytes(&self, block_bytes: usize) -> CsvTable {
+        let definition = Definition { block_bytes, ..Definition::clone(&self.definition) };
+        CsvTable { definition: Arc::new(definition), memory: self.memory.clone(), seen: SeenRows::default() }
     }
 }
 
@@ -323,6 +330,10 @@ impl Formats {
         let mut columns = Vec::new();
         for (name, format) in &options.column_formats {
             let declared = options.schema_overrides.iter().find(|(declared, _)| declared == name);
+            if declared.is_none() && options.shared_schema.is_some() {
+                // It is the column that a folder is.
+                continue;
+            }
             let wanted = declared.and_then(|(_, data_type)| Self::used_for(data_type)).ok_or_else(|| {
                 Error::usage(format!("column {name:?} has a format but is no date, time or timestamp"))
                     .with_hint(format!("declare it, for example: --schema '{name}=date({format})'"))

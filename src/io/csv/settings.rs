@@ -4,6 +4,7 @@ use super::declared::{DeclaredColumn, parse_columns};
 use super::options::{CsvOptions, Encoding, OnBadRow, Quote, Ragged};
 use crate::error::{Error, Result};
 use crate::io::suggest::closest;
+
 use crate::memory::parse_bytes;
 
 /// The names that [`CsvOptions::set`] knows.
@@ -51,13 +52,25 @@ impl CsvOptions {
             "quote" => parse_quote(value).map(|quote| self.quote = quote),
             "header" => parse_yes_no(value).map(|header| self.header = Some(header)),
             "skip_rows" => parse_count(value).map(|n_rows| self.skip_rows = n_rows),
-            "comment" => Ok(self.comment = Some(value.into())),
+            "comment" => {
+                self.comment = Some(value.into());
+                Ok(())
+            }
             "ragged" => parse_ragged(value).map(|ragged| self.ragged = ragged),
             "encoding" => parse_encoding(value).map(|encoding| self.encoding = Some(encoding)),
             "decimal_comma" => parse_yes_no(value).map(|is_on| self.decimal_comma = is_on),
-            "date_format" => Ok(self.date_format = Some(value.into())),
-            "timestamp_format" => Ok(self.timestamp_format = Some(value.into())),
-            "null_value" => Ok(self.null_values.push(value.into())),
+            "date_format" => {
+                self.date_format = Some(value.into());
+                Ok(())
+            }
+            "timestamp_format" => {
+                self.timestamp_format = Some(value.into());
+                Ok(())
+            }
+            "null_value" => {
+                self.null_values.push(value.into());
+                Ok(())
+            }
             "infer_rows" => parse_count(value).map(|n_rows| self.infer_rows = Some(n_rows)),
             "schema" => parse_columns(value).map(|columns| {
                 self.schema_overrides.clear();
@@ -65,11 +78,7 @@ impl CsvOptions {
                 self.shared_schema = None;
                 self.declare(columns.into_iter());
             }),
-            "on_bad_row" => match value {
-                "fail" => Ok(self.on_bad_row = OnBadRow::Fail),
-                "skip" => Ok(self.on_bad_row = OnBadRow::Skip),
-                _ => Err("give fail or skip; --on-bad-row reject=FILE is for all tables of a query".into()),
-            },
+            "on_bad_row" => parse_fail_or_skip(value).map(|policy| self.on_bad_row = policy),
             "max_row_bytes" => {
                 parse_bytes(value).map(|bytes| self.max_row_bytes = Some(bytes)).map_err(|error| error.to_string())
             }
@@ -90,6 +99,14 @@ impl CsvOptions {
             self.column_formats.extend(column.format.map(|format| (column.name.clone(), format)));
             self.schema_overrides.push((column.name, column.data_type));
         }
+    }
+}
+
+fn parse_fail_or_skip(text: &str) -> Result<OnBadRow, String> {
+    match text {
+        "fail" => Ok(OnBadRow::Fail),
+        "skip" => Ok(OnBadRow::Skip),
+        _ => Err("give fail or skip; --on-bad-row reject=FILE is for all tables of a query".into()),
     }
 }
 

@@ -19,6 +19,8 @@ struct Found {
     missed: BTreeSet<String>,
     /// The columns of tables that lack one.
     known: BTreeSet<String>,
+    /// A text has begun and not ended. Tables may be opened before it.
+    in_text: bool,
 }
 
 impl SharedSchema {
@@ -26,13 +28,17 @@ impl SharedSchema {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Another text begins.
+    /// Another text begins; what one before it left that could not be planned is forgotten.
     pub(crate) fn start_text(&self) {
-        *self.lock() = Found::default();
+        let mut found = self.lock();
+        if found.in_text {
+            *found = Found::default();
+        }
+        found.in_text = true;
     }
 
     /// A table has the declared column `name`.
-    pub(super) fn note_used(&self, name: &str) {
+    pub(crate) fn note_used(&self, name: &str) {
         self.lock().used.insert(name.to_string());
     }
 
@@ -47,8 +53,8 @@ impl SharedSchema {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Usage`] for a declared column that none of them has.
-    pub(crate) fn check(&self) -> Result<()> {
-        let found = self.lock();
+    pub(crate) fn end_text(&self) -> Result<()> {
+        let found = std::mem::take(&mut *self.lock());
         match found.missed.difference(&found.used).next() {
             None => Ok(()),
             Some(name) => Err(not_in_input(name, found.known.iter().map(String::as_str))),
@@ -73,12 +79,17 @@ mod tests {
     fn a_column_must_be_in_one_table_at_least() {
         let shared = SharedSchema::default();
         shared.note_missed("zip", ["site", "name"].into_iter());
-        assert!(shared.check().is_err());
-        shared.note_used("zip");
-        shared.check().unwrap();
-        shared.note_missed("nmae", ["site", "name"].into_iter());
-        assert_eq!(shared.check().unwrap_err().hint(), Some("did you mean \"name\"?"));
         shared.start_text();
-        shared.check().unwrap();
+        assert!(shared.end_text().is_err(), "also of tables that were opened before");
+        shared.start_text();
+        shared.note_missed("zip", ["site", "name"].into_iter());
+        shared.note_used("zip");
+        shared.end_text().unwrap();
+        shared.start_text();
+        shared.note_missed("nmae", ["site", "name"].into_iter());
+        shared.start_text();
+        shared.end_text().unwrap();
+        shared.note_missed("nmae", ["site", "name"].into_iter());
+        assert_eq!(shared.end_text().unwrap_err().hint(), Some("did you mean \"name\"?"));
     }
 }

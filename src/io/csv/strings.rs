@@ -6,14 +6,23 @@ use arrow::array::{ArrayRef, StringArray};
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 
 use super::column::{ColumnBuilder, Misfit, NullTexts, Reason, Validity};
+use super::structure::NO_QUOTE;
 use super::tokens::Rows;
 use crate::error::Result;
 
 /// Bytes that a short value is copied with, whatever its length.
 const SHORT: usize = 16;
 
-/// What stands between the quotes of a quoted field, or `None` when text follows the closing quote.
+/// What is wrong with a field that begins with a quote and cannot be unquoted.
+pub(super) fn why_not(quote: u8) -> Reason {
+    if quote == NO_QUOTE { Reason::Encoding } else { Reason::TextAfterQuote }
+}
+
+/// What stands between the quotes of a quoted field, or `None` when text follows the closing quote or there are none.
 pub(super) fn unquote(field: &[u8], quote: u8) -> Option<Cow<'_, [u8]>> {
+    if quote == NO_QUOTE {
+        return None;
+    }
     let inner = field.get(1..)?;
     let first = inner.iter().position(|&byte| byte == quote)?;
     if first + 1 == inner.len() {
@@ -66,7 +75,7 @@ impl TextBuilder {
                 self.values[self.n_bytes..self.n_bytes + text.len()].copy_from_slice(&text);
                 self.n_bytes += text.len();
             }
-            None => misfits.push(Misfit { row, reason: Reason::TextAfterQuote }),
+            None => misfits.push(Misfit { row, reason: why_not(self.quote) }),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Whole scans: against a reader that looks at one character at a time, and message by message.
 
+mod anything;
+mod files;
 pub(crate) mod fixtures;
 mod messages;
 mod once;
@@ -41,6 +43,12 @@ struct Folder(TempDir);
 impl Folder {
     fn new() -> Self {
         Folder(TempDir::new().unwrap())
+    }
+
+    /// Files in memory where the system has a place for them: making each durable takes longer than everything else.
+    fn in_memory() -> Self {
+        let shared_memory = Path::new("/dev/shm");
+        Folder(TempDir::new_in(shared_memory).or_else(|_| TempDir::new()).unwrap())
     }
 
     fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {

@@ -153,9 +153,19 @@ impl TimeFormat {
 
 fn push_letter(items: &mut Vec<Item>, letter: u8, point: bool) -> Result<(), String> {
     let number = |part| Item::Number { part, exact: false };
-    let date = |items: &mut Vec<Item>, parts: [Part; 3], between: u8| {
-        items.extend([number(parts[0]), Item::Byte(between), number(parts[1]), Item::Byte(between), number(parts[2])]);
+    let triple = |parts: [Part; 3], between: u8| {
+        [number(parts[0]), Item::Byte(between), number(parts[1]), Item::Byte(between), number(parts[2])]
     };
+    let whole = match letter {
+        b'F' => Some(triple([Part::Year, Part::Month, Part::Day], b'-')),
+        b'D' => Some(triple([Part::Month, Part::Day, Part::YearOfCentury], b'/')),
+        b'T' => Some(triple([Part::Hour, Part::Minute, Part::Second], b':')),
+        _ => None,
+    };
+    if let Some(whole) = whole.filter(|_| !point) {
+        items.extend(whole);
+        return Ok(());
+    }
     let item = match letter {
         b'f' => Item::Fraction { point },
         _ if point => return Err(format!("%.{} is not known", char::from(letter))),
@@ -172,9 +182,6 @@ fn push_letter(items: &mut Vec<Item>, letter: u8, point: bool) -> Result<(), Str
         b'p' | b'P' => Item::AmPm,
         b'z' => Item::Zone,
         b'%' => Item::Byte(b'%'),
-        b'F' => return Ok(date(items, [Part::Year, Part::Month, Part::Day], b'-')),
-        b'D' => return Ok(date(items, [Part::Month, Part::Day, Part::YearOfCentury], b'/')),
-        b'T' => return Ok(date(items, [Part::Hour, Part::Minute, Part::Second], b':')),
         b'R' => {
             items.extend([number(Part::Hour), Item::Byte(b':'), number(Part::Minute)]);
             return Ok(());

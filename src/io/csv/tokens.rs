@@ -236,19 +236,27 @@ impl Tokens {
         }
     }
 
-    /// Makes a row of the `n_fields` fields behind `ends[before]`: the first of them, or all and empty ones.
+    /// Makes a row of the `n_fields` fields behind `ends[before]`: the first of them, or all and empty ones. A row that was
+    /// filled up ends in its newline, so that one that follows belongs to the same run.
     fn fit_row(&mut self, data: &[u8], before: usize, n_fields: usize) {
-        let first = self.fitted.len();
         let n_kept = n_fields.min(self.n_fields);
-        self.fitted.extend_from_slice(&self.ends[before..=before + n_kept]);
-        if n_kept < self.n_fields {
-            let (start, end) = (self.ends[before + n_kept - 1].wrapping_add(1), self.ends[before + n_kept]);
-            let has_return = end > start && data[end as usize - 1] == b'\r';
-            let end = if has_return { end - 1 } else { end };
-            self.fitted.pop();
-            self.fitted.extend(std::iter::repeat_n(end, self.n_fields - n_kept + 1));
+        let (ends, fitted) = (&self.ends[before..=before + n_kept], &mut self.fitted);
+        match self.runs.last_mut() {
+            Some(run) if run.is_fitted && fitted.last() == ends.first() => run.n_rows += 1,
+            _ => {
+                self.runs.push(Run { first: fitted.len(), n_rows: 1, is_fitted: true });
+                fitted.push(ends[0]);
+            }
         }
-        self.runs.push(Run { first, n_rows: 1, is_fitted: true });
+        fitted.extend_from_slice(&ends[1..]);
+        if n_kept < self.n_fields {
+            let (start, newline) = (ends[n_kept - 1].wrapping_add(1), ends[n_kept]);
+            let has_return = newline > start && data[newline as usize - 1] == b'\r';
+            let end = if has_return { newline - 1 } else { newline };
+            fitted.pop();
+            fitted.extend(std::iter::repeat_n(end, self.n_fields - n_kept));
+            fitted.push(newline);
+        }
     }
 
     /// A row that does not fit in the table has too many fields: the table holds four rows of the right number.
@@ -351,7 +359,11 @@ mod tests {
             vec![vec!["1", "", ""], vec!["1", "2", "3"], vec!["1", "2", ""], vec!["\"a,b\"", "2", "3"]];
         assert_eq!(fields(text, 3, DIALECT, Policy::Fit), fitted);
         assert_eq!(fields(text, 3, DIALECT, Policy::Pad), [&fitted[..1], &fitted[2..]].concat());
-        assert_eq!(fields(&"1\n".repeat(50_000), 3, DIALECT, Policy::Pad).len(), 50_000);
+        assert_eq!(fields(&"1\n".repeat(50_000), 3, DIALECT, Policy::Pad), vec![["1", "", ""]; 50_000]);
+        assert_eq!(
+            fields("1\r\n2,x\r\n\r\n3\r\n", 3, DIALECT, Policy::Pad),
+            [["1", "", ""], ["2", "x", ""], ["3", "", ""]]
+        );
         let wide = format!("{}\n1\n", ",".repeat(100_000));
         assert_eq!(fields(&wide, 2, DIALECT, Policy::Fit), [["", ""], ["1", ""]]);
     }

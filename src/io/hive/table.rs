@@ -11,7 +11,9 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use super::partitions::Partitions;
 use super::scan::{HiveScan, MixedFilter};
 use crate::error::{Error, Result};
-use crate::io::{ColumnStatistics, Comparison, RowFilter, Scan, ScanRequest, SelectedFiles, Table, TableStatistics};
+use crate::io::{
+    ColumnStatistics, Comparison, RowFilter, Scan, ScanRequest, SelectedFiles, Table, TableFacts, TableStatistics,
+};
 use crate::memory::Memory;
 
 /// Files whose folders hold some of their columns. Columns of the files come first; a column of a file that is called
@@ -191,6 +193,20 @@ impl Table for HiveTable {
 
     fn describe(&self) -> String {
         self.inner.describe()
+    }
+
+    fn facts(&self) -> Result<TableFacts> {
+        let mut facts = self.inner.facts()?;
+        let names: Vec<&str> = self.partitions.fields().iter().map(|field| field.name().as_str()).collect();
+        facts.lines.push(("folders", format!("{} by {}", self.partitions.n_folders(), names.join(", "))));
+        if !facts.column_bytes.is_empty() {
+            let bytes = self.columns.iter().map(|origin| match *origin {
+                Origin::File(idx) => facts.column_bytes.get(idx).copied().unwrap_or(0),
+                Origin::Partition(_) => 0,
+            });
+            facts.column_bytes = bytes.collect();
+        }
+        Ok(facts)
     }
 
     fn describe_scan(&self, request: &ScanRequest) -> String {

@@ -57,7 +57,7 @@ impl OpenFile {
         let n_start = start.len().min(input.n_bytes() as usize);
         input.read_at(&mut start[..n_start], 0)?;
         if start.starts_with(MAGIC) {
-            return Self::open_file(input, reserved, memory);
+            return Self::with_footer(input, reserved, memory);
         }
         let mut metadata = memory.reserve("Scan");
         let first = Message::read(&input, 0, &mut metadata)?;
@@ -71,7 +71,7 @@ impl OpenFile {
         Ok(OpenFile { input, schema, places, dictionaries, metadata, _reserved: reserved })
     }
 
-    fn open_file(input: Arc<Input>, mut reserved: Reservation, memory: &Memory) -> Result<Self> {
+    fn with_footer(input: Arc<Input>, mut reserved: Reservation, memory: &Memory) -> Result<Self> {
         let footer = read_footer(&input, &mut reserved)?;
         let parsed = ipc::root_as_footer(&footer).map_err(|error| input.damaged(format!("its footer: {error}")))?;
         let schema = parsed.schema().ok_or_else(|| input.damaged("its footer has no schema"))?;

@@ -13,7 +13,7 @@ use super::layout::is_readable;
 use super::scan::IpcScan;
 use crate::error::{Error, Result};
 use crate::io::drift::{UnitedSchema, engine_field};
-use crate::io::{Scan, ScanRequest, Table, TableStatistics};
+use crate::io::{Scan, ScanRequest, Table, TableFacts, TableStatistics};
 use crate::memory::Memory;
 
 /// Record batches whose sizes are looked at when a table is opened, a small read each.
@@ -86,6 +86,10 @@ impl Table for IpcTable {
 
     fn scan(&self, request: ScanRequest) -> Result<Scan> {
         IpcScan::prepare(self.definition.clone(), request, &self.memory)
+    }
+
+    fn facts(&self) -> Result<TableFacts> {
+        Ok(TableFacts { format: "arrow".into(), n_files: self.definition.paths.len(), ..TableFacts::default() })
     }
 
     fn describe(&self) -> String {

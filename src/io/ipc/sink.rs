@@ -132,7 +132,7 @@ impl LocalSink for LocalRows {
         if batch.n_rows() > 0 {
             let rows = self.shared.plain(&batch.data)?;
             self.n_rows += rows.num_rows();
-            self.n_bytes += rows.columns().iter().map(|column| bytes_of(column)).sum::<usize>();
+            self.n_bytes += rows.columns().iter().map(bytes_of).sum::<usize>();
             self.waiting.push(rows);
         }
         let ends = batch.last_of_morsel && self.window.is_some();

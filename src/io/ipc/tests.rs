@@ -99,7 +99,7 @@ fn files_and_streams_of_others_are_read_at_any_budget() {
         write_file(&path, &written, is_stream);
         for (governed, n_workers) in [(3 << 20, 1), (64 << 20, 2), (64 << 20, 8)] {
             let memory = Memory::with_governed(governed, n_workers);
-            let table = IpcTable::open(&[path.clone()], &memory).unwrap();
+            let table = IpcTable::open(std::slice::from_ref(&path), &memory).unwrap();
             assert_eq!(table.statistics().n_rows, Some(6300));
             let found = scan(&table, everything(&table), &memory, n_workers).unwrap();
             assert_eq!(rows(&table.schema(), &found), expected(&batches, &table.schema()));
@@ -135,7 +135,7 @@ fn only_wanted_columns_are_read() {
     let batches = with_one_dictionary(&numbered(3, 30_000));
     write_file(&path, &batches, false);
     let memory = memory();
-    let table = IpcTable::open(&[path.clone()], &memory).unwrap();
+    let table = IpcTable::open(std::slice::from_ref(&path), &memory).unwrap();
     let filters: Vec<Arc<dyn RowFilter>> = vec![Arc::new(Even(vec![0]))];
     let request = ScanRequest { projection: vec![5], filters, ..ScanRequest::default() };
     let prepared = table.scan(request.clone()).unwrap();
@@ -213,7 +213,7 @@ fn compressed_buffers_are_unpacked_and_not_believed() {
         let read = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
             let memory = memory();
-            let table = IpcTable::open(&[path.clone()], &memory)?;
+            let table = IpcTable::open(std::slice::from_ref(&path), &memory)?;
             let found = scan(&table, everything(&table), &memory, 1)?;
             Ok::<_, crate::Error>(rows(&table.schema(), &found))
         };
@@ -268,7 +268,7 @@ fn damage_anywhere_is_an_error_and_never_a_panic() {
         let read = |bytes: &[u8]| -> Result<()> {
             std::fs::write(&path, bytes).unwrap();
             let memory = Memory::with_governed(16 << 20, 1);
-            let table = IpcTable::open(&[path.clone()], &memory)?;
+            let table = IpcTable::open(std::slice::from_ref(&path), &memory)?;
             scan(&table, everything(&table), &memory, 1).map(|_| ())
         };
         read(&whole).unwrap();
@@ -368,7 +368,7 @@ proptest! {
         write(&sink, &batches, per_morsel, &memory, n_workers).unwrap();
         drop(sink);
         prop_assert_eq!(memory.reserved_bytes(), 0);
-        let table = IpcTable::open(&[path.clone()], &memory).unwrap();
+        let table = IpcTable::open(std::slice::from_ref(&path), &memory).unwrap();
         let want = expected(&batches, &table.schema());
         let found = rows(&table.schema(), &scan(&table, everything(&table), &memory, 2).unwrap());
         let by_library = read_by_library(&path, layout);
@@ -447,6 +447,8 @@ fn refused_memory_is_an_error_and_never_a_lost_row() {
     for is_stream in [false, true] {
         let path = folder.path().join("a");
         write_file(&path, &with_one_dictionary(&numbered(5, 400)), is_stream);
-        crate::io::testing::check_refusals(2000, |memory| Ok(Arc::new(IpcTable::open(&[path.clone()], memory)?)));
+        crate::io::testing::check_refusals(2000, |memory| {
+            Ok(Arc::new(IpcTable::open(std::slice::from_ref(&path), memory)?))
+        });
     }
 }

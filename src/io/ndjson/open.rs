@@ -17,7 +17,7 @@ use super::problem::{Problem, What, type_name};
 use super::scan::NdJsonScan;
 use crate::error::{Error, Result};
 use crate::io::csv::{CsvOptions, Lines, OnBadRow, open_lines, read_failed, read_fully};
-use crate::io::{Scan, ScanRequest, Table, TableStatistics};
+use crate::io::{Scan, ScanRequest, Table, TableFacts, TableStatistics};
 use crate::memory::Memory;
 
 /// Files that are looked at one by one before only every so many-th is.
@@ -181,6 +181,10 @@ impl Table for NdJsonTable {
 
     fn scan(&self, request: ScanRequest) -> Result<Scan> {
         NdJsonScan::prepare(self.definition.clone(), request, &self.memory)
+    }
+
+    fn facts(&self) -> Result<TableFacts> {
+        Ok(TableFacts { format: "ndjson".into(), n_files: self.definition.paths.len(), ..TableFacts::default() })
     }
 
     fn describe(&self) -> String {

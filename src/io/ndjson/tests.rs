@@ -331,10 +331,10 @@ fn values(batch: &RecordBatch, names: &[&str]) -> Vec<Vec<Value>> {
 }
 
 fn any_row() -> impl Strategy<Value = String> {
-    let text = "[a-c\u{e9}\\\\\"\n{}, ]{0,12}".prop_map(|text| Value::String(text));
+    let text = "[a-c\u{e9}\\\\\"\n{}, ]{0,12}".prop_map(Value::String);
     let number = any::<i64>().prop_map(Value::from);
     let float = (-1e6f64..1e6).prop_map(Value::from);
-    let list = prop::collection::vec(prop::option::of(-5i64..5), 0..4).prop_map(|items| Value::from(items));
+    let list = prop::collection::vec(prop::option::of(-5i64..5), 0..4).prop_map(Value::from);
     let object = (prop::option::of(any::<bool>()), prop::option::of("[xy]{0,3}"))
         .prop_map(|(a, b)| serde_json::json!({"t": a, "u": b}));
     let fields = (
@@ -459,7 +459,7 @@ fn rows_longer_than_a_block_or_a_batch_are_read_up_to_the_bound() {
     std::fs::write(&zipped, gzip(text.as_bytes())).unwrap();
     for path in [paths[0].clone(), zipped] {
         let memory = Memory::with_governed(8 << 20, 2);
-        let table = NdJsonTable::open(&[path.clone()], NdJsonOptions::default(), &memory).unwrap();
+        let table = NdJsonTable::open(std::slice::from_ref(&path), NdJsonOptions::default(), &memory).unwrap();
         let found = scan(&table, everything(&table), &memory, 2).unwrap();
         let lengths: Vec<usize> = found
             .iter()
@@ -484,7 +484,7 @@ fn a_damaged_compressed_file_is_told_from_its_end() {
     let path = folder.path().join("a.ndjson.gz");
     for cut in [zipped.len() / 2, zipped.len() - 4] {
         std::fs::write(&path, &zipped[..cut]).unwrap();
-        let opened = NdJsonTable::open(&[path.clone()], first_row(), &memory());
+        let opened = NdJsonTable::open(std::slice::from_ref(&path), first_row(), &memory());
         let error = opened.and_then(|table| read(&table, &memory(), 2)).unwrap_err();
         assert!(error.to_string().contains("the file is cut off"), "{error}");
     }
@@ -495,7 +495,7 @@ fn bytes_that_are_not_utf8_are_a_bad_row_of_their_own() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.ndjson");
     std::fs::write(&path, b"{\"a\":\"x\"}\n{\"a\":\"\xE9\"}\n{\"a\":\"y\"}\n").unwrap();
-    let table = NdJsonTable::open(&[path.clone()], first_row(), &memory()).unwrap();
+    let table = NdJsonTable::open(std::slice::from_ref(&path), first_row(), &memory()).unwrap();
     let error = read(&table, &memory(), 1).unwrap_err().to_string();
     assert!(error.contains("line 2: not UTF-8"), "{error}");
     let options = NdJsonOptions { on_bad_row: OnBadRow::Skip, ..NdJsonOptions::default() };
@@ -540,7 +540,7 @@ fn refused_memory_is_an_error_and_never_a_lost_row() {
     for path in [paths[0].clone(), zipped] {
         crate::io::testing::check_refusals(3000, |memory| {
             let options = NdJsonOptions { block_bytes: Some(4000), ..NdJsonOptions::default() };
-            Ok(Arc::new(NdJsonTable::open(&[path.clone()], options, memory)?))
+            Ok(Arc::new(NdJsonTable::open(std::slice::from_ref(&path), options, memory)?))
         });
     }
 }

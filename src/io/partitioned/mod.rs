@@ -100,7 +100,9 @@ fn unknown(name: &str, schema: &Schema) -> Error {
 /// Folders are called after texts, so the values must have one that tells them apart.
 fn check_type(field: &Field) -> Result<()> {
     let data_type = field.data_type();
+    // 0.0 and -0.0 are equal, and sorted among each other, and still two texts.
     let has_text = !data_type.is_nested()
+        && !data_type.is_floating()
         && !matches!(
             data_type,
             DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_)
@@ -108,6 +110,6 @@ fn check_type(field: &Field) -> Result<()> {
     match has_text {
         true => Ok(()),
         false => Err(Error::usage(format!("column {:?} of type {data_type} cannot make folders", field.name()))
-            .with_hint("partition by text, numbers, dates or booleans")),
+            .with_hint("partition by text, integers, decimals, dates or booleans; CAST makes one of another type")),
     }
 }

@@ -213,6 +213,7 @@ fn columns_that_cannot_make_folders_are_refused() {
     let schema = Schema::new(vec![
         Field::new("a", DataType::Int64, true),
         Field::new("l", DataType::new_list(DataType::Int64, true), true),
+        Field::new("f", DataType::Float64, true),
     ]);
     let check = |by: &[&str], want: &str| {
         let by = by.iter().map(|name| name.to_string()).collect();
@@ -222,6 +223,7 @@ fn columns_that_cannot_make_folders_are_refused() {
     };
     check(&["b"], "the output is to be partitioned by \"b\"");
     check(&["l"], "column \"l\" of type");
+    check(&["f"], "column \"f\" of type");
     check(&["a", "a"], "the output is to be partitioned by \"a\" twice");
     check(&[], "a partitioned output needs a column");
     let only = Schema::new(vec![Field::new("a", DataType::Int64, true)]);

@@ -40,7 +40,8 @@ pub(crate) fn check_all(parse: ParseFlags<'_>) {
     paths.retain(|path| path.extension().is_some_and(|end| ["csv", "tsv", "txt"].iter().any(|known| end == *known)));
     paths.sort();
     assert!(paths.len() >= 300, "{} files", paths.len());
-    let lab = Lab { parse, folder: Folder::new(), benches: [1, 2, 8].map(|threads| (threads, Bench::new(threads))) };
+    let lab =
+        Lab { parse, folder: Folder::in_memory(), benches: [1, 2, 8].map(|threads| (threads, Bench::new(threads))) };
     let wrong: Vec<String> = paths.iter().filter_map(|path| lab.check_file(path).err()).collect();
     assert!(wrong.is_empty(), "{} of {} files:\n{}", wrong.len(), paths.len(), wrong.join("\n"));
 }
@@ -57,7 +58,7 @@ impl Lab<'_> {
         let golden = path.with_extension("expected");
         let expected = std::fs::read_to_string(&golden).unwrap_or_else(|_| "flags:\n".into());
         let flags = expected.lines().next().and_then(|line| line.strip_prefix("flags:")).expect("flags come first");
-        let case = Case { path, options: (self.parse)(&shell_words(flags)), folder: &self.folder };
+        let case = Case::new(path, (self.parse)(&shell_words(flags)), &self.folder);
         let read = |block_bytes, bench: &(usize, Bench)| -> std::result::Result<String, String> {
             Ok(format!("flags:{flags}\n{}", case.read(block_bytes, bench)?))
         };
@@ -114,44 +115,59 @@ fn shell_words(text: &str) -> Vec<String> {
     words
 }
 
-struct Case<'a> {
+/// A file with its options, opened.
+pub(super) struct Case<'a> {
     path: &'a Path,
     options: CsvOptions,
-    folder: &'a Folder,
+    rejects: PathBuf,
+    /// The error, as text, when the file cannot be opened.
+    table: std::result::Result<CsvTable, String>,
+    n_records: usize,
 }
 
-impl Case<'_> {
-    /// What the file gives, as text. The error is a row that is lost.
-    fn read(&self, block_bytes: usize, (threads, bench): &(usize, Bench)) -> std::result::Result<String, String> {
-        let rejects = self.folder.0.path().join("rejects.csv");
-        let mut options = CsvOptions { block_bytes: Some(block_bytes), ..self.options.clone() };
-        let leaves_out = options.on_bad_row != OnBadRow::Fail;
-        if leaves_out {
+impl<'a> Case<'a> {
+    pub(super) fn new(path: &'a Path, mut options: CsvOptions, folder: &Folder) -> Self {
+        let rejects = folder.0.path().join("rejects.csv");
+        if options.on_bad_row != OnBadRow::Fail {
             options.on_bad_row = OnBadRow::Reject(RejectFile::new(&rejects));
         }
-        let folder = format!("{}/", self.path.parent().unwrap().display());
-        let shown = |error: crate::Error| format!("error: {error}\n").replace(&folder, "");
-        let rejecting = options.on_bad_row.clone();
-        let table = match open(&[self.path.to_owned()], options) {
-            Ok(table) => table,
-            Err(error) => return Ok(shown(error)),
+        let table = open(&[path.to_owned()], options.clone()).map_err(|error| shown(path, &error));
+        let mut case = Case { path, options, rejects, table, n_records: 0 };
+        if let Ok(table) = &case.table {
+            case.n_records = count_records(&case.text(), &case.dialect(table));
+        }
+        case
+    }
+
+    /// What the file gives, as text. The error is a row that is lost.
+    pub(super) fn read(
+        &self,
+        block_bytes: usize,
+        (threads, bench): &(usize, Bench),
+    ) -> std::result::Result<String, String> {
+        let table = match &self.table {
+            Ok(table) => table.with_block_bytes(block_bytes),
+            Err(error) => return Ok(error.clone()),
         };
+        let rejects = self.options.on_bad_row.rejects();
+        if let Some(rejects) = rejects {
+            rejects.start_text();
+        }
         let scanned = match scan_on(bench, &table, all_columns(&table), *threads) {
             Ok(scanned) => scanned,
-            Err(error) => return Ok(shown(error)),
+            Err(error) => return Ok(shown(self.path, &error)),
         };
         let mut text = self.columns(&table) + "\n";
         for row in scanned.escaped_rows() {
             text += &(row.join(" | ") + "\n");
         }
-        if let OnBadRow::Reject(file) = rejecting {
+        if let Some(file) = rejects {
             file.publish().unwrap();
-            text += &rejected_lines(&rejects);
+            text += &rejected_lines(&self.rejects);
         }
-        let n_records = count_records(&self.text(), &self.dialect(&table));
         let (n_rows, n_rejected) = (scanned.n_rows(), scanned.report.n_bad_rows as usize);
-        if n_rows + n_rejected != n_records {
-            let path = self.path.display();
+        if n_rows + n_rejected != self.n_records {
+            let (path, n_records) = (self.path.display(), self.n_records);
             return Err(format!("{path}: {n_rows} rows and {n_rejected} rejected ones of {n_records} records"));
         }
         Ok(text)
@@ -194,6 +210,12 @@ impl Case<'_> {
             n_fields: definition.schema.fields().len(),
         }
     }
+}
+
+/// An error without the folder.
+fn shown(path: &Path, error: &crate::Error) -> String {
+    let folder = format!("{}/", path.parent().unwrap().display());
+    format!("error: {error}\n").replace(&folder, "")
 }
 
 /// `rejected line 3, column "b": ...` for every row in a reject file, in the order of lines.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::oracle::{Field, read_rows};
 use super::*;
-use crate::io::csv::{OnBadRow, RejectFile};
+use crate::io::csv::{OnBadRow, Ragged, RejectFile};
 
 /// A field and whether to quote it although it need not be.
 fn field() -> impl Strategy<Value = (Field, bool)> {
@@ -147,5 +147,58 @@ proptest! {
             let line: usize = row[1].clone().unwrap().parse().unwrap();
             prop_assert_eq!(row[5].as_deref(), Some(&lines[line - 2][..]));
         }
+    }
+
+    #[test]
+    fn rows_of_any_width_are_made_to_fit(
+        lines in proptest::collection::vec("(#[a,\"]{0,5}|[a-z]{1,2}(,([a-z]{0,2}|\"[a,\n#]{0,3}\")){0,4})", 1..40),
+        crlf in any::<bool>(),
+        block_bytes in 1usize..100,
+        threads in 1usize..4,
+    ) {
+        let newline = if crlf { "\r\n" } else { "\n" };
+        let folder = Folder::new();
+        let path = folder.write("t.csv", format!("c0,c1,c2{newline}{}{newline}", lines.join(newline)));
+        for ragged in [Ragged::Fail, Ragged::Pad, Ragged::Fit] {
+            let options = CsvOptions {
+                ragged,
+                comment: Some("#".into()),
+                on_bad_row: OnBadRow::Skip,
+                ..as_text(3, block_bytes)
+            };
+            let rows: Vec<Vec<Field>> = lines
+                .iter()
+                .filter(|line| !line.starts_with('#'))
+                .map(|line| read_rows(line, ',', 5).remove(0))
+                .collect();
+            let keeps = |row: &&Vec<Field>| match ragged {
+                Ragged::Fail => row.len() == 3,
+                Ragged::Pad => row.len() <= 3,
+                Ragged::Fit => true,
+            };
+            let fit = |row: &Vec<Field>| (0..3).map(|idx| row.get(idx).cloned().flatten()).collect::<Vec<Field>>();
+            let want: Vec<Vec<Field>> = rows.iter().filter(keeps).map(fit).collect();
+            let table = open(std::slice::from_ref(&path), options).unwrap();
+            let scanned = scan(&table, all_columns(&table), threads).unwrap();
+            prop_assert_eq!(scanned.report.n_bad_rows as usize, rows.len() - want.len());
+            prop_assert_eq!(scanned.rows(), shown(want), "{:?}", ragged);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_text_in_an_encoding_of_single_bytes(
+        bytes in proptest::collection::vec(any::<u8>(), 0..300),
+        block_bytes in 1usize..100,
+    ) {
+        let folder = Folder::new();
+        let text = encoding_rs::WINDOWS_1252.decode_without_bom_handling(&bytes).0.into_owned();
+        let field = format!("\"{}\"", text.replace('"', "\"\""));
+        let (encoded, _, is_lossy) = encoding_rs::WINDOWS_1252.encode(&field);
+        prop_assume!(!is_lossy);
+        let path = folder.write("t.csv", [b"c0,c1\nx,", &encoded[..], b"\n"].concat());
+        let encoding = Some(crate::io::csv::Encoding::parse("latin-1").unwrap());
+        let table = open(&[path], CsvOptions { encoding, ..as_text(2, block_bytes) }).unwrap();
+        let scanned = scan(&table, all_columns(&table), 2).unwrap();
+        prop_assert_eq!(scanned.rows(), vec![vec!["x".to_string(), text]]);
     }
 }
