@@ -39,6 +39,7 @@ fn inputs() -> TempDir {
     write("dirty.csv", "a,b\n1,2\n3\n5,6\n7,8,9\n");
     write("report.sql", "SELECT city, sum(price) AS total FROM 'sales.csv' GROUP BY city");
     write("totals.yaml", TOTALS);
+    write("report.yaml", TOTALS);
     fs::create_dir(folder.path().join("sales")).unwrap();
     write("sales/2024-01.csv", "city,amount\nOslo,3\nQuito,5\nOslo,-1\n");
     fs::create_dir(folder.path().join("data")).unwrap();
