@@ -50,7 +50,6 @@ pub(crate) fn sql_name(data_type: &DataType) -> String {
         DataType::Float64 => "DOUBLE",
         DataType::Date32 => "DATE",
         DataType::Time64(_) => "TIME",
-        DataType::Time64(_) => "TIME",
         DataType::Timestamp(_, Some(_)) => "TIMESTAMPTZ",
         DataType::Timestamp(_, None) => "TIMESTAMP(6)",
         DataType::Decimal128(precision, scale) => return format!("DECIMAL({precision}, {scale})"),
