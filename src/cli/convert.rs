@@ -20,17 +20,11 @@ pub(super) fn run(args: &ConvertArgs, cancel: &CancelToken) -> Result<()> {
     let Some((target, sources)) = args.files.split_last() else { return Ok(()) };
     let target = Path::new(target);
     let asked = args.format.map(OutputFormat::from);
-    let is_parts = !args.partition_by.is_empty();
-    let output = match is_parts {
-        true => Output::Partitioned(parts(args, target, asked.unwrap_or(OutputFormat::Parquet))),
-        false => file_output(target, asked)?,
+    let output = match args.partition_by.is_empty() {
+        true => file_output(target, asked)?,
+        false => Output::Partitioned(partitioned(args, target, asked)?),
     };
-    let is_parquet = match &output {
-        Output::File(_, format) => *format == OutputFormat::Parquet,
-        Output::Partitioned(to) => to.format == OutputFormat::Parquet,
-        _ => false,
-    };
-    if args.compression.is_some() && !is_parquet {
+    if args.compression.is_some() && !is_parquet(&output) {
         return Err(Error::usage("--compression is for Parquet")
             .with_hint(format!("{} is not: name the output .parquet", target.display())));
     }
@@ -39,7 +33,7 @@ pub(super) fn run(args: &ConvertArgs, cancel: &CancelToken) -> Result<()> {
     let query = session.sql(&query_of(args, &input)?)?;
     let mut delivery = Delivery::new(&session, &args.messages, cancel);
     let metrics = match args.compression {
-        Some(compression) if !is_parts => {
+        Some(compression) if matches!(output, Output::File(..)) => {
             let options = ParquetSinkOptions { compression, ..ParquetSinkOptions::default() };
             delivery.run_with(query, &output, &|schema, ordered, cx| {
                 let sink: Arc<dyn Sink> = Arc::new(ParquetSink::new(target, schema, &options, ordered, &cx.memory)?);
@@ -51,11 +45,22 @@ pub(super) fn run(args: &ConvertArgs, cancel: &CancelToken) -> Result<()> {
     report(&input, target, &metrics)
 }
 
-/// A folder with a folder for every value.
-fn parts(args: &ConvertArgs, target: &Path, format: OutputFormat) -> PartitionedOutput {
-    let mut parts = PartitionedOutput::new(target, format, args.partition_by.clone());
-    parts.parquet.compression = args.compression.unwrap_or(parts.parquet.compression);
-    parts
+fn is_parquet(output: &Output) -> bool {
+    match output {
+        Output::File(_, format) => *format == OutputFormat::Parquet,
+        Output::Partitioned(output) => output.format == OutputFormat::Parquet,
+        Output::Stdout(_) | Output::Discard => false,
+    }
+}
+
+/// A folder of folders; Parquet unless something else is asked for.
+fn partitioned(args: &ConvertArgs, target: &Path, asked: Option<OutputFormat>) -> Result<PartitionedOutput> {
+    let columns = args.partition_by.iter().map(|name| name.trim().to_string()).collect();
+    let mut output = PartitionedOutput::new(target, asked.unwrap_or(OutputFormat::Parquet), columns);
+    if let Some(compression) = args.compression {
+        output.parquet.compression = compression;
+    }
+    Ok(output)
 }
 
 fn query_of(args: &ConvertArgs, input: &Input) -> Result<String> {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{Array, BooleanArray, RecordBatch, RecordBatchOptions};
-use arrow::compute::{and_kleene, filter_record_batch};
-use arrow::datatypes::SchemaRef;
+use arrow::compute::{and_kleene, cast, filter_record_batch};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 use super::data_frame::DataFrame;
 use crate::error::Result;
@@ -15,8 +15,18 @@ use crate::exec::{Batch, LocalSource, OperatorReport, Report, Sequence, Source, 
 use crate::io::{ColumnStatistics, RowFilter, Scan, ScanRequest, Table, TableStatistics};
 
 /// The rows of a [`DataFrame`].
+///
+/// Categories (dictionaries) come out as what they stand for: operators make dictionaries where these pay.
 pub(super) struct MemoryTable {
     frame: DataFrame,
+}
+
+/// A column as its values are.
+fn plain_type(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Dictionary(_, value) => plain_type(value),
+        other => other.clone(),
+    }
 }
 
 impl MemoryTable {
@@ -27,7 +37,9 @@ impl MemoryTable {
 
 impl Table for MemoryTable {
     fn schema(&self) -> SchemaRef {
-        self.frame.schema()
+        let schema = self.frame.schema();
+        let plain = |field: &FieldRef| Field::clone(field).with_data_type(plain_type(field.data_type()));
+        Arc::new(Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>()))
     }
 
     fn statistics(&self) -> TableStatistics {
@@ -103,8 +115,14 @@ fn columns_of(rows: &RecordBatch, filter: &dyn RowFilter) -> Result<RecordBatch>
 
 /// Some columns of `rows`, which may be none.
 fn projected(rows: &RecordBatch, columns: &[usize]) -> Result<RecordBatch> {
-    let schema = Arc::new(rows.schema().project(columns)?);
-    let arrays = columns.iter().map(|&column| rows.column(column).clone()).collect();
+    let (mut fields, mut arrays) = (Vec::with_capacity(columns.len()), Vec::with_capacity(columns.len()));
+    for &column in columns {
+        let (field, array) = (rows.schema_ref().field(column).clone(), rows.column(column));
+        let plain = plain_type(field.data_type());
+        arrays.push(if plain == *field.data_type() { array.clone() } else { cast(array, &plain)? });
+        fields.push(field.with_data_type(plain));
+    }
+    let schema = Arc::new(Schema::new(fields));
     let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
     Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
 }
