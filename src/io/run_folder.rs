@@ -292,6 +292,25 @@ mod tests {
     }
 
     #[test]
+    fn a_file_has_one_name_before_it_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().canonicalize().unwrap();
+        std::fs::create_dir(real.join("a")).unwrap();
+        std::os::unix::fs::symlink("a/new", real.join("link")).unwrap();
+        std::os::unix::fs::symlink("round", real.join("round")).unwrap();
+        for (path, expected) in [
+            ("a/../x", "x"),
+            ("./a//x", "a/x"),
+            ("b/../c/x", "c/x"),
+            ("link", "a/new"),
+            ("link/y", "a/new/y"),
+            ("round", "round"),
+        ] {
+            assert_eq!(resolved(&folder.path().join(path)), real.join(expected), "{path}");
+        }
+    }
+
+    #[test]
     fn one_run_at_a_time_has_the_folder() {
         let folder = tempfile::tempdir().unwrap();
         let first = RunFolder::open(folder.path(), "p").unwrap();
