@@ -14,7 +14,6 @@ use super::sql_text::{SqlText, literal, quoted};
 use super::step_sql::{all_of, conditions_after};
 use super::yaml::{Scalar, Spread};
 use crate::error::{Error, Result};
-
 use crate::io::run_folder::FileFacts;
 use crate::io::suggest::closest;
 use crate::io::type_names::parse_columns;
