@@ -302,7 +302,7 @@ fn plans_are_shown_as_text_and_json() {
         expect![[r#"
         exit 0
         out| Output: in order
-        out|   Scan: csv sales.csv, 1 of 3 columns, where price > 2
+        out|   Scan: csv sales.csv, 2 of 3 columns, where price > 2
     "#]],
     );
     let folder = inputs();
