@@ -154,6 +154,23 @@ pub fn find_files(path: &str) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// How many parts of the paths of the files that `path` names are not below what the user named: those of the folder, and
+/// those in front of the first that has a sign of a glob. For one file that is its whole path.
+pub(super) fn n_parts_above(path: &str) -> usize {
+    let literal = Path::new(path);
+    if stdin::names_stdin(path) || (literal.exists() && !literal.is_dir()) {
+        return usize::MAX;
+    }
+    let is_sign =
+        |part: &std::ffi::OsStr| part.as_encoded_bytes().iter().any(|byte| matches!(byte, b'*' | b'?' | b'['));
+    parts_of(literal).take_while(|part| literal.is_dir() || !is_sign(part)).count()
+}
+
+/// The parts of a path that lead anywhere.
+pub(super) fn parts_of(path: &Path) -> impl Iterator<Item = &std::ffi::OsStr> {
+    path.components().filter(|part| *part != std::path::Component::CurDir).map(std::path::Component::as_os_str)
+}
+
 /// Makes the folder that `file` is to stand in, and those above it.
 ///
 /// # Errors

@@ -46,7 +46,8 @@ pub(crate) mod tests;
 
 pub(crate) use declared::{DeclaredColumn, parse_columns};
 pub(in crate::io) use lines::{
-    Lines, count_lines, open_lines, parse_date, parse_timestamp, read_failed, read_fully, read_fully_at,
+    Lines, count_lines, lossless_f64, open_lines, parse_date, parse_decimal, parse_timestamp, read_failed, read_fully,
+    read_fully_at,
 };
 pub use open::CsvTable;
 pub use options::{CsvOptions, Encoding, OnBadRow, Quote, Ragged};
