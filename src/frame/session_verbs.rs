@@ -96,7 +96,8 @@ impl CsvScanOptions {
         self
     }
 
-    /// What happens to a row that cannot be read.
+    /// What happens to a row that cannot be read. A reject file is said for all scans of a session, in its
+    /// [`crate::SessionOptions`], because it appears when a query is complete.
     pub fn with_on_bad_row(self, on_bad_row: OnBadRow) -> Self {
         CsvScanOptions { on_bad_row: Some(on_bad_row), ..self }
     }
@@ -235,6 +236,10 @@ impl Session {
     fn open_csv(&self, paths: &[String], options: CsvScanOptions) -> Result<Arc<dyn Table>> {
         let files = all_files(paths)?;
         let keep_dates_as_text = options.keep_dates_as_text;
+        if let Some(OnBadRow::Reject(_)) = options.on_bad_row {
+            return Err(Error::usage("one scan cannot have a reject file of its own")
+                .with_hint("name it in the options of the session, where it takes the bad rows of all scans"));
+        }
         let mut options = options.over(&self.files().csv);
         if let Some(rejects) = options.on_bad_row.rejects() {
             files.iter().try_for_each(|file| rejects.refuse_input(file))?;

@@ -59,6 +59,10 @@ fn arithmetic() {
     check(c("i") / c("j"), "3.5|-3.5|-|NaN");
     check(c("i").floor_div(c("j")), "3|-4|-|-");
     check(c("i") % c("j"), "1|1|-|-");
+    check((c("i") + 92).cast(DataType::Int8) % 100, "99|85|-|92");
+    check((c("i") - 93).cast(DataType::Int8).floor_div(100), "-1|-1|-|-1");
+    check((c("i") - 93).cast(DataType::Int8) % -100, "-86|0|-|-93");
+    check(c("i") % i64::MAX, "7|9223372036854775800|-|0");
     check(c("f") % 2, "1.5|NaN|-|1.5");
     check(c("f").floor_div(2), "0.0|NaN|-|-2.0");
     check(c("i").pow(2), "49|49|-|0");

@@ -52,4 +52,5 @@ pub(in crate::io) use lines::{
 pub use open::CsvTable;
 pub use options::{CsvOptions, Encoding, OnBadRow, Quote, Ragged};
 pub use reject_file::RejectFile;
+pub(in crate::io) use seen_rows::{Kind as BadRowKind, Place, Seen, SeenRows};
 pub use shared_schema::SharedSchema;

@@ -74,7 +74,7 @@ impl Partitions {
             }
             if keys.len() > MOST_KEYS {
                 let what = format!("{}: folders make more than {MOST_KEYS} columns", folder.display());
-                return Err(Error::data(what).with_hint("read them with --hive false"));
+                return Err(Error::data(what).with_hint("read them with --hive no"));
             }
         }
         if keys.is_empty() {
@@ -138,7 +138,7 @@ fn values_in(folder: &Path, n_above: usize) -> Result<Values> {
             Some(text) => values.extend(parse(text)),
             None if name.as_encoded_bytes().contains(&b'=') => {
                 let what = format!("the name of the folder {} is not UTF-8", folder.display());
-                return Err(Error::data(what).with_hint("rename it, or read the files with --hive false"));
+                return Err(Error::data(what).with_hint("rename it, or read the files with --hive no"));
             }
             None => {}
         }

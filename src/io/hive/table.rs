@@ -59,7 +59,7 @@ impl HiveTable {
                     "{path}: no folder is called {name}=..., as others are, and files have a column {name} besides"
                 ));
                 return Err(
-                    error.with_hint("read the files with and without such folders separately, or with --hive false")
+                    error.with_hint("read the files with and without such folders separately, or with --hive no")
                 );
             }
         }
@@ -156,6 +156,7 @@ impl HiveTable {
             dictionary_columns: dictionaries.filter_map(|&column| in_file(column)).collect(),
             in_order: request.in_order,
             files: None,
+            query: request.query.clone(),
         }
     }
 }

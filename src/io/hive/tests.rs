@@ -97,7 +97,7 @@ fn a_folder_hides_a_column_of_its_name_and_drift_goes_on_below_it() {
         &FileTables::default(),
         expect![[r#"
         .: no folder is called year=..., as others are, and files have a column year besides
-          hint: read the files with and without such folders separately, or with --hive false
+          hint: read the files with and without such folders separately, or with --hive no
     "#]],
     );
 }

@@ -16,7 +16,7 @@ use super::guess::{Guess, widen_object};
 use super::problem::{Problem, What, type_name};
 use super::scan::NdJsonScan;
 use crate::error::{Error, Result};
-use crate::io::csv::{CsvOptions, Lines, OnBadRow, open_lines, read_failed, read_fully};
+use crate::io::csv::{CsvOptions, Lines, OnBadRow, SeenRows, open_lines, read_failed, read_fully};
 use crate::io::{Scan, ScanRequest, Table, TableFacts, TableStatistics};
 use crate::memory::Memory;
 
@@ -76,6 +76,7 @@ impl From<CsvOptions> for NdJsonOptions {
 pub struct NdJsonTable {
     definition: Arc<Definition>,
     memory: Memory,
+    seen: SeenRows,
 }
 
 /// Everything that is settled before a scan.
@@ -137,7 +138,7 @@ impl NdJsonTable {
             return Err(Error::data(format!("{name} is empty: it has no row with a field"))
                 .with_hint("declare its columns, for example: --schema id=int64"));
         }
-        Ok(NdJsonTable { definition: Arc::new(definition), memory: memory.clone() })
+        Ok(NdJsonTable { definition: Arc::new(definition), memory: memory.clone(), seen: SeenRows::default() })
     }
 
     fn declare(guessed: Vec<(String, Guess)>, options: &NdJsonOptions) -> Definition {
@@ -180,7 +181,7 @@ impl Table for NdJsonTable {
     }
 
     fn scan(&self, request: ScanRequest) -> Result<Scan> {
-        NdJsonScan::prepare(self.definition.clone(), request, &self.memory)
+        NdJsonScan::prepare(self.definition.clone(), request, &self.memory, &self.seen)
     }
 
     fn facts(&self) -> Result<TableFacts> {
