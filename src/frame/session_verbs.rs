@@ -12,9 +12,8 @@ use super::lazy::LazyFrame;
 use super::memory_table::MemoryTable;
 use super::rows::Rows;
 use crate::error::{Error, Result};
-use crate::io::csv::{CsvOptions, CsvTable, OnBadRow};
-use crate::io::files::find_files;
-use crate::io::parquet::ParquetTable;
+use crate::io::csv::{CsvOptions, OnBadRow};
+use crate::io::files::FileFormat;
 use crate::io::{OpenTable, Table};
 use crate::physical::FileTable;
 use crate::session::Session;
@@ -188,12 +187,23 @@ impl Session {
 
     /// The rows of Parquet files. Only the columns and row groups that the query needs are read.
     pub fn scan_parquet(&self, paths: impl IntoPaths) -> LazyFrame {
+        self.scan_as(paths, FileFormat::Parquet)
+    }
+
+    /// The rows of files of JSON, an object a line.
+    pub fn scan_ndjson(&self, paths: impl IntoPaths) -> LazyFrame {
+        self.scan_as(paths, FileFormat::NdJson)
+    }
+
+    /// The rows of Arrow IPC files or streams.
+    pub fn scan_ipc(&self, paths: impl IntoPaths) -> LazyFrame {
+        self.scan_as(paths, FileFormat::Ipc)
+    }
+
+    fn scan_as(&self, paths: impl IntoPaths, format: FileFormat) -> LazyFrame {
         let paths = paths.into_paths();
-        let open = || {
-            let table = ParquetTable::open(&all_files(&paths)?, self.files().parquet.clone(), self.memory())?;
-            rows_of(Arc::new(table), &paths.join(", "))
-        };
-        LazyFrame::new(self, open())
+        let table = self.files().open_all_as(&paths, Some(format), self.memory());
+        LazyFrame::new(self, table.and_then(|table| rows_of(table, &paths.join(", "))))
     }
 
     /// All rows of CSV files, in memory.
@@ -234,26 +244,23 @@ impl Session {
     }
 
     fn open_csv(&self, paths: &[String], options: CsvScanOptions) -> Result<Arc<dyn Table>> {
-        let files = all_files(paths)?;
         let keep_dates_as_text = options.keep_dates_as_text;
         if let Some(OnBadRow::Reject(_)) = options.on_bad_row {
             return Err(Error::usage("one scan cannot have a reject file of its own")
                 .with_hint("name it in the options of the session, where it takes the bad rows of all scans"));
         }
-        let mut options = options.over(&self.files().csv);
-        if let Some(rejects) = options.on_bad_row.rejects() {
-            files.iter().try_for_each(|file| rejects.refuse_input(file))?;
-        }
-        let table = CsvTable::open(&files, options.clone(), self.memory())?;
+        let mut tables = self.files().clone();
+        tables.csv = options.over(&tables.csv);
+        let table = tables.open_all_as(paths, Some(FileFormat::Csv), self.memory())?;
         if !keep_dates_as_text {
-            return Ok(Arc::new(table));
+            return Ok(table);
         }
-        let texts = dates_as_texts(&table.schema(), &options);
+        let texts = dates_as_texts(&table.schema(), &tables.csv);
         if texts.is_empty() {
-            return Ok(Arc::new(table));
+            return Ok(table);
         }
-        options.schema_overrides.extend(texts);
-        Ok(Arc::new(CsvTable::open(&files, options, self.memory())?))
+        tables.csv.schema_overrides.extend(texts);
+        tables.open_all_as(paths, Some(FileFormat::Csv), self.memory())
     }
 }
 
@@ -262,17 +269,6 @@ fn dates_as_texts(schema: &SchemaRef, options: &CsvOptions) -> Vec<(String, Data
     let is_declared = |name: &String| options.schema_overrides.iter().any(|(declared, _)| declared == name);
     let found = schema.fields().iter().filter(|field| field.data_type().is_temporal() && !is_declared(field.name()));
     found.map(|field| (field.name().clone(), DataType::Utf8)).collect()
-}
-
-fn all_files(paths: &[String]) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for path in paths {
-        files.extend(find_files(path)?);
-    }
-    match files.is_empty() {
-        true => Err(Error::usage("no path to read")),
-        false => Ok(files),
-    }
 }
 
 /// All rows of `table`.

@@ -3,11 +3,13 @@
 //! Memory: one path a file. Nothing is opened here except the first bytes of one file.
 
 use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use super::stdin;
 use super::suggest::closest;
 use crate::error::{Error, Result};
+use crate::memory::Memory;
 
 /// A format that tables can be read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,11 +58,16 @@ impl FileFormat {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Data`] when the file cannot be read.
-    pub fn detect(path: &Path) -> Result<FileFormat> {
-        if stdin::is_stream(path) {
-            return Ok(FileFormat::Csv);
-        }
+    pub fn detect(path: &Path, memory: &Memory) -> Result<FileFormat> {
         let failed = |error: std::io::Error| Error::read_failed(path, &error);
+        if stdin::is_stream(path) {
+            let start = read_start(stdin::open(memory)?.take(START_BYTES)).map_err(failed)?;
+            return Ok(Self::from_text(&unpacked(start)));
+        }
+        if std::fs::metadata(path).map_err(failed)?.file_type().is_fifo() {
+            let what = format!("{} is a pipe, and an input that is named must be a file", path.display());
+            return Err(Error::usage(what).with_hint("pipe it to standard input, and write FROM stdin"));
+        }
         let file = std::fs::File::open(path).map_err(failed)?;
         let start = read_start(file.take(START_BYTES)).map_err(failed)?;
         let by_magic = match &start[..] {
@@ -348,6 +355,15 @@ mod tests {
         assert_eq!(find_files(folder.path().to_str().unwrap()).unwrap().len(), 50);
     }
 
+    #[test]
+    fn a_pipe_that_nobody_writes_to_is_refused_at_once() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let error = FileFormat::detect(&path, &Memory::with_governed(1 << 20, 1)).unwrap_err();
+        assert!(error.to_string().contains("is a pipe"), "{error}");
+    }
+
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         use std::io::Write;
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -377,7 +393,7 @@ mod tests {
         ] {
             let path = folder.path().join(name);
             std::fs::write(&path, bytes).unwrap();
-            assert_eq!(FileFormat::detect(&path).unwrap(), want, "{name}");
+            assert_eq!(FileFormat::detect(&path, &Memory::with_governed(1 << 20, 1)).unwrap(), want, "{name}");
         }
     }
 }
