@@ -297,6 +297,13 @@ impl Session {
         Ok(PreparedQuery { session: self, planned, rejects })
     }
 
+    /// Makes `plan` a view that SQL may name.
+    pub(crate) fn add_view_of(&self, name: &str, plan: LogicalPlan) -> Result<()> {
+        self.shared.registry.may_create(name, true, sql::IfExists::Replace)?;
+        self.shared.registry.add_planned(name.to_string(), plan);
+        Ok(())
+    }
+
     /// How files are read unless a scan says otherwise.
     pub(crate) fn files(&self) -> &FileTables {
         &self.shared.files
@@ -349,6 +356,11 @@ fn warm_up(n_threads: usize) {
 }
 
 impl<'s> PreparedQuery<'s> {
+    /// The session that it runs in.
+    pub(crate) fn session(&self) -> &'s Session {
+        self.session
+    }
+
     /// The names of the columns of its result.
     pub fn column_names(&self) -> Vec<String> {
         self.planned.column_names()

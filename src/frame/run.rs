@@ -8,9 +8,52 @@ use super::collect::{Collect, CollectSink};
 use super::data_frame::DataFrame;
 use super::lazy::LazyFrame;
 use crate::error::{Error, Result};
-use crate::exec::{CancelToken, RunMetrics, Sink};
+use crate::exec::{CancelToken, QueryContext, RunMetrics, Sink};
 use crate::io::parquet::{ParquetSink, ParquetSinkOptions};
+use crate::io::partitioned::PartitionedOutput;
 use crate::io::{Output, OutputFormat};
+use crate::session::PreparedQuery;
+use crate::sql::on_deep_stack;
+
+fn collected(query: PreparedQuery<'_>, cancel: CancelToken) -> Result<DataFrame> {
+    let session = query.session();
+    let collect: Mutex<Option<Arc<Collect>>> = Mutex::new(None);
+    let make_sink = |schema, _, cx: &QueryContext| {
+        let made = Collect::new(schema, cx);
+        *collect.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.clone());
+        Ok(Arc::new(CollectSink(made)) as Arc<dyn Sink>)
+    };
+    on_deep_stack(|| query.into_run_to(cancel, make_sink))?.execute()?;
+    match collect.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(collect) => Ok(collect.into_frame(session)),
+        None => Err(Error::usage("this statement gives no rows to keep in memory")),
+    }
+}
+
+impl PreparedQuery<'_> {
+    /// The rows of a SQL query in memory, as [`LazyFrame::collect`].
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df};
+    /// # fn main() -> brimful::Result<()> {
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// // SQL over frames, and frames over what SQL gives.
+    /// df!(session, "city" => ["Oslo", "Rome"], "n" => [1, 2])?.lazy().create_view("cities")?;
+    /// let rome = session.sql("SELECT * FROM cities WHERE n > 1")?.collect()?;
+    /// assert_eq!(rome.lazy().head(1).collect()?.text(0, "city"), Some("Rome".to_string()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`LazyFrame::collect`]; [`crate::ErrorKind::Usage`] for EXPLAIN and for statements that make a table.
+    pub fn collect(self) -> Result<DataFrame> {
+        match self.explain() {
+            Some(_) => Err(Error::usage("EXPLAIN gives no rows").with_hint("use into_run and explain_text")),
+            None => collected(self, CancelToken::default()),
+        }
+    }
+}
 
 impl LazyFrame {
     /// How the rows would be computed, as an indented tree.
@@ -19,7 +62,7 @@ impl LazyFrame {
     /// The first mistake in the verbs before.
     pub fn explain(&self) -> Result<String> {
         let query = self.session.prepare_plan(self.plan_in_order()?)?;
-        Ok(query.into_run(&Output::Discard, CancelToken::default())?.explain_text())
+        Ok(on_deep_stack(|| query.into_run(&Output::Discard, CancelToken::default()))?.explain_text())
     }
 
     /// The rows in memory. They count against the budget as long as the frame lives.
@@ -36,18 +79,15 @@ impl LazyFrame {
     /// # Errors
     /// As [`LazyFrame::collect`].
     pub fn collect_with(&self, cancel: CancelToken) -> Result<DataFrame> {
-        let query = self.session.prepare_plan(self.plan_in_order()?)?;
-        let collect: Mutex<Option<Arc<Collect>>> = Mutex::new(None);
-        let run = query.into_run_to(cancel, |schema, _, cx| {
-            let made = Collect::new(schema, cx);
-            *collect.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.clone());
-            Ok(Arc::new(CollectSink(made)) as Arc<dyn Sink>)
-        })?;
-        run.execute()?;
-        match collect.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some(collect) => Ok(collect.into_frame(&self.session)),
-            None => Err(Error::query("the query had no output")),
-        }
+        collected(self.session.prepare_plan(self.plan_in_order()?)?, cancel)
+    }
+
+    /// Makes the frame a view of its session: [`Session::sql`] may name it in FROM. A view of that name is replaced.
+    ///
+    /// # Errors
+    /// The first mistake in the verbs before; [`crate::ErrorKind::Usage`] when there is a temporary table of that name.
+    pub fn create_view(&self, name: &str) -> Result<()> {
+        self.session.add_view_of(name, self.plan_in_order()?)
     }
 
     /// The rows a batch at a time, while the query goes on: any number of them in little memory. The query runs on threads of
@@ -61,10 +101,10 @@ impl LazyFrame {
         let (cancel, exchange) = (CancelToken::default(), Exchange::new());
         let (running, output) = (cancel.clone(), exchange.clone());
         BatchIter::start(schema, exchange, cancel, move || {
-            let run = session.prepare_plan(plan)?.into_run_to(running, |_, ordered, cx| {
-                Ok(Arc::new(ExchangeSink::new(output, ordered, cx)) as Arc<dyn Sink>)
-            })?;
-            run.execute_apart().map(|_| ())
+            let query = session.prepare_plan(plan)?;
+            let make_sink =
+                |_, ordered, cx: &QueryContext| Ok(Arc::new(ExchangeSink::new(output, ordered, cx)) as Arc<dyn Sink>);
+            on_deep_stack(|| query.into_run_to(running, make_sink))?.execute_apart().map(|_| ())
         })
     }
 
@@ -91,11 +131,34 @@ impl LazyFrame {
     pub fn sink_parquet(&self, path: impl AsRef<Path>, options: ParquetSinkOptions) -> Result<RunMetrics> {
         let path = path.as_ref();
         let query = self.session.prepare_plan(self.plan_in_order()?)?;
-        let run = query.into_run_to(CancelToken::default(), |schema, ordered, cx| {
+        let make_sink = |schema, ordered, cx: &QueryContext| {
             let sink = ParquetSink::new(path, schema, &options, ordered, &cx.memory)?;
             Ok(Arc::new(sink) as Arc<dyn Sink>)
-        })?;
-        run.execute()
+        };
+        on_deep_stack(|| query.into_run_to(CancelToken::default(), make_sink))?.execute()
+    }
+
+    /// Writes the rows to an Arrow IPC file, which appears when it is complete.
+    ///
+    /// # Errors
+    /// As [`LazyFrame::sink_csv`].
+    pub fn sink_ipc(&self, path: impl AsRef<Path>) -> Result<RunMetrics> {
+        self.sink(&Output::File(path.as_ref().to_path_buf(), OutputFormat::Ipc))
+    }
+
+    /// Writes the rows to files of `format` in a new folder, a folder for each combination of values of `partition_by`:
+    /// `year=2024/month=04/part-0.parquet`. It appears when all files are complete.
+    ///
+    /// # Errors
+    /// As [`LazyFrame::sink_csv`]; [`crate::ErrorKind::Usage`] for a column that cannot make folders.
+    pub fn sink_partitioned<S: Into<String>>(
+        &self,
+        folder: impl AsRef<Path>,
+        format: OutputFormat,
+        partition_by: impl IntoIterator<Item = S>,
+    ) -> Result<RunMetrics> {
+        let partition_by = partition_by.into_iter().map(Into::into).collect();
+        self.sink(&Output::Partitioned(PartitionedOutput::new(folder.as_ref(), format, partition_by)))
     }
 
     /// Writes the rows to any output.
@@ -104,6 +167,6 @@ impl LazyFrame {
     /// As [`LazyFrame::sink_csv`].
     pub fn sink(&self, output: &Output) -> Result<RunMetrics> {
         let query = self.session.prepare_plan(self.plan_in_order()?)?;
-        query.into_run(output, CancelToken::default())?.execute()
+        on_deep_stack(|| query.into_run(output, CancelToken::default()))?.execute()
     }
 }

@@ -12,9 +12,10 @@ use super::lazy::LazyFrame;
 use super::memory_table::MemoryTable;
 use super::rows::Rows;
 use crate::error::{Error, Result};
-use crate::io::csv::{CsvOptions, OnBadRow};
-use crate::io::files::FileFormat;
-use crate::io::{OpenTable, Table};
+use crate::io::csv::{CsvOptions, Encoding, OnBadRow, Quote, Ragged};
+use crate::io::files::{FileFormat, find_files};
+use crate::io::{FileTables, Table};
+use crate::memory::Memory;
 use crate::physical::FileTable;
 use crate::session::Session;
 use crate::sql::plan_failure;
@@ -48,7 +49,12 @@ use crate::sql::plan_failure;
 #[derive(Debug, Clone, Default)]
 pub struct CsvScanOptions {
     separator: Option<u8>,
-    quote: Option<u8>,
+    quote: Option<Quote>,
+    skip_rows: u64,
+    comment_prefix: Option<String>,
+    encoding: Option<Encoding>,
+    decimal_comma: bool,
+    ragged: Option<Ragged>,
     has_header: Option<bool>,
     null_values: Vec<String>,
     infer_rows: Option<u64>,
@@ -68,9 +74,34 @@ impl CsvScanOptions {
         CsvScanOptions { separator: Some(separator), ..self }
     }
 
-    /// The byte around fields that hold separators.
-    pub fn with_quote_char(self, quote: u8) -> Self {
-        CsvScanOptions { quote: Some(quote), ..self }
+    /// The byte around fields that hold separators; `None` when quotes are text.
+    pub fn with_quote_char(self, quote: Option<u8>) -> Self {
+        CsvScanOptions { quote: Some(quote.map_or(Quote::Off, Quote::Byte)), ..self }
+    }
+
+    /// Lines at the start of each file that are passed over.
+    pub fn with_skip_rows(self, skip_rows: u64) -> Self {
+        CsvScanOptions { skip_rows, ..self }
+    }
+
+    /// Lines that begin with this are no rows.
+    pub fn with_comment_prefix(self, prefix: impl Into<String>) -> Self {
+        CsvScanOptions { comment_prefix: Some(prefix.into()), ..self }
+    }
+
+    /// How the files are encoded.
+    pub fn with_encoding(self, encoding: Encoding) -> Self {
+        CsvScanOptions { encoding: Some(encoding), ..self }
+    }
+
+    /// Whether fractions are written with a comma.
+    pub fn with_decimal_comma(self, decimal_comma: bool) -> Self {
+        CsvScanOptions { decimal_comma, ..self }
+    }
+
+    /// What happens to a row with more or fewer fields than there are columns.
+    pub fn with_ragged(self, ragged: Ragged) -> Self {
+        CsvScanOptions { ragged: Some(ragged), ..self }
     }
 
     /// Whether the first row names the columns.
@@ -109,7 +140,12 @@ impl CsvScanOptions {
     fn over(self, session: &CsvOptions) -> CsvOptions {
         let mut options = session.clone();
         options.delimiter = self.separator.or(options.delimiter);
-        options.quote = self.quote.map_or(options.quote, crate::io::csv::Quote::Byte);
+        options.quote = self.quote.unwrap_or(options.quote);
+        options.skip_rows = if self.skip_rows > 0 { self.skip_rows } else { options.skip_rows };
+        options.comment = self.comment_prefix.or(options.comment);
+        options.encoding = self.encoding.or(options.encoding);
+        options.decimal_comma |= self.decimal_comma;
+        options.ragged = self.ragged.unwrap_or(options.ragged);
         options.header = self.has_header.or(options.header);
         options.null_values.extend(self.null_values);
         options.infer_rows = self.infer_rows.or(options.infer_rows);
@@ -170,8 +206,9 @@ impl<P: IntoPaths, const N: usize> IntoPaths for [P; N] {
 impl Session {
     /// The rows of a file, a glob or a folder, in whichever format they are.
     pub fn scan(&self, path: impl AsRef<str>) -> LazyFrame {
-        let table = self.files().open(path.as_ref(), self.memory());
-        LazyFrame::new(self, table.and_then(|table| rows_of(table, path.as_ref())))
+        let path = path.as_ref().to_string();
+        let table = self.files().open_all(std::slice::from_ref(&path), self.memory());
+        LazyFrame::new(self, table.and_then(|table| rows_of(table, &path)))
     }
 
     /// The rows of CSV files, with everything found out. Files with different columns are united by name.
@@ -187,23 +224,25 @@ impl Session {
 
     /// The rows of Parquet files. Only the columns and row groups that the query needs are read.
     pub fn scan_parquet(&self, paths: impl IntoPaths) -> LazyFrame {
-        self.scan_as(paths, FileFormat::Parquet)
+        self.scan_format(paths.into_paths(), FileFormat::Parquet)
     }
 
     /// The rows of files of JSON, an object a line.
     pub fn scan_ndjson(&self, paths: impl IntoPaths) -> LazyFrame {
-        self.scan_as(paths, FileFormat::NdJson)
+        self.scan_format(paths.into_paths(), FileFormat::NdJson)
     }
 
     /// The rows of Arrow IPC files or streams.
     pub fn scan_ipc(&self, paths: impl IntoPaths) -> LazyFrame {
-        self.scan_as(paths, FileFormat::Ipc)
+        self.scan_format(paths.into_paths(), FileFormat::Ipc)
     }
 
-    fn scan_as(&self, paths: impl IntoPaths, format: FileFormat) -> LazyFrame {
-        let paths = paths.into_paths();
-        let table = self.files().open_all_as(&paths, Some(format), self.memory());
-        LazyFrame::new(self, table.and_then(|table| rows_of(table, &paths.join(", "))))
+    fn scan_format(&self, paths: Vec<String>, format: FileFormat) -> LazyFrame {
+        let open = || {
+            check_format(&paths, format, self.memory())?;
+            rows_of(self.files().open_all(&paths, self.memory())?, &paths.join(", "))
+        };
+        LazyFrame::new(self, open())
     }
 
     /// All rows of CSV files, in memory.
@@ -244,23 +283,23 @@ impl Session {
     }
 
     fn open_csv(&self, paths: &[String], options: CsvScanOptions) -> Result<Arc<dyn Table>> {
-        let keep_dates_as_text = options.keep_dates_as_text;
         if let Some(OnBadRow::Reject(_)) = options.on_bad_row {
             return Err(Error::usage("one scan cannot have a reject file of its own")
                 .with_hint("name it in the options of the session, where it takes the bad rows of all scans"));
         }
-        let mut tables = self.files().clone();
-        tables.csv = options.over(&tables.csv);
-        let table = tables.open_all_as(paths, Some(FileFormat::Csv), self.memory())?;
+        check_format(paths, FileFormat::Csv, self.memory())?;
+        let keep_dates_as_text = options.keep_dates_as_text;
+        let mut files = FileTables { csv: options.over(&self.files().csv), ..self.files().clone() };
+        let table = files.open_all(paths, self.memory())?;
         if !keep_dates_as_text {
             return Ok(table);
         }
-        let texts = dates_as_texts(&table.schema(), &tables.csv);
+        let texts = dates_as_texts(&table.schema(), &files.csv);
         if texts.is_empty() {
             return Ok(table);
         }
-        tables.csv.schema_overrides.extend(texts);
-        tables.open_all_as(paths, Some(FileFormat::Csv), self.memory())
+        files.csv.schema_overrides.extend(texts);
+        files.open_all(paths, self.memory())
     }
 }
 
@@ -269,6 +308,19 @@ fn dates_as_texts(schema: &SchemaRef, options: &CsvOptions) -> Vec<(String, Data
     let is_declared = |name: &String| options.schema_overrides.iter().any(|(declared, _)| declared == name);
     let found = schema.fields().iter().filter(|field| field.data_type().is_temporal() && !is_declared(field.name()));
     found.map(|field| (field.name().clone(), DataType::Utf8)).collect()
+}
+
+/// Whether the first file is in the format that the verb reads.
+fn check_format(paths: &[String], wanted: FileFormat, memory: &Memory) -> Result<()> {
+    let Some(path) = paths.first() else { return Err(Error::usage("no path to read")) };
+    let Some(file) = find_files(path)?.into_iter().next() else { return Ok(()) };
+    let found = FileFormat::detect(&file, memory)?;
+    let same = found == wanted || (found, wanted) == (FileFormat::Tsv, FileFormat::Csv);
+    match same {
+        true => Ok(()),
+        false => Err(Error::usage(format!("{} looks like {found:?}, not {wanted:?}", file.display()))
+            .with_hint("session.scan(..) reads every format")),
+    }
 }
 
 /// All rows of `table`.

@@ -79,16 +79,6 @@ impl FileTables {
     /// # Errors
     /// [`crate::ErrorKind::Data`] for files that are not there or cannot be read as one table.
     pub fn open_all(&self, paths: &[String], memory: &Memory) -> Result<Arc<dyn Table>> {
-        self.open_all_as(paths, None, memory)
-    }
-
-    /// As [`FileTables::open_all`], whatever the files look like, if a format is said.
-    pub(crate) fn open_all_as(
-        &self,
-        paths: &[String],
-        format: Option<FileFormat>,
-        memory: &Memory,
-    ) -> Result<Arc<dyn Table>> {
         let (mut files, mut n_above) = (Vec::new(), Vec::new());
         for path in paths {
             files.extend(find_files(path)?);
@@ -97,7 +87,7 @@ impl FileTables {
         if let Some(rejects) = self.rejects() {
             files.iter().try_for_each(|file| rejects.refuse_input(file))?;
         }
-        let table = self.open_found(files, &n_above, format, memory)?;
+        let table = self.open_found(files, &n_above, memory)?;
         if let Some(shared) = &self.csv.shared_schema {
             let schema = table.schema();
             let names = self.csv.schema_overrides.iter().map(|(name, _)| name);
@@ -107,13 +97,7 @@ impl FileTables {
     }
 
     /// `files`, with the columns that their folders are; the first parts of each path, `n_above` many, are none.
-    fn open_found(
-        &self,
-        files: Vec<PathBuf>,
-        n_above: &[usize],
-        format: Option<FileFormat>,
-        memory: &Memory,
-    ) -> Result<Arc<dyn Table>> {
+    fn open_found(&self, files: Vec<PathBuf>, n_above: &[usize], memory: &Memory) -> Result<Arc<dyn Table>> {
         let declared = &self.csv.schema_overrides;
         let partitions = match self.hive {
             HiveFolders::Columns => Partitions::find(&files, n_above, declared, memory)?,
@@ -121,12 +105,12 @@ impl FileTables {
         };
         let Some(partitions) = partitions else {
             let reserved = reserve_paths(&files, memory)?;
-            let inner = self.open_files(&files, declared.clone(), format, memory)?;
+            let inner = self.open_files(&files, declared.clone(), memory)?;
             return Ok(if reserved.bytes() == 0 { inner } else { Arc::new(ManyFiles { inner, _reserved: reserved }) });
         };
         let is_folder = |name: &String| partitions.fields().iter().any(|field| field.name() == name);
         let of_files = declared.iter().filter(|(name, _)| !is_folder(name)).cloned().collect();
-        let inner = self.open_files(&files, of_files, format, memory)?;
+        let inner = self.open_files(&files, of_files, memory)?;
         Ok(Arc::new(HiveTable::new(inner, partitions, memory)?))
     }
 }
@@ -137,11 +121,10 @@ impl FileTables {
         &self,
         files: &[PathBuf],
         declared: Vec<(String, DataType)>,
-        format: Option<FileFormat>,
         memory: &Memory,
     ) -> Result<Arc<dyn Table>> {
         let csv = CsvOptions { schema_overrides: declared, ..self.csv.clone() };
-        Ok(match format.map_or_else(|| one_format(files, memory), Ok)? {
+        Ok(match one_format(files, memory)? {
             FileFormat::Csv => Arc::new(CsvTable::open(files, csv, memory)?),
             FileFormat::Tsv => {
                 let delimiter = csv.delimiter.or(Some(b'\t'));

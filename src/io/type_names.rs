@@ -1,6 +1,53 @@
-//! Column types as they are written in `--schema` and in pipeline files.
+//! Columns and types as they are written in `--schema` and pipeline files: `id=varchar,price=decimal(10,2),day=date(%d.%m.%Y)`.
 
 use arrow::datatypes::{DataType, TimeUnit};
+
+/// A column as the user declares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DeclaredColumn {
+    pub(crate) name: String,
+    pub(crate) data_type: DataType,
+    /// How its dates or times are written: the `%d.%m.%Y` of `date(%d.%m.%Y)`.
+    pub(crate) format: Option<String>,
+}
+
+/// Reads `col=type` or several with commas between them: `price=double,id=varchar`.
+pub(crate) fn parse_columns(text: &str) -> Result<Vec<DeclaredColumn>, String> {
+    split_outside_parentheses(text).into_iter().map(parse_column).collect()
+}
+
+fn parse_column(text: &str) -> Result<DeclaredColumn, String> {
+    let (column, type_name) =
+        text.rsplit_once('=').ok_or_else(|| format!("{text:?} is not col=type, for example price=double"))?;
+    let name = column.trim().to_string();
+    // Without changing case: `%M` is not `%m`.
+    if let Some((kind, format)) = type_name.trim().strip_suffix(')').and_then(|text| text.split_once('('))
+        && format.contains('%')
+    {
+        let data_type = parse_type(kind)?;
+        return match data_type {
+            DataType::Date32 | DataType::Timestamp(_, _) | DataType::Time64(_) => {
+                Ok(DeclaredColumn { name, data_type, format: Some(format.to_string()) })
+            }
+            _ => Err(format!("{kind} has no format; date, time and timestamp have")),
+        };
+    }
+    Ok(DeclaredColumn { name, data_type: parse_type(type_name)?, format: None })
+}
+
+/// Commas between parentheses belong to a type: `decimal(10,2)`.
+fn split_outside_parentheses(text: &str) -> Vec<&str> {
+    let mut depth = 0;
+    text.split(|letter| {
+        match letter {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        letter == ',' && depth == 0
+    })
+    .collect()
+}
 
 /// Reads the name of a type, as SQL or Arrow spell it.
 pub(crate) fn parse_type(text: &str) -> Result<DataType, String> {

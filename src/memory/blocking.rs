@@ -23,6 +23,11 @@ impl BlockingPlace {
         if self.n_below > 0 { bytes / 2 } else { bytes }
     }
 
+    /// The share of `bytes` for rows that stay while any other blocking operator works.
+    pub fn share_beside(&self, bytes: u64) -> u64 {
+        if self.all.load(Ordering::Relaxed) > 1 { bytes / 2 } else { bytes }
+    }
+
     /// The share of `bytes` for giving rows away, which another blocking operator above may be collecting.
     pub fn share_for_output(&self, bytes: u64) -> u64 {
         if self.all.load(Ordering::Relaxed) > self.n_below + 1 { bytes / 2 } else { bytes }

@@ -1,6 +1,6 @@
 //! Every row as often as its last column says, without that column: INTERSECT ALL and EXCEPT ALL after counting.
 //!
-//! Memory: one batch of output at a time, however often a row is repeated.
+//! Memory: one batch of output at a time, with the places of its rows, however often a row is repeated.
 
 use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take_arrays;
@@ -10,6 +10,9 @@ use super::expression::assemble;
 use super::value_bytes::ValueBytes;
 use crate::error::{Error, Result};
 use crate::exec::{Batch, Emit, Flow, LocalTransform, TaskContext, Transform};
+
+/// The place of an input row, for each time it comes.
+const PLACE_BYTES: usize = size_of::<u32>();
 
 /// Repeats rows. The last input column is the number of times: a 64-bit integer; NULL and what is below one drop the row.
 pub struct Repeat {
@@ -49,7 +52,7 @@ impl LocalTransform for LocalRepeat {
         let mut bytes = 0;
         for row in (0..batch.n_rows()).filter(|&row| counts.is_valid(row)) {
             let mut left = counts.value(row).max(0) as u64;
-            let bytes_each = row_bytes.get(row).max(1);
+            let bytes_each = row_bytes.get(row) + PLACE_BYTES;
             while left > 0 {
                 let room = (self.batch_bytes.saturating_sub(bytes) / bytes_each).min(self.batch_rows - rows.len());
                 if room == 0 && !rows.is_empty() {

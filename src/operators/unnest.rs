@@ -3,7 +3,8 @@
 //! Several lists go side by side: the longest says how many rows there are, the others are filled up with NULL. A row
 //! whose lists are all empty or NULL has no rows, or one with NULL where that is asked for.
 //!
-//! Memory: one batch of output at a time, however long a list is, beside the batch in hand.
+//! Memory: one batch of output at a time, with the places of its rows, however long a list is. What is noted of each list and
+//! each element of the batch in hand is under a reservation.
 
 use std::sync::Arc;
 
@@ -12,9 +13,10 @@ use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, SchemaRef};
 
 use super::expression::assemble;
-use super::value_bytes::ValueBytes;
+use super::value_bytes::{ValueBytes, has_long_values};
 use crate::error::{Error, Result};
 use crate::exec::{Batch, Emit, Flow, LocalTransform, TaskContext, Transform};
+use crate::memory::Reservation;
 
 /// Where a column of the output comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +52,12 @@ struct LocalUnnest {
     schema: SchemaRef,
     batch_bytes: usize,
     batch_rows: usize,
+    /// For what is noted of the lists in hand.
+    memory: Reservation,
 }
+
+/// What is noted of a row of the output while it is made: its input row and its places.
+const PLACE_BYTES: usize = 24;
 
 impl Unnest {
     /// `columns` under `schema`. With `keeps_empty`, rows with empty lists only stay, with NULL.
@@ -68,6 +75,7 @@ impl Transform for Unnest {
             schema: self.schema.clone(),
             batch_bytes: sizes.batch_bytes,
             batch_rows: sizes.batch_rows,
+            memory: cx.memory.reserve("Unnest"),
         }))
     }
 }
@@ -136,6 +144,7 @@ fn elements(array: &ArrayRef) -> Result<(ArrayRef, Vec<(usize, usize)>)> {
 
 impl LocalTransform for LocalUnnest {
     fn push(&mut self, batch: Batch, emit: &mut Emit<'_>) -> Result<Flow> {
+        self.reserve_notes(&batch)?;
         let mut lists = Vec::new();
         for column in self.columns.iter() {
             if let UnnestColumn::Elements { column, depth } = column {
@@ -154,7 +163,7 @@ impl LocalTransform for LocalUnnest {
         let row_bytes = |row: usize, idx: usize| {
             let elements = lists.iter().zip(&element_bytes);
             let of_elements = elements.map(|(list, bytes)| list.place(row, idx).map_or(1, |place| bytes.get(place)));
-            copied_bytes.get(row) + of_elements.sum::<usize>()
+            PLACE_BYTES + copied_bytes.get(row) + of_elements.sum::<usize>()
         };
         // The input row and the place in its lists of every row of the piece.
         let mut piece: Vec<(u32, u32)> = Vec::new();
@@ -181,6 +190,33 @@ impl LocalTransform for LocalUnnest {
 }
 
 impl LocalUnnest {
+    /// Reserves what is noted of the lists of `batch`: a range for each, 4 bytes for each element of any length, and a copy
+    /// of the elements where lists lie inside of lists.
+    fn reserve_notes(&mut self, batch: &Batch) -> Result<()> {
+        let mut bytes = 0;
+        for column in self.columns.iter() {
+            let UnnestColumn::Elements { column, depth } = column else { continue };
+            let mut lists = batch.data.column(*column).clone();
+            for level in 1..=*depth {
+                let values = match lists.data_type() {
+                    DataType::List(_) => lists.as_list::<i32>().values().clone(),
+                    DataType::LargeList(_) => lists.as_list::<i64>().values().clone(),
+                    DataType::FixedSizeList(..) => lists.as_fixed_size_list().values().clone(),
+                    _ => break,
+                };
+                bytes += lists.len() * (size_of::<(usize, usize)>() + size_of::<i64>());
+                if has_long_values(values.data_type()) {
+                    bytes += values.len() * size_of::<u32>();
+                }
+                if level > 1 {
+                    bytes += values.get_array_memory_size();
+                }
+                lists = values;
+            }
+        }
+        Ok(self.memory.try_resize(bytes as u64)?)
+    }
+
     fn output(&self, batch: &Batch, lists: &[Lists], piece: &[(u32, u32)]) -> Result<Batch> {
         let rows: UInt32Array = piece.iter().map(|(row, _)| *row).collect::<Vec<_>>().into();
         let mut lists = lists.iter();

@@ -15,7 +15,7 @@ use datafusion_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, cast};
 use super::expression::plain_column;
 use super::failure::query_failure;
 use super::grouping_sets;
-use super::known_keys::WantedKeys;
+use super::known_keys::{WantedKeys, call_cannot_fail, cannot_fail};
 use super::library::Library;
 use super::lower::{Lowering, Stream, Wishes};
 use super::statistics;
@@ -137,6 +137,10 @@ impl Lowering<'_> {
             None => plain_column(keys.get(idx)?, aggregate.input.schema().as_ref()),
             Some(_) => None,
         });
+        let schema = aggregate.input.schema();
+        let is_total = keys.iter().all(|key| cannot_fail(key, schema))
+            && aggregate.aggr_expr.iter().all(|call| call_cannot_fail(call, schema));
+        let wanted = if is_total { wanted } else { vec![] };
         let (mut stream, columns) = self.lower_inputs(&inputs, &key_columns, sets.is_some(), wanted)?;
         let mut keys: Vec<usize> = key_columns.iter().map(|&idx| columns[idx]).collect();
         let mut shift = 0;

@@ -13,7 +13,7 @@ use datafusion_expr::{Expr, ExprSchemable, Join, LogicalPlan};
 use super::cardinality::{estimate_rows, row_bytes};
 use super::expression::{Evaluator, plain_column};
 use super::failure::query_failure;
-use super::known_keys::worth_telling;
+use super::known_keys::{WantedKeys, cannot_fail, worth_telling};
 use super::lower::{Lowering, Stream, Wishes};
 use super::range_join::RangeCondition;
 use crate::error::{Error, Result};
@@ -59,9 +59,12 @@ impl Lowering<'_> {
         let residual = condition.residual.as_ref().map(|filter| self.compile_residual(filter, join, builds_right));
         let residual = residual.transpose()?;
         let join_type = join_type(join.join_type, builds_right);
+        let conditions_cannot_fail = condition.cannot_fail(join);
         let source = |wanted: fn(&JoinColumn) -> Option<usize>| {
             let output = &output;
-            wishes.keys_through(move |idx| output.get(idx).and_then(wanted))
+            // Rows that are not wanted may be missing before the keys are computed and the condition is asked.
+            let is_total = conditions_cannot_fail;
+            wishes.keys_through(move |idx| output.get(idx).and_then(wanted).filter(|_| is_total))
         };
         let build_wishes = Wishes {
             dictionary: vec![true; build.plan.schema().fields().len()],
@@ -73,9 +76,16 @@ impl Lowering<'_> {
         let sides = ((probe.plan, probe.keys.as_slice()), (build.plan, build.keys.as_slice()));
         let told = worth_telling(join, join_type, sides.0, sides.1, &self.cx.memory);
         probe_wishes.keys.extend(told.iter().map(|(_, wanted)| wanted.clone()));
-        let (build_stream, build_keys) = self.lower_join_input(&build, &build_wishes)?;
+        let (mut build_stream, build_keys) = self.lower_join_input(&build, &build_wishes)?;
         let after_build = self.n_pipelines();
-        let (probe_stream, probe_keys) = self.lower_join_input(&probe, &probe_wishes)?;
+        let (mut probe_stream, probe_keys) = self.lower_join_input(&probe, &probe_wishes)?;
+        match only_asks_for_any_row(join, &condition) {
+            Some(right_is_asked) if right_is_asked == builds_right => {
+                build_stream = self.limit(build_stream, 0, Some(1));
+            }
+            Some(_) => probe_stream = self.limit(probe_stream, 0, Some(1)),
+            None => {}
+        }
         let spec = JoinSpec {
             probe: probe_stream.schema.clone(),
             build: build_stream.schema.clone(),
@@ -91,9 +101,16 @@ impl Lowering<'_> {
         let tops = [probe_stream.top(), build_stream.top()];
         let inputs = if builds_right { tops.to_vec() } else { vec![tops[1], tops[0]] };
         let node = self.add_node(Node { name: "Join", detail, inputs, report: Some(operator.clone()) });
-        // Scans and operators of the probe side may ask which keys the build side has.
-        let noted = told.into_iter().map(|(place, wanted)| (place, wanted.known)).collect();
-        self.close_before(after_build, build_stream, node, operator.build_sink_noting(noted));
+        drop(probe_wishes);
+        let is_asked = |(_, wanted): &(usize, WantedKeys)| Arc::strong_count(&wanted.known) > 1;
+        let noted: Vec<_> = told.into_iter().filter(is_asked).map(|(place, wanted)| (place, wanted.known)).collect();
+        if noted.is_empty() || self.n_pipelines() == after_build {
+            self.close(build_stream, node, operator.build_sink_noting(noted));
+        } else {
+            // What comes before the probe side's last pipeline asks which keys the build side has.
+            operator.build_first();
+            self.close_before(after_build, build_stream, node, operator.build_sink_noting(noted));
+        }
         let mut stream = probe_stream.then(node, operator.probe(), schema);
         stream.ordered = false;
         Ok(stream)
@@ -221,10 +238,30 @@ impl Condition {
         }
         Ok(Condition { keys, residual: None, null_aware: true })
     }
+
+    /// Whether keys and the rest have a value for every row, or pair of rows.
+    fn cannot_fail(&self, join: &Join) -> bool {
+        let (left, right) = (join.left.schema(), join.right.schema());
+        let keys = self.keys.iter().all(|(l, r)| cannot_fail(l, left) && cannot_fail(r, right));
+        let both = || left.join(right).ok();
+        keys && self.residual.as_ref().is_none_or(|rest| both().is_some_and(|both| cannot_fail(rest, &both)))
+    }
 }
 
 fn is_true(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(datafusion_common::ScalarValue::Boolean(Some(true)), _))
+}
+
+/// Whether all that matters of one side is that it has a row, and then whether that is the right one.
+fn only_asks_for_any_row(join: &Join, condition: &Condition) -> Option<bool> {
+    if !condition.keys.is_empty() || condition.residual.is_some() {
+        return None;
+    }
+    match join.join_type {
+        LogicalType::LeftSemi | LogicalType::LeftAnti | LogicalType::LeftMark => Some(true),
+        LogicalType::RightSemi | LogicalType::RightAnti | LogicalType::RightMark => Some(false),
+        LogicalType::Inner | LogicalType::Left | LogicalType::Right | LogicalType::Full => None,
+    }
 }
 
 /// Whether the right side is built: it has fewer rows, as far as that is known.

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::datatypes::DataType;
+use datafusion_common::DFSchema;
 use datafusion_common::tree_node::TreeNode;
-use datafusion_expr::{Expr, Join, LogicalPlan, Operator};
+use datafusion_expr::{Expr, ExprSchemable, Join, LogicalPlan, Operator};
 
 use super::cardinality::{estimate, estimate_rows};
 use super::expression::plain_column;
@@ -40,7 +41,9 @@ pub(super) fn worth_telling(
     use JoinType::*;
     let drops_probe_rows = matches!(join_type, Inner | BuildOuter | ProbeSemi | BuildSemi | BuildAnti | BuildMark);
     let null_equal = join.null_equality == datafusion_common::NullEquality::NullEqualsNull;
-    if !drops_probe_rows || null_equal || join.null_aware {
+    // Computed keys are computed for the rows that are left.
+    let may_fail = !probe_keys.iter().all(|key| cannot_fail(key, probe.schema()));
+    if may_fail || !drops_probe_rows || null_equal || join.null_aware {
         return Vec::new();
     }
     let known_rows = estimate_rows(build);
@@ -52,22 +55,24 @@ pub(super) fn worth_telling(
             return None;
         }
         let range = key.range.map(|(min, max)| max - min + 1.0);
-        let known = KnownKeys::new(probe.schema().field(column).data_type(), range, memory)?;
+        let known = KnownKeys::new(probe.schema().field(column).data_type(), range, known_rows, memory)?;
         Some((place, WantedKeys { column, known }))
     };
     probe_keys.iter().zip(build_keys).enumerate().filter_map(tell).collect()
 }
 
-/// Whether `expr` has a value for every row.
-pub(super) fn cannot_fail(expr: &Expr) -> bool {
+/// Whether `expr` has a value for every row of a plan of `schema`.
+pub(super) fn cannot_fail(expr: &Expr, schema: &DFSchema) -> bool {
+    use Operator::*;
     let may_fail = |part: &Expr| {
         let is_total = match part {
             Expr::Column(_) | Expr::Literal(..) | Expr::Alias(_) | Expr::Not(_) | Expr::Between(_) => true,
             Expr::IsNull(_) | Expr::IsNotNull(_) | Expr::IsTrue(_) | Expr::IsFalse(_) | Expr::IsUnknown(_) => true,
             Expr::IsNotTrue(_) | Expr::IsNotFalse(_) | Expr::IsNotUnknown(_) => true,
             Expr::Like(_) | Expr::InList(_) | Expr::Case(_) => true,
+            Expr::Cast(cast) => cast.expr.get_type(schema).is_ok_and(|from| is_widening(&from, cast.field.data_type())),
             Expr::BinaryExpr(binary) => {
-                binary.op.supports_propagation() || matches!(binary.op, Operator::And | Operator::Or)
+                matches!(binary.op, And | Or | Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
             }
             _ => false,
         };
@@ -76,18 +81,51 @@ pub(super) fn cannot_fail(expr: &Expr) -> bool {
     !expr.exists(may_fail).unwrap_or(true)
 }
 
-/// Asks a join about the keys of one column of a scan.
-pub(super) struct PartnerFilter {
-    known: Arc<KnownKeys>,
-    column: [usize; 1],
-    data_type: DataType,
+/// Whether every value of `from` is one of `to`.
+fn is_widening(from: &DataType, to: &DataType) -> bool {
+    use DataType::*;
+    match (from, to) {
+        _ if from == to => true,
+        (from, Float64) => from.is_numeric(),
+        (Int8, Int16 | Int32 | Int64) | (Int16, Int32 | Int64) | (Int32, Int64) => true,
+        (UInt8, UInt16 | UInt32 | UInt64 | Int16 | Int32 | Int64) => true,
+        (UInt16, UInt32 | UInt64 | Int32 | Int64) | (UInt32, UInt64 | Int64) => true,
+        (Utf8, LargeUtf8 | Utf8View) | (Utf8View, LargeUtf8) => true,
+        _ => false,
+    }
 }
 
-impl PartnerFilter {
-    /// About `column`, an index into the table's schema, of `data_type`.
-    pub(super) fn new(known: Arc<KnownKeys>, column: usize, data_type: DataType) -> Self {
-        PartnerFilter { known, column: [column], data_type }
+/// Whether the call has a value for every group, however many rows that has, within reason: sums of narrow numbers.
+pub(super) fn call_cannot_fail(call: &Expr, schema: &DFSchema) -> bool {
+    let Expr::AggregateFunction(call) = call else {
+        return matches!(call, Expr::Alias(alias) if call_cannot_fail(&alias.expr, schema));
+    };
+    let params = &call.params;
+    if !params.order_by.is_empty() || params.distinct {
+        return false;
     }
+    let mut inputs = params.args.iter().chain(params.filter.as_deref());
+    let is_narrow = |arg: &Expr| match arg.get_type(schema) {
+        Ok(DataType::Decimal128(precision, _)) => precision <= 28,
+        Ok(data_type) => data_type.is_floating() || data_type.is_integer() && data_type.primitive_width() < Some(8),
+        Err(_) => false,
+    };
+    let is_total = match call.func.name() {
+        "count" | "min" | "max" | "bool_and" | "bool_or" => true,
+        "sum" | "avg" => params.args.iter().all(is_narrow),
+        _ => false,
+    };
+    is_total && inputs.all(|input| cannot_fail(input, schema))
+}
+
+/// Asks a join about the keys of one column of a scan.
+pub(super) struct PartnerFilter {
+    pub(super) known: Arc<KnownKeys>,
+    /// An index into the table's schema, and the type of that column.
+    pub(super) column: [usize; 1],
+    pub(super) data_type: DataType,
+    /// Whether it may leave out rows before other filters have seen them.
+    pub(super) may_prune: bool,
 }
 
 impl RowFilter for PartnerFilter {
@@ -109,6 +147,9 @@ impl RowFilter for PartnerFilter {
     }
 
     fn late_comparisons(&self) -> Vec<Comparison> {
+        if !self.may_prune {
+            return Vec::new();
+        }
         let Some((min, max)) = self.known.extremes(&self.data_type) else { return Vec::new() };
         let comparison = |op, values| Comparison { column: self.column[0], op, values };
         vec![comparison(ComparisonOp::GreaterOrEqual, min), comparison(ComparisonOp::LessOrEqual, max)]

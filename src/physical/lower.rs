@@ -349,7 +349,7 @@ impl<'a> Lowering<'a> {
             return self.lower_join(join, &picked, plan.schema().inner().clone(), wishes);
         }
         let mut mine = wishes.through(&columns, input.schema().fields().len());
-        if !exprs.iter().all(cannot_fail) {
+        if !exprs.iter().all(|expr| cannot_fail(expr, input.schema())) {
             mine = mine.all_rows();
         }
         let stream = self.lower_plan(input, &mine)?;
@@ -376,7 +376,7 @@ impl<'a> Lowering<'a> {
         let evaluator = Evaluator::compile(predicate, input.schema(), &self.props)?;
         let stream = match input {
             LogicalPlan::Window(window) => self.lower_window(window, super::window_limit::wanted(predicate, window))?,
-            _ if cannot_fail(predicate) => self.lower_plan(input, wishes)?,
+            _ if cannot_fail(predicate, input.schema()) => self.lower_plan(input, wishes)?,
             _ => self.lower_plan(input, &wishes.clone().all_rows())?,
         };
         let node = self.add_step_node("Filter", self.namer.text(predicate), &stream);

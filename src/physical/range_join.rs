@@ -12,6 +12,7 @@ use datafusion_expr::{Between, BinaryExpr, Expr, ExprSchemable, Join, Operator};
 
 use super::cardinality::join_candidates;
 use super::join::{Condition, Input, join_type, output_columns};
+use super::known_keys::cannot_fail;
 use super::lower::{Lowering, Stream, Wishes};
 use crate::error::Result;
 use crate::exec::{Node, Step};
@@ -51,7 +52,9 @@ impl Comparison {
     fn of(left: &Expr, op: Operator, right: &Expr, join: &Join) -> Option<Self> {
         let of_side = |expr: &Expr, schema: &DFSchema| {
             let refs = expr.column_refs();
-            !refs.is_empty() && refs.iter().all(|column| schema.has_column(column)) && !expr.is_volatile()
+            let is_own = !refs.is_empty() && refs.iter().all(|column| schema.has_column(column));
+            // It is computed for rows that another condition would have left out.
+            is_own && !expr.is_volatile() && cannot_fail(expr, schema)
         };
         let schemas = [join.left.schema().as_ref(), join.right.schema().as_ref()];
         let (left, op, right) = match () {

@@ -156,6 +156,21 @@ impl RecursionSource {
     }
 }
 
+/// What a scan of the rounds reports. Its figures are not kept, but the rows that it leaves out are: it is the scan that
+/// tells of them, since those that run in the rounds read the same table later.
+struct OnlyBadRows(Arc<dyn Report>);
+
+impl Report for OnlyBadRows {
+    fn report(&self) -> OperatorReport {
+        OperatorReport { n_bad_rows: self.0.report().n_bad_rows, ..OperatorReport::default() }
+    }
+}
+
+/// The rows left out, of all that `report` says.
+pub(super) fn only_bad_rows(report: Arc<dyn Report>) -> Arc<dyn Report> {
+    Arc::new(OnlyBadRows(report))
+}
+
 impl RecursionSource {
     /// Runs the recursive term once, with the EXCEPT or with the set.
     fn run_round(&self, into: &Arc<StoredRows>, seen: Option<&Arc<SeenRows>>) -> Result<()> {
@@ -277,21 +292,6 @@ pub(super) fn gives_all_rows_of_one(plan: &LogicalPlan) -> bool {
         LogicalPlan::RecursiveQuery(_) => true,
         _ => false,
     }
-}
-
-/// What a scan of the rounds reports. Its figures are not kept, but the rows that it leaves out are: it is the scan that
-/// tells of them, since those that run in the rounds read the same table later.
-struct OnlyBadRows(Arc<dyn Report>);
-
-impl Report for OnlyBadRows {
-    fn report(&self) -> OperatorReport {
-        OperatorReport { n_bad_rows: self.0.report().n_bad_rows, ..OperatorReport::default() }
-    }
-}
-
-/// The rows left out, of all that `report` says.
-pub(super) fn only_bad_rows(report: Arc<dyn Report>) -> Arc<dyn Report> {
-    Arc::new(OnlyBadRows(report))
 }
 
 impl Lowering<'_> {

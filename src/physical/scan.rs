@@ -11,7 +11,7 @@ use datafusion_expr::{Expr, TableScan};
 use super::comparison::implied_comparisons;
 use super::expression::Evaluator;
 use super::failure::query_failure;
-use super::known_keys::PartnerFilter;
+use super::known_keys::{PartnerFilter, cannot_fail};
 use super::lower::{Lowering, Stream, Wishes};
 use super::recursion::WorkTable;
 use super::table::FileTable;
@@ -58,10 +58,12 @@ impl Lowering<'_> {
             request.filters.push(Arc::new(ScanFilter { evaluator }));
             request.comparisons.extend(implied_comparisons(filter, &schema));
         }
+        let may_prune = scan.filters.iter().all(|filter| cannot_fail(filter, &qualified));
         for wanted in &wishes.keys {
             let column = projection[wanted.column];
             let data_type = schema.field(column).data_type().clone();
-            request.filters.push(Arc::new(PartnerFilter::new(wanted.known.clone(), column, data_type)));
+            let filter = PartnerFilter { known: wanted.known.clone(), column: [column], data_type, may_prune };
+            request.filters.push(Arc::new(filter));
         }
         let partners = wishes.keys.iter().map(|wanted| projection[wanted.column]).collect::<Vec<_>>();
         let is_text = |&idx: &usize| is_text(schema.field(idx).data_type());

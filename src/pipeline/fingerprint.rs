@@ -25,7 +25,9 @@ impl Fingerprints {
     pub(super) fn of(prepared: &Prepared<'_>) -> Result<Self> {
         let mut by_name: HashMap<String, String> = HashMap::new();
         for (input, open) in prepared.spec.inputs.iter().zip(&prepared.inputs) {
-            let mut text = format!("input\n{}\n{:?}\n{:?}\n", env!("CARGO_PKG_VERSION"), input.schema, input.reading);
+            let mut text = format!("input\n{}\n", env!("CARGO_PKG_VERSION"));
+            input.schema.iter().for_each(|(name, value)| text.push_str(&format!("{} {}\n", name.text, value.text)));
+            input.reading.iter().for_each(|(option, value)| text.push_str(&format!("{option} {}\n", value.text)));
             text.push_str(&format!("{:?}\n", prepared.spec.settings.on_bad_row));
             for (path, facts) in &open.files {
                 text.push_str(&format!("{}\n{facts:?}\n", path.display()));

@@ -13,10 +13,10 @@ use super::sql_text::{SqlText, literal, quoted};
 use super::step_sql::{all_of, conditions_after};
 use super::yaml::{Scalar, Spread};
 use crate::error::{Error, Result};
-use crate::io::csv::OnBadRow;
 use crate::io::files::find_files;
 use crate::io::run_folder::FileFacts;
 use crate::io::suggest::closest;
+use crate::io::type_names::parse_columns;
 use crate::io::{FileTables, OpenTable, Table};
 use crate::session::Session;
 
@@ -36,18 +36,15 @@ pub(super) struct OpenInput {
 pub(super) fn open(session: &Session, source: &Source, input: &Input) -> Result<OpenInput> {
     let at = |error: Error| error.with_location(source.at(input.path.place));
     let mut tables: FileTables = session.files().clone();
-    let (csv, reading) = (&mut tables.csv, &input.reading);
-    csv.delimiter = reading.delimiter.or(csv.delimiter);
-    csv.quote = reading.quote.map_or(csv.quote, crate::io::csv::Quote::Byte);
-    csv.header = reading.header.or(csv.header);
-    csv.infer_rows = reading.infer_rows.or(csv.infer_rows);
-    csv.null_values.extend(reading.null_values.iter().cloned());
-    csv.schema_overrides.extend(input.schema.iter().cloned());
-    match reading.skip_bad_rows {
-        Some(true) => csv.on_bad_row = OnBadRow::Skip,
-        Some(false) => csv.on_bad_row = OnBadRow::Fail,
-        None => {}
+    for (option, value) in &input.reading {
+        tables.csv.set(option, &value.text).map_err(|error| error.with_location(source.at(value.place)))?;
     }
+    let mut declared = Vec::with_capacity(input.schema.len());
+    for (name, type_text) in &input.schema {
+        let columns = parse_columns(&format!("{}={}", name.text, type_text.text));
+        declared.extend(columns.map_err(|message| source.error(type_text.place, message))?);
+    }
+    tables.csv.declare(declared.into_iter());
     let table = tables.open(&input.path.text, session.memory()).map_err(at)?;
     let files = find_files(&input.path.text).map_err(at)?;
     let files = files.into_iter().map(|path| Ok((path.clone(), FileFacts::of(&path)?)));

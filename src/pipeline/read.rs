@@ -4,11 +4,10 @@ use std::path::PathBuf;
 
 use super::fields::{self, Fields, Text};
 use super::source::Source;
-use super::spec::{Checkpoints, Filter, Input, Outputs, Reading, Settings, Spec};
+use super::spec::{Checkpoints, Filter, Input, Outputs, Settings, Spec};
 use super::yaml::{Node, Value};
 use super::{read_checks, read_outputs, read_steps};
 use crate::error::Result;
-use crate::io::type_names::parse_type;
 use crate::memory::{Budget, parse_bytes};
 
 /// What there is to know from `root`.
@@ -52,7 +51,7 @@ fn read_input(source: &Source, id: Text, node: &Node) -> Result<Input> {
     check_id(source, &id)?;
     if let Value::Scalar(_) = &node.value {
         let path = fields::text(source, node, "path")?;
-        return Ok(Input { id, path, columns: None, schema: vec![], conditions: vec![], reading: Reading::default() });
+        return Ok(Input { id, path, columns: None, schema: vec![], conditions: vec![], reading: vec![] });
     }
     let of = Fields::of(source, node, format!("the input {:?}", id.text))?;
     let path = of.need(&["path", "file", "files"], "path: \"data/*.parquet\"")?;
@@ -62,45 +61,39 @@ fn read_input(source: &Source, id: Text, node: &Node) -> Result<Input> {
     let mut schema = Vec::new();
     if let Some(node) = of.take(&["schema", "dtypes", "types"])? {
         for (key, node) in fields::entries(source, node, "schema")? {
-            let name = fields::text(source, node, &key.name)?;
-            let data_type = parse_type(&name.text).map_err(|message| source.error(name.place, message))?;
-            schema.push((key.name.clone(), data_type));
+            schema.push((Text::from(key), fields::text(source, node, &key.name)?));
         }
     }
     // The format is told by the file itself.
     of.take(&["format", "type"])?;
-    let reading = read_reading(source, &of)?;
+    let reading = read_reading(&of)?;
     of.finish()?;
     Ok(Input { id, path, columns, schema, conditions, reading })
 }
 
-fn read_reading(source: &Source, of: &Fields<'_>) -> Result<Reading> {
-    let byte = |text: Text| match (text.as_str(), text.as_str().as_bytes()) {
-        ("\\t" | "tab", _) => Ok(b'\t'),
-        (_, [byte]) if byte.is_ascii() => Ok(*byte),
-        _ => Err(source.error(text.place, "give one ASCII character, or tab")),
-    };
-    let skip_bad_rows = match of.text(&["on_bad_row", "on_bad_rows"])? {
-        None => None,
-        Some(word) => match word.as_str() {
-            "fail" => Some(false),
-            "skip" => Some(true),
-            _ => return Err(fields::unknown_word(source, &word, "way to treat bad rows called", &["fail", "skip"])),
-        },
-    };
-    Ok(Reading {
-        delimiter: of.text(&["delimiter", "separator", "sep"])?.map(byte).transpose()?,
-        quote: of.text(&["quote", "quote_char"])?.map(byte).transpose()?,
-        header: of.flag(&["header", "has_header"])?,
-        null_values: of
-            .texts(&["null_values", "null_value"])?
-            .unwrap_or_default()
-            .into_iter()
-            .map(|t| t.text)
-            .collect(),
-        infer_rows: of.count(&["infer_rows", "infer_schema_length"])?,
-        skip_bad_rows,
-    })
+/// Options for reading CSV, under the names of their flags and those that other tools have for them.
+const READING: [(&str, &[&str]); 13] = [
+    ("delimiter", &["delimiter", "separator", "sep"]),
+    ("quote", &["quote", "quote_char"]),
+    ("header", &["header", "has_header"]),
+    ("skip_rows", &["skip_rows"]),
+    ("comment", &["comment", "comment_prefix"]),
+    ("ragged", &["ragged"]),
+    ("encoding", &["encoding"]),
+    ("decimal_comma", &["decimal_comma"]),
+    ("date_format", &["date_format"]),
+    ("timestamp_format", &["timestamp_format"]),
+    ("null_value", &["null_values", "null_value"]),
+    ("infer_rows", &["infer_rows", "infer_schema_length"]),
+    ("on_bad_row", &["on_bad_row", "on_bad_rows"]),
+];
+
+fn read_reading(of: &Fields<'_>) -> Result<Vec<(&'static str, Text)>> {
+    let mut reading = Vec::new();
+    for (option, names) in READING {
+        reading.extend(of.texts(names)?.unwrap_or_default().into_iter().map(|value| (option, value)));
+    }
+    Ok(reading)
 }
 
 /// Ids become names in SQL.

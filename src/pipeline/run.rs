@@ -41,6 +41,8 @@ pub struct RunOptions<'a> {
     pub cancel: CancelToken,
     /// Called when a stage begins.
     pub watch: &'a dyn Fn(Arc<Monitor>, &Memory) -> Option<Onlooker>,
+    /// Told what the query of a stage took, also when it failed: the stage in words and its figures.
+    pub finished: &'a dyn Fn(&str, &RunMetrics) -> Result<()>,
     /// Told what the user should know, as it becomes known.
     pub tell: &'a dyn Fn(&Notice),
 }
@@ -97,14 +99,6 @@ struct Run<'a> {
     warnings: Vec<String>,
     /// Names that stand for a file already.
     replaced: HashSet<String>,
-}
-
-/// Where a file of a stage is.
-enum Found {
-    /// In the run's folder.
-    Hidden,
-    /// Published by an earlier run.
-    Published,
 }
 
 impl<'a> Run<'a> {
@@ -173,19 +167,25 @@ impl<'a> Run<'a> {
     fn finished(&self, stage: &Stage, fingerprint: &str) -> Option<StageRecord> {
         let text = self.home().ok()?.read(&record_name(stage, fingerprint))?;
         let record: StageRecord = serde_json::from_str(&text).ok()?;
-        let whole = record.fingerprint == fingerprint && record.files.iter().all(|file| self.find(file).is_some());
+        let whole = record.fingerprint == fingerprint && record.files.iter().all(|file| self.is_whole(file));
         whole.then_some(record)
     }
 
-    fn find(&self, file: &FileRecord) -> Option<Found> {
-        let hidden = self.hidden_path(file).ok()?;
-        if FileFacts::of(&hidden).is_ok_and(|facts| facts.bytes == file.bytes) {
-            return Some(Found::Hidden);
+    /// Whether a file of a record is there and what it was; a published one is read to be sure.
+    fn is_whole(&self, file: &FileRecord) -> bool {
+        if self.is_hidden(file) {
+            return true;
         }
-        let target = Path::new(&self.prepared.spec.outputs.files.get(file.output?)?.path.text);
+        let output = file.output.and_then(|idx| self.prepared.spec.outputs.files.get(idx));
+        let Some(target) = output.map(|output| Path::new(&output.path.text)) else { return false };
         let same_size = FileFacts::of(target).is_ok_and(|facts| facts.bytes == file.bytes);
-        let same = same_size && sha256(target, &self.options.cancel).ok() == file.sha256;
-        same.then_some(Found::Published)
+        same_size && sha256(target, &self.options.cancel).ok() == file.sha256
+    }
+
+    /// Whether a finished file is in the run's folder; otherwise an earlier run published it.
+    fn is_hidden(&self, file: &FileRecord) -> bool {
+        let hidden = self.hidden_path(file).and_then(|path| FileFacts::of(&path));
+        hidden.is_ok_and(|facts| facts.bytes == file.bytes)
     }
 
     fn hidden_path(&self, file: &FileRecord) -> Result<PathBuf> {
@@ -220,7 +220,9 @@ impl<'a> Run<'a> {
         let onlooker = (self.options.watch)(run.monitor().clone(), self.prepared.session.memory());
         let (metrics, done) = run.execute_measured();
         drop(onlooker);
+        let told = (self.options.finished)(&self.describe(stage, sql.as_str()), &metrics);
         done.map_err(|error| self.in_stage(stage, error))?;
+        told?;
         for file in &mut files {
             let path = self.hidden_path(file)?;
             file.bytes = FileFacts::of(&path)?.bytes;
@@ -248,6 +250,13 @@ impl<'a> Run<'a> {
         let text = text.map_err(|error| Error::query(format!("cannot write the record of a stage: {error}")))?;
         self.home()?.write(&record_name(stage, fingerprint), &text)?;
         Ok(record)
+    }
+
+    /// A stage in words, for reports.
+    fn describe(&self, stage: &Stage, sql: &str) -> String {
+        let outputs = stage.outputs.iter().map(|idx| self.prepared.spec.outputs.files[*idx].path.text.as_str());
+        let targets: Vec<&str> = outputs.chain(stage.keep.then_some("checkpoint")).collect();
+        format!("{}: {} -> {}\n{sql}", self.prepared.spec.name, stage.name, targets.join(", "))
     }
 
     fn warnings_of(&self, stage: &Stage, metrics: &RunMetrics, owners: &Owners<'_>) -> Vec<String> {
@@ -300,8 +309,8 @@ impl<'a> Run<'a> {
             None => true,
         };
         let Some(file) = record.files.iter().find(is_parquet) else { return Ok(()) };
-        let path = match (self.find(file), file.output) {
-            (Some(Found::Published), Some(idx)) => PathBuf::from(&self.prepared.spec.outputs.files[idx].path.text),
+        let path = match file.output {
+            Some(idx) if !self.is_hidden(file) => PathBuf::from(&self.prepared.spec.outputs.files[idx].path.text),
             _ => self.hidden_path(file)?,
         };
         let table = self.prepared.open_parquet(&path)?;
@@ -340,7 +349,7 @@ impl<'a> Run<'a> {
                     continue;
                 };
                 let to = PathBuf::from(&output.path.text);
-                if matches!(self.find(file), Some(Found::Hidden)) {
+                if self.is_hidden(file) {
                     moves.push(Move { from: self.hidden_path(file)?, to: to.clone() });
                 }
                 published.push(PublishedFile {

@@ -5,8 +5,6 @@
 
 use std::path::PathBuf;
 
-use arrow::datatypes::DataType;
-
 use super::fields::Text;
 use super::source::Place;
 use super::yaml::Scalar;
@@ -33,20 +31,11 @@ pub(super) struct Input {
     pub(super) id: Text,
     pub(super) path: Text,
     pub(super) columns: Option<Vec<Text>>,
-    pub(super) schema: Vec<(String, DataType)>,
+    /// Declared types, with the text that declares each.
+    pub(super) schema: Vec<(Text, Text)>,
     pub(super) conditions: Vec<Text>,
-    pub(super) reading: Reading,
-}
-
-/// How a CSV file is read; what is not said is found out.
-#[derive(Debug, Default)]
-pub(super) struct Reading {
-    pub(super) delimiter: Option<u8>,
-    pub(super) quote: Option<u8>,
-    pub(super) header: Option<bool>,
-    pub(super) null_values: Vec<String>,
-    pub(super) infer_rows: Option<u64>,
-    pub(super) skip_bad_rows: Option<bool>,
+    /// Options for reading CSV by the names of their flags.
+    pub(super) reading: Vec<(&'static str, Text)>,
 }
 
 /// A condition on the rows of the inputs.

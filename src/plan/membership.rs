@@ -64,7 +64,7 @@ pub(super) fn check_none_left(plan: &LogicalPlan) -> Result<()> {
 
 fn out_of_place() -> DataFusionError {
     refused(
-        "IN or EXISTS with a subquery is not supported outside of WHERE and HAVING",
+        "IN or EXISTS with a subquery is not supported outside of SELECT lists, WHERE and HAVING",
         "write it as a LEFT JOIN, or as a count: (SELECT count(*) FROM .. WHERE ..) > 0",
     )
 }
@@ -99,7 +99,7 @@ fn refused(message: &str, hint: &str) -> DataFusionError {
 }
 
 /// Whether running the list again may give other rows.
-fn may_change(list: &LogicalPlan) -> Result<bool> {
+pub(super) fn may_change(list: &LogicalPlan) -> Result<bool> {
     let mut changes = false;
     list.apply_with_subqueries(|node| {
         let is_cut = matches!(node, LogicalPlan::Limit(limit) if !is_sorted(&limit.input));

@@ -4,9 +4,11 @@
 
 mod asof;
 mod decimals;
+mod domains;
 mod explain;
 mod footprint;
 mod join_order;
+mod marks;
 mod membership;
 mod only_value;
 mod optimize;

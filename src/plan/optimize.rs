@@ -17,11 +17,13 @@ use datafusion_optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggrega
 use datafusion_optimizer::rewrite_set_comparison::RewriteSetComparison;
 use datafusion_optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion_optimizer::simplify_expressions::SimplifyExpressions;
-use datafusion_optimizer::{Analyzer, Optimizer, OptimizerConfig};
+use datafusion_optimizer::{Analyzer, Optimizer, OptimizerConfig, OptimizerRule};
 
 use super::asof::rewrite_asof_joins;
 use super::decimals::exact_decimals;
+use super::domains::JoinSubqueriesByDomain;
 use super::join_order::order_joins;
+use super::marks::MarkSubqueriesInLists;
 use super::only_value::check_single_rows;
 use super::reduce::reduce_aggregates;
 use super::set_operations::rewrite_set_operations;
@@ -74,12 +76,20 @@ fn apply_library_rules(plan: LogicalPlan, settings: &Settings, effort: Effort) -
 
 fn optimizer(effort: Effort) -> Optimizer {
     match effort {
-        Effort::Full => Optimizer::new(),
+        Effort::Full => {
+            let mut rules = Optimizer::new().rules;
+            let at = rules.iter().position(|rule| rule.name() == DecorrelatePredicateSubquery::new().name());
+            rules.insert(at.unwrap_or_default(), Arc::new(MarkSubqueriesInLists));
+            rules.insert(at.unwrap_or_default(), Arc::new(JoinSubqueriesByDomain));
+            Optimizer::with_rules(rules)
+        }
         Effort::Least => Optimizer::with_rules(vec![
             Arc::new(RewriteSetComparison::new()),
             // Some functions exist only as what they are simplified to.
             Arc::new(SimplifyExpressions::new()),
             Arc::new(ReplaceDistinctWithAggregate::new()),
+            Arc::new(JoinSubqueriesByDomain),
+            Arc::new(MarkSubqueriesInLists),
             Arc::new(DecorrelatePredicateSubquery::new()),
             Arc::new(ScalarSubqueryToJoin::new()),
             Arc::new(DecorrelateLateralJoin::new()),

@@ -42,7 +42,11 @@ impl CodeMap {
     /// Forgets everything and takes codes below `n_codes`.
     pub fn reset(&mut self, n_codes: usize) {
         self.rows.clear();
-        self.rows.shrink_to(n_codes);
+        if self.rows.capacity() < n_codes || self.rows.capacity() > 2 * n_codes {
+            // The old memory goes before the new comes.
+            self.rows = Vec::new();
+            self.rows.reserve_exact(n_codes);
+        }
         self.rows.resize(n_codes, std::ptr::null_mut());
     }
 

@@ -43,10 +43,12 @@ fn mark_joins(tokens: &mut [TokenWithSpan]) -> Result<(), ParserError> {
         if found == Keyword::GLOBAL && begins_join {
             return Err(ParserError::ParserError("GLOBAL JOIN is not supported".to_string()));
         }
-        if found == Keyword::ASOF && begins_join && !has_match_condition(tokens, &words[place + 1..]) {
-            if let Token::Word(word) = &mut tokens[words[place]].token {
-                *word = Word { value: "GLOBAL".to_string(), quote_style: None, keyword: Keyword::GLOBAL };
-            }
+        if found == Keyword::ASOF
+            && begins_join
+            && !has_match_condition(tokens, &words[place + 1..])
+            && let Token::Word(word) = &mut tokens[words[place]].token
+        {
+            *word = Word { value: "GLOBAL".to_string(), quote_style: None, keyword: Keyword::GLOBAL };
         }
     }
     Ok(())

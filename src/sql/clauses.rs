@@ -41,6 +41,7 @@ impl VisitorMut for Clauses {
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         let limit_by =
             matches!(&query.limit_clause, Some(LimitClause::LimitOffset { limit_by, .. }) if !limit_by.is_empty());
+        super::group_keys::tell_apart(query);
         let order = query.order_by.as_ref();
         let with_fill = order.is_some_and(|order| match &order.kind {
             OrderByKind::Expressions(keys) => keys.iter().any(|key| key.with_fill.is_some()),
@@ -258,7 +259,7 @@ fn twice(name: &str) -> Error {
 }
 
 /// The name that a column gets when it is given none.
-fn name_of(expr: &Expr) -> String {
+pub(super) fn name_of(expr: &Expr) -> String {
     match expr {
         Expr::Identifier(name) => folded(name),
         Expr::CompoundIdentifier(names) => names.last().map(folded).unwrap_or_default(),

@@ -54,7 +54,7 @@ fn translate(error: DataFusionError, span: Option<Span>, text: &str) -> Error {
 fn not_implemented(message: &str) -> Error {
     match message.split_once("does not support logical expression ").map(|(_, expr)| expr) {
         Some(expr) if expr.starts_with("InSubquery") || expr.starts_with("Exists") => {
-            Error::usage("IN or EXISTS with a subquery is not supported outside of WHERE and HAVING")
+            Error::usage("IN or EXISTS with a subquery is not supported outside of SELECT lists, WHERE and HAVING")
                 .with_hint("write it as a LEFT JOIN, or as a count: (SELECT count(*) FROM .. WHERE ..) > 0")
         }
         Some(expr) if expr.starts_with("WindowFunction") => {

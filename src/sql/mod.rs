@@ -14,6 +14,7 @@ mod date_functions;
 mod dialect;
 mod failure;
 mod functions;
+mod group_keys;
 mod names;
 mod ordered_functions;
 mod read_csv;
@@ -178,7 +179,7 @@ fn options_over(registry: &Registry) -> Arc<ConfigOptions> {
 }
 
 /// Texts and plans are as deep as the longest chain of conditions.
-fn on_deep_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+pub(crate) fn on_deep_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().name("planner".into()).stack_size(STACK_BYTES);
         let planner = builder.spawn_scoped(scope, work);

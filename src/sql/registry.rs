@@ -74,7 +74,7 @@ impl Registry {
     /// # Errors
     /// When there is one already and nothing was said about that, or it is of the other kind: a view does not take the
     /// place of rows.
-    pub(super) fn may_create(&self, name: &str, view: bool, if_exists: IfExists) -> Result<bool> {
+    pub(crate) fn may_create(&self, name: &str, view: bool, if_exists: IfExists) -> Result<bool> {
         let named = self.lock();
         match (named.get(name), if_exists) {
             (None, _) => Ok(true),
@@ -107,7 +107,7 @@ impl Registry {
     }
 
     /// Adds or replaces a name for `plan`.
-    pub(super) fn add_planned(&self, name: String, plan: LogicalPlan) {
+    pub(crate) fn add_planned(&self, name: String, plan: LogicalPlan) {
         self.lock().insert(name, Named::Planned(Arc::new(plan)));
     }
 

@@ -12,7 +12,8 @@ Examples:
   brimful convert trips.csv trips.parquet
   brimful convert 'data/*.parquet' all.csv
   brimful convert trips.csv sorted.parquet --sort city,'fare desc' --compression zstd:9
-  brimful convert trips.csv fares.parquet --columns city,fare";
+  brimful convert trips.csv fares.parquet --columns city,fare
+  brimful convert trips.csv by_city --partition-by city";
 
 /// Write files in another format, sorted or in parts if asked.
 #[derive(Debug, Args)]

@@ -4,7 +4,8 @@ use clap::Args;
 
 use super::resources::parse_size;
 use crate::io::csv::settings::{parse_delimiter, parse_encoding, parse_quote, parse_ragged, parse_yes_no};
-use crate::io::csv::{CsvOptions, DeclaredColumn, Encoding, OnBadRow, Quote, Ragged, RejectFile, parse_columns};
+use crate::io::csv::{CsvOptions, Encoding, OnBadRow, Quote, Ragged, RejectFile};
+use crate::io::type_names::{DeclaredColumn, parse_columns};
 
 /// How CSV files are read.
 #[derive(Debug, Args)]

@@ -11,8 +11,11 @@ A pipeline file names inputs, steps and outputs; steps are verbs (filter, join, 
 
   inputs: {sales: {path: \"sales/*.csv\"}}
   transforms:
-    - {id: paid, type: filter, input: sales, condition: \"amount > 0\"}
-    - {id: totals, type: group_by, keys: [city], aggregations: [{column: amount, function: sum, alias: total}]}
+    - {id: paid, type: filter, input: sales, condition: amount > 0}
+    - id: totals
+      type: group_by
+      keys: [city]
+      aggregations: [{column: amount, function: sum, alias: total}]
   outputs: {parquet: out/totals.parquet, csv: out/totals.csv, log: out/totals.log}
   validate: {rows: {min: 1}, not_null: [city]}
   settings: {memory_budget: 512MiB}
@@ -22,8 +25,9 @@ Outputs appear together when all are complete and every check holds, with manife
 Examples:
   brimful run totals.yaml --dry-run
   brimful run totals.yaml
-  brimful run totals.yaml --set settings.memory_budget=1GiB --set inputs.sales.path='sales/2024-*.csv'
-  brimful run totals.yaml --resume";
+  brimful run totals.yaml --set settings.threads=2 --set inputs.sales.path='sales/2024*.csv'
+  brimful run totals.yaml --resume
+  brimful run totals.yaml --report took.html";
 
 /// Run a pipeline file.
 #[derive(Debug, Args)]
@@ -44,6 +48,10 @@ pub struct RunArgs {
     /// Keep what an earlier run of this file finished, and compute only what is missing or whose inputs changed
     #[arg(long, conflicts_with = "dry_run")]
     pub resume: bool,
+
+    /// Write a page about every stage to this file: its plan, times, memory and spilling
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
 
     #[command(flatten)]
     pub session: SessionArgs,

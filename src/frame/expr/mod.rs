@@ -48,6 +48,8 @@ pub use window::{OverOptions, RankMethod, row_number};
 #[derive(Debug, Clone)]
 pub struct Expr {
     pub(in crate::frame) node: Arc<Node>,
+    /// Expressions inside of one another, this one included.
+    pub(in crate::frame) depth: usize,
 }
 
 /// What an expression is.
@@ -235,7 +237,8 @@ pub(in crate::frame) enum Running {
 
 impl Expr {
     pub(in crate::frame) fn new(node: Node) -> Self {
-        Expr { node: Arc::new(node) }
+        let depth = 1 + node.children().iter().map(|child| child.depth).max().unwrap_or(0);
+        Expr { node: Arc::new(node), depth }
     }
 
     pub(in crate::frame) fn call(function: Function, args: Vec<Expr>) -> Self {
@@ -368,6 +371,24 @@ impl<T: IntoColumn, const N: usize> IntoColumns for [T; N] {
 impl<T: IntoColumn> IntoColumns for Vec<T> {
     fn into_columns(self) -> Vec<Expr> {
         self.into_iter().map(IntoColumn::into_column).collect()
+    }
+}
+
+impl<'a, T, const N: usize> IntoColumns for &'a [T; N]
+where
+    &'a T: IntoColumn,
+{
+    fn into_columns(self) -> Vec<Expr> {
+        self.iter().map(IntoColumn::into_column).collect()
+    }
+}
+
+impl<'a, T> IntoColumns for &'a Vec<T>
+where
+    &'a T: IntoColumn,
+{
+    fn into_columns(self) -> Vec<Expr> {
+        self.iter().map(IntoColumn::into_column).collect()
     }
 }
 

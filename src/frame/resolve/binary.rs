@@ -8,19 +8,13 @@ use super::functions::whole_number;
 use super::literals::{is_temporal, is_text, narrowed};
 use super::own_functions::whole_power;
 use super::{Resolver, scalar};
-use crate::error::Result;
-use crate::frame::expr::Op;
+use crate::error::{Error, Result};
+use crate::frame::expr::{Expr, Node, Op};
 use crate::sql::plan_failure;
 
 impl Resolver<'_> {
     pub(super) fn binary(&self, left: Planned, op: Op, right: Planned) -> Result<Planned> {
         match op {
-            Op::And | Op::Or => {
-                let (symbol, operator) = if op == Op::And { ("&", Operator::And) } else { ("|", Operator::Or) };
-                self.expect_boolean(&left, symbol)?;
-                self.expect_boolean(&right, symbol)?;
-                Ok(binary_expr(left, operator, right))
-            }
             Op::Plus | Op::Minus | Op::Times => self.arithmetic(left, op, right),
             Op::TrueDivide => self.true_divide(left, right),
             Op::Modulo => {
@@ -38,6 +32,34 @@ impl Resolver<'_> {
                 Ok(binary_expr(left, operator, right))
             }
         }
+    }
+
+    /// A chain of `&` or `|` as a tree that is as flat as can be, since it may be long.
+    pub(super) fn logic(&self, expr: &Expr, op: Op) -> Result<Planned> {
+        let (symbol, operator) = if op == Op::And { ("&", Operator::And) } else { ("|", Operator::Or) };
+        let (mut waiting, mut conditions) = (vec![expr], Vec::new());
+        while let Some(expr) = waiting.pop() {
+            match expr.node.as_ref() {
+                Node::Binary { left, op: same, right } if *same == op => waiting.extend([right, left]),
+                _ => {
+                    let condition = self.resolve(expr)?;
+                    self.expect_boolean(&condition, symbol)?;
+                    conditions.push(condition);
+                }
+            }
+        }
+        while conditions.len() > 1 {
+            let mut pairs = conditions.into_iter();
+            let mut paired = Vec::with_capacity(pairs.len().div_ceil(2));
+            while let Some(left) = pairs.next() {
+                paired.push(match pairs.next() {
+                    Some(right) => binary_expr(left, operator, right),
+                    None => left,
+                });
+            }
+            conditions = paired;
+        }
+        conditions.pop().ok_or_else(|| Error::usage("a condition of nothing"))
     }
 
     /// Each side fitted to the other where it is a literal.

@@ -26,7 +26,7 @@ pub(super) use literals::is_text;
 pub(super) use names::{expand, output_name};
 pub(super) use own_functions::sample_rank;
 
-use super::expr::{Expr, Node};
+use super::expr::{Expr, Node, Op};
 use crate::error::{Error, Result};
 use crate::io::closest;
 use crate::sql::{functions, plan_failure};
@@ -89,6 +89,7 @@ impl<'a> Resolver<'a> {
                 .with_hint("name one with col(\"..\"), or give the verb one expression for each")),
             Node::Literal(value) => Ok(lit(value.clone())),
             Node::Alias(input, _) | Node::Affix { input, .. } => self.resolve(input),
+            Node::Binary { op: op @ (Op::And | Op::Or), .. } => self.logic(expr, *op),
             Node::Binary { left, op, right } => self.binary(self.resolve(left)?, *op, self.resolve(right)?),
             Node::Not(input) => {
                 let input = self.resolve(input)?;

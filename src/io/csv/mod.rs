@@ -16,7 +16,6 @@ mod chain;
 mod column;
 mod compressed;
 mod dates;
-mod declared;
 mod facts;
 mod feed;
 mod header;
@@ -44,7 +43,6 @@ mod transcode;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use declared::{DeclaredColumn, parse_columns};
 pub(in crate::io) use lines::{
     Lines, count_lines, lossless_f64, open_lines, parse_date, parse_decimal, parse_timestamp, read_failed, read_fully,
     read_fully_at,

@@ -1,10 +1,9 @@
 //! Options by name, as text: what the command line, `read_csv(..)` in SQL and pipeline files have in common.
 
-use super::declared::{DeclaredColumn, parse_columns};
 use super::options::{CsvOptions, Encoding, OnBadRow, Quote, Ragged};
 use crate::error::{Error, Result};
 use crate::io::suggest::closest;
-
+use crate::io::type_names::{DeclaredColumn, parse_columns};
 use crate::memory::parse_bytes;
 
 /// The names that [`CsvOptions::set`] knows.

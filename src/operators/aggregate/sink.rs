@@ -166,16 +166,22 @@ impl LocalAggregate {
 
     fn take_codes(&mut self, keys: &[ArrayRef]) -> Coded {
         let coded = self.coder.take(keys);
-        if let Coded::Yes { renumbered: true } = coded {
-            let n_codes = self.coder.n_codes();
-            let bytes = if n_codes > CodeMap::FEW_CODES { CodeMap::bytes_for(n_codes) } else { 0 };
-            if self.map_memory.try_resize(bytes).is_err() {
-                self.coder.refuse();
-                self.map.reset(0);
-                return Coded::No;
-            }
-            self.map.reset(n_codes);
+        let n_codes = match coded {
+            Coded::Yes { renumbered: false } => return coded,
+            Coded::Yes { renumbered: true } => self.coder.n_codes(),
+            Coded::No => 0,
+        };
+        if n_codes == 0 && self.map_memory.bytes() == 0 {
+            return coded;
         }
+        let bytes = if n_codes > CodeMap::FEW_CODES { CodeMap::bytes_for(n_codes) } else { 0 };
+        self.map.reset(0);
+        if self.map_memory.try_resize(bytes).is_err() {
+            self.coder.refuse();
+            self.map_memory.shrink(self.map_memory.bytes());
+            return Coded::No;
+        }
+        self.map.reset(n_codes);
         coded
     }
 

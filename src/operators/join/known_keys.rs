@@ -5,12 +5,12 @@
 //! that lets some others pass. Its smallest and largest value tell which row groups can be skipped. Nothing is said before
 //! every build row is known, so that no row with a partner is lost.
 //!
-//! Memory: the bitmap, under a reservation of at most a small part of the governed memory; when that is refused, every row
-//! passes.
+//! Memory: the bitmap, under a reservation: a few bytes for each build row as far as these are guessed, and at most a small
+//! part of the governed memory. It is made when the first build row comes; when it is refused, every row passes.
 //! The surprising part: where most rows pass, asking is given up, since it costs more than it saves.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array};
 use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
@@ -29,9 +29,19 @@ const JUDGED_AFTER_ROWS: u64 = 1 << 16;
 /// When more than this share of rows pass, it does not.
 const MOST_PASSED: f64 = 0.8;
 
+/// Bits where nothing is known of the build side: 1 MiB.
+const BITS_OF_UNKNOWN: u64 = 1 << 23;
+/// So many bits are always worth it for telling keys apart exactly.
+const CHEAP_BITS: u64 = 1 << 20;
+/// Bits for each build row.
+const BITS_OF_ROW: f64 = 32.0;
+
 /// The values of one key column.
 pub struct KnownKeys {
-    words: Vec<AtomicU64>,
+    /// Made when the first build rows come; `None` where there was no memory.
+    words: OnceLock<Option<Words>>,
+    n_bits: u64,
+    memory: Memory,
     spread: Spread,
     min: AtomicI64,
     max: AtomicI64,
@@ -39,6 +49,10 @@ pub struct KnownKeys {
     is_useless: AtomicBool,
     n_asked: AtomicU64,
     n_passed: AtomicU64,
+}
+
+struct Words {
+    words: Vec<AtomicU64>,
     _memory: Reservation,
 }
 
@@ -52,17 +66,21 @@ enum Spread {
 }
 
 impl KnownKeys {
-    /// An empty set of values of `data_type`, which span `range` values, as far as that is known.
-    /// `None` for other types and when there is no memory.
-    pub fn new(data_type: &DataType, range: Option<f64>, memory: &Memory) -> Option<Arc<Self>> {
+    /// An empty set of values of `data_type`, which span `range` values in about `n_rows` rows, as far as that is known.
+    /// `None` for types that it cannot note.
+    pub fn new(data_type: &DataType, range: Option<f64>, n_rows: Option<f64>, memory: &Memory) -> Option<Arc<Self>> {
         let is_mixed = width(data_type)? == Width::Mixed;
         let most = (memory.governed_bytes() / PART * 8).max(MIN_BITS * 2).next_power_of_two() / 2;
-        let wanted = range.filter(|_| !is_mixed).map_or(most, |range| range.clamp(1.0, most as f64) as u64);
-        let n_bits = wanted.next_power_of_two().clamp(MIN_BITS, most);
-        let mut reservation = memory.reserve(NAME);
-        reservation.try_grow(n_bits / 8).ok()?;
+        let for_rows = n_rows.map_or(BITS_OF_UNKNOWN, |n_rows| (n_rows * BITS_OF_ROW).min(1e15) as u64);
+        let wanted = match range.filter(|_| !is_mixed) {
+            Some(range) => (range.clamp(1.0, 1e15) as u64).min(for_rows.max(CHEAP_BITS)),
+            None => for_rows,
+        };
+        let n_bits = wanted.min(most).next_power_of_two().clamp(MIN_BITS, most);
         Some(Arc::new(KnownKeys {
-            words: (0..n_bits / 64).map(|_| AtomicU64::new(0)).collect(),
+            words: OnceLock::new(),
+            n_bits,
+            memory: memory.clone(),
             spread: match is_mixed {
                 true => Spread::Mixed { shift: 64 - n_bits.ilog2() },
                 false => Spread::Wrapped { mask: n_bits - 1 },
@@ -73,13 +91,20 @@ impl KnownKeys {
             is_useless: AtomicBool::new(false),
             n_asked: AtomicU64::new(0),
             n_passed: AtomicU64::new(0),
-            _memory: reservation,
         }))
+    }
+
+    fn make_words(&self) -> Option<Words> {
+        let mut reservation = self.memory.reserve(NAME);
+        reservation.try_grow(self.n_bits / 8).ok()?;
+        let words = (0..self.n_bits / 64).map(|_| AtomicU64::new(0)).collect();
+        Some(Words { words, _memory: reservation })
     }
 
     /// Notes all values of `column`, of which NULL is nobody's partner; all workers may do so at once.
     pub(super) fn add(&self, column: &ArrayRef) {
-        let Some((numbers, nulls)) = numbers(column) else {
+        let words = self.words.get_or_init(|| self.make_words());
+        let (Some(words), Some((numbers, nulls))) = (words, numbers(column)) else {
             return self.is_useless.store(true, Ordering::Relaxed);
         };
         let (mut min, mut max) = (i64::MAX, i64::MIN);
@@ -88,7 +113,7 @@ impl KnownKeys {
                 continue;
             }
             (min, max) = (min.min(value), max.max(value));
-            let (word, bit) = self.place(value);
+            let (word, bit) = self.place(&words.words, value);
             if word.load(Ordering::Relaxed) & bit == 0 {
                 word.fetch_or(bit, Ordering::Relaxed);
             }
@@ -113,7 +138,11 @@ impl KnownKeys {
             return None;
         }
         let (numbers, nulls) = numbers(column)?;
-        let bits = BooleanBuffer::collect_bool(numbers.len(), |row| self.has(numbers[row]));
+        let bits = match self.words.get().and_then(Option::as_ref) {
+            Some(words) => BooleanBuffer::collect_bool(numbers.len(), |row| self.has(&words.words, numbers[row])),
+            // No build row has come.
+            None => BooleanBuffer::new_unset(numbers.len()),
+        };
         let bits = nulls.map_or(bits.clone(), |nulls| &bits & nulls.inner());
         let n_passed = bits.count_set_bits() as u64;
         self.judge(bits.len() as u64, n_passed);
@@ -140,17 +169,17 @@ impl KnownKeys {
     }
 
     #[inline(always)]
-    fn place(&self, value: i64) -> (&AtomicU64, u64) {
+    fn place<'w>(&self, words: &'w [AtomicU64], value: i64) -> (&'w AtomicU64, u64) {
         let bit = match self.spread {
             Spread::Wrapped { mask } => value as u64 & mask,
             Spread::Mixed { shift } => (value as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> shift,
         };
-        (&self.words[(bit / 64) as usize], 1 << (bit % 64))
+        (&words[(bit / 64) as usize], 1 << (bit % 64))
     }
 
     #[inline(always)]
-    fn has(&self, value: i64) -> bool {
-        let (word, bit) = self.place(value);
+    fn has(&self, words: &[AtomicU64], value: i64) -> bool {
+        let (word, bit) = self.place(words, value);
         word.load(Ordering::Relaxed) & bit != 0
     }
 }
@@ -209,7 +238,7 @@ mod tests {
     use arrow::array::{Int32Array, TimestampMicrosecondArray};
 
     fn keys(values: &ArrayRef, range: Option<f64>) -> Arc<KnownKeys> {
-        let keys = KnownKeys::new(values.data_type(), range, &Memory::with_governed(64 << 20, 1)).unwrap();
+        let keys = KnownKeys::new(values.data_type(), range, None, &Memory::with_governed(64 << 20, 1)).unwrap();
         keys.add(values);
         keys
     }

@@ -78,6 +78,8 @@ struct Shared {
     /// Build rows whose NULL keys match nothing, if they are needed.
     null_rows: Mutex<SealedPages>,
     seen: Seen,
+    /// Whether blocking operators of the probe side run after the build side is complete.
+    builds_first: AtomicBool,
     entry_bytes: AtomicU64,
     deepest: AtomicU64,
 }
@@ -114,10 +116,16 @@ impl HashJoin {
             spilled: Mutex::default(),
             null_rows: Mutex::default(),
             seen: Seen::default(),
+            builds_first: AtomicBool::new(false),
             entry_bytes: AtomicU64::new(0),
             deepest: AtomicU64::new(0),
         };
         Ok(Arc::new(HashJoin { shared: Arc::new(shared) }))
+    }
+
+    /// The build side is completed before blocking operators of the probe side run, which need memory too.
+    pub fn build_first(&self) {
+        self.shared.builds_first.store(true, Ordering::Relaxed);
     }
 
     /// Where the build side goes.
@@ -165,7 +173,11 @@ impl Shared {
     /// operators above need.
     fn share(&self) -> u64 {
         let obtainable = self.cx.memory.available_bytes() + self.cx.pages.evictable_bytes();
-        let share = self.place.share_for_output(obtainable.min(self.cx.memory.limit_bytes()) / 4 * 3);
+        let most = obtainable.min(self.cx.memory.limit_bytes()) / 4 * 3;
+        let share = match self.builds_first.load(Ordering::Relaxed) {
+            true => self.place.share_beside(most),
+            false => self.place.share_for_output(most),
+        };
         share.min(self.options.most_bytes.unwrap_or(u64::MAX))
     }
 

@@ -185,3 +185,25 @@ fn lists_over_frames_that_grow_go_on_in_parts() {
         (SELECT array_agg(x) OVER (ORDER BY x) AS l FROM (SELECT unnest(range(0, 2500)) AS x))";
     assert_eq!(rows_under(&Trial::new(16 << 20, 1), text).unwrap(), ["3126250"]);
 }
+
+#[test]
+fn a_distinct_recursion_of_more_rows_than_are_remembered_goes_on() {
+    check_everywhere(
+        "WITH RECURSIVE t (n) AS (SELECT 1 UNION SELECT x FROM t, (SELECT unnest(range(1, 70001)) AS x) AS u \
+         WHERE n % 30000 = 1) SELECT count(*), sum(n) FROM t",
+    );
+}
+
+#[test]
+fn joins_by_order_in_little_memory() {
+    check_everywhere(
+        "SELECT count(*), sum(a.x), sum(b.x), count(a.s) FROM 'pairs.csv' AS a FULL JOIN 'pairs.csv' AS b \
+         ON a.x BETWEEN b.x - 1 AND b.x AND a.g <> b.g",
+    );
+    for kind in ["", "LEFT"] {
+        check_everywhere(&format!(
+            "SELECT count(*), sum(a.x), sum(b.x), max(b.s) FROM 'pairs.csv' AS a ASOF {kind} JOIN \
+             (SELECT g, x, max(s) AS s FROM 'pairs.csv' GROUP BY g, x) AS b ON a.g = b.g AND a.x > b.x"
+        ));
+    }
+}

@@ -73,7 +73,7 @@ fn few_pairs_are_compared_one_by_one() {
         expect![[r#"
             Output
               Join: inner, g = g AND x < x, build right
-                Scan: mem pairs.csv, 2 of 3 columns
+                Scan: mem pairs.csv, 2 of 3 columns, only joined g
                 Scan: mem pairs.csv, 2 of 3 columns
         "#]],
     );
