@@ -85,8 +85,8 @@ impl LazyFrame {
     pub(super) fn then_over(self, exprs: Vec<Expr>, verb: impl FnOnce(Rows, &[Expr]) -> Result<Rows> + Send) -> Self {
         let depth = exprs.iter().map(|expr| expr.depth).max().unwrap_or(0);
         self.then(|rows| match depth {
-            ..=PLAIN_DEPTH => verb(rows, &exprs),
-            ..=MOST_DEPTH => on_deep_stack(|| verb(rows, &exprs)),
+            depth if depth <= PLAIN_DEPTH => verb(rows, &exprs),
+            depth if depth <= MOST_DEPTH => on_deep_stack(|| verb(rows, &exprs)),
             _ => Err(Error::usage(format!("an expression of {depth} levels is too deep"))
                 .with_hint("use is_in for many values, or compute parts of it with with_columns before")),
         })
