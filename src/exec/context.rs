@@ -23,6 +23,11 @@ impl CancelToken {
         self.cancelled.load(Ordering::Relaxed)
     }
 
+    /// Whether both stop the same query.
+    pub(crate) fn is_same(&self, other: &CancelToken) -> bool {
+        Arc::ptr_eq(&self.cancelled, &other.cancelled)
+    }
+
     /// # Errors
     /// [`crate::ErrorKind::Cancelled`] when somebody asked to stop.
     pub fn check(&self) -> Result<()> {

@@ -242,23 +242,26 @@ impl LazyFrame {
             Ok(offset) => self.then(|rows| limited(rows, offset, length)),
             Err(_) => {
                 let from_end = offset.unsigned_abs();
-                let tail = self.tail(from_end);
-                match length {
-                    Some(length) => tail.head(length),
-                    None => tail,
-                }
+                let n_behind = length.map_or(0, |length| from_end.saturating_sub(length));
+                self.last_rows(from_end, n_behind)
             }
         }
     }
 
     /// The last `n` rows.
     pub fn tail(self, n: u64) -> Self {
+        self.last_rows(n, 0)
+    }
+
+    /// The last `n` rows without the last `n_behind` of them.
+    fn last_rows(self, n: u64, n_behind: u64) -> Self {
         self.then(|rows| {
             let (rows, row) = rows.counted()?;
             let columns = rows.columns();
-            let n = usize::try_from(n).unwrap_or(usize::MAX);
+            let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
             let last = LogicalPlanBuilder::from(rows.plan)
-                .sort_with_limit(vec![Sort::new(row.clone(), false, false)], Some(n))
+                .sort_with_limit(vec![Sort::new(row.clone(), false, false)], Some(number(n)))
+                .and_then(|last| if n_behind > 0 { last.limit(number(n_behind), None) } else { Ok(last) })
                 .and_then(|last| last.sort(vec![Sort::new(row, true, false)]))
                 .and_then(|last| last.project(columns.into_iter().map(Planned::Column)))
                 .and_then(LogicalPlanBuilder::build);

@@ -1,24 +1,26 @@
 //! Rows in memory as a table.
 //!
-//! Memory: that of the rows, which their frame has reserved.
+//! Memory: that of the rows, which their frame has reserved; a scan with filters adds the rows of a batch that pass.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arrow::array::{Array, BooleanArray, RecordBatch, RecordBatchOptions};
-use arrow::compute::{and_kleene, cast, filter_record_batch};
+use arrow::array::{Array, RecordBatch, RecordBatchOptions};
+use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 use super::data_frame::DataFrame;
 use crate::error::Result;
 use crate::exec::{Batch, LocalSource, OperatorReport, Report, Sequence, Source, TaskContext};
 use crate::io::{ColumnStatistics, RowFilter, Scan, ScanRequest, Table, TableStatistics};
+use crate::memory::{Reservation, Sizes};
 
 /// The rows of a [`DataFrame`].
 ///
 /// Categories (dictionaries) come out as what they stand for: operators make dictionaries where these pay.
 pub(super) struct MemoryTable {
     frame: DataFrame,
+    batch_bytes: usize,
 }
 
 /// A column as its values are.
@@ -31,7 +33,8 @@ fn plain_type(data_type: &DataType) -> DataType {
 
 impl MemoryTable {
     pub(super) fn new(frame: DataFrame) -> Self {
-        MemoryTable { frame }
+        let batch_bytes = frame.session().memory().sizes().batch_bytes;
+        MemoryTable { frame, batch_bytes }
     }
 }
 
@@ -54,8 +57,11 @@ impl Table for MemoryTable {
     }
 
     fn scan(&self, request: ScanRequest) -> Result<Scan> {
-        let rows = MemoryRows { frame: self.frame.clone(), request, next: AtomicUsize::new(0) };
-        Ok(Scan { source: Arc::new(rows.shared()), report: Arc::new(NoReport), bytes_per_worker: 0 })
+        // A piece of the frame is not copied; what passes a filter is, and categories that become values are.
+        let is_copied = !request.filters.is_empty() || self.schema() != self.frame.schema();
+        let bytes_per_worker = if is_copied { 2 * self.batch_bytes as u64 } else { 0 };
+        let rows = MemoryRows { frame: self.frame.clone(), request, next: AtomicUsize::new(0), bytes_per_worker };
+        Ok(Scan { source: Arc::new(rows.shared()), report: Arc::new(NoReport), bytes_per_worker })
     }
 
     fn describe(&self) -> String {
@@ -76,6 +82,7 @@ struct MemoryRows {
     frame: DataFrame,
     request: ScanRequest,
     next: AtomicUsize,
+    bytes_per_worker: u64,
 }
 
 struct MemorySource(Arc<MemoryRows>);
@@ -83,8 +90,9 @@ struct MemorySource(Arc<MemoryRows>);
 struct LocalMemory {
     rows: Arc<MemoryRows>,
     current: Option<(usize, usize)>,
-    batch_rows: usize,
+    sizes: Sizes,
     sequence: Sequence,
+    _reservation: Reservation,
 }
 
 impl MemoryRows {
@@ -92,20 +100,29 @@ impl MemoryRows {
         MemorySource(Arc::new(self))
     }
 
-    fn read(&self, rows: &RecordBatch) -> Result<RecordBatch> {
-        let mut kept: Option<BooleanArray> = None;
-        for filter in &self.request.filters {
-            let mask = filter.evaluate(&columns_of(rows, filter.as_ref())?)?;
-            kept = Some(match kept {
-                Some(before) => and_kleene(&before, &mask)?,
-                None => mask,
-            });
+    /// The rows that pass the filters: each is asked only about those that passed the ones before it.
+    fn read(&self, rows: RecordBatch) -> Result<RecordBatch> {
+        let mut rows = rows;
+        for filter in self.request.filters.iter().filter(|filter| filter.is_active()) {
+            let keep = filter.evaluate(&columns_of(&rows, filter.as_ref())?)?;
+            if keep.null_count() > 0 || keep.true_count() < keep.len() {
+                rows = filter_record_batch(&rows, &keep)?;
+            }
         }
-        let batch = projected(rows, &self.request.projection)?;
-        Ok(match kept {
-            Some(mask) => filter_record_batch(&batch, &mask)?,
-            None => batch,
-        })
+        projected(&rows, &self.request.projection)
+    }
+
+    /// The columns that this scan looks at.
+    fn columns(&self) -> impl Iterator<Item = usize> {
+        let filters = self.request.filters.iter().flat_map(|filter| filter.columns().to_vec());
+        self.request.projection.iter().copied().chain(filters)
+    }
+
+    /// Rows of `batch` that fit into a piece, as its rows are on average: lists and dictionaries have no exact size a row.
+    fn piece_rows(&self, batch: &RecordBatch, sizes: Sizes) -> usize {
+        let bytes_of = |column: usize| batch.column(column).to_data().get_slice_memory_size().unwrap_or(0);
+        let row_bytes = self.columns().map(bytes_of).sum::<usize>().div_ceil(batch.num_rows().max(1));
+        (sizes.batch_bytes / row_bytes.max(1)).clamp(1, sizes.batch_rows)
     }
 }
 
@@ -129,8 +146,15 @@ fn projected(rows: &RecordBatch, columns: &[usize]) -> Result<RecordBatch> {
 
 impl Source for MemorySource {
     fn local(&self, cx: &TaskContext) -> Result<Box<dyn LocalSource>> {
-        let batch_rows = cx.sizes().batch_rows;
-        Ok(Box::new(LocalMemory { rows: self.0.clone(), current: None, batch_rows, sequence: Sequence::default() }))
+        let mut reservation = cx.memory.reserve("Scan");
+        reservation.try_grow(self.0.bytes_per_worker)?;
+        Ok(Box::new(LocalMemory {
+            rows: self.0.clone(),
+            current: None,
+            sizes: cx.sizes(),
+            sequence: Sequence::default(),
+            _reservation: reservation,
+        }))
     }
 }
 
@@ -145,8 +169,8 @@ impl LocalSource for LocalMemory {
             }
         };
         let Some(batch) = self.rows.frame.batches().get(idx) else { return Ok(None) };
-        let n_rows = self.batch_rows.min(batch.num_rows() - start);
-        let data = self.rows.read(&batch.slice(start, n_rows))?;
+        let n_rows = self.rows.piece_rows(batch, self.sizes).min(batch.num_rows() - start);
+        let data = self.rows.read(batch.slice(start, n_rows))?;
         let last_of_morsel = start + n_rows == batch.num_rows();
         let sequence = self.sequence;
         self.sequence.batch += 1;

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::io::csv::{CsvOptions, Encoding, OnBadRow, Quote, Ragged};
 use crate::io::files::{FileFormat, find_files};
 use crate::io::{FileTables, Table};
+use crate::memory::Memory;
 use crate::physical::FileTable;
 use crate::session::Session;
 use crate::sql::plan_failure;
@@ -125,7 +126,8 @@ impl CsvScanOptions {
         self
     }
 
-    /// What happens to a row that cannot be read.
+    /// What happens to a row that cannot be read. A reject file is said for all scans of a session, in its
+    /// [`crate::SessionOptions`], because it appears when a query is complete.
     pub fn with_on_bad_row(self, on_bad_row: OnBadRow) -> Self {
         CsvScanOptions { on_bad_row: Some(on_bad_row), ..self }
     }
@@ -239,7 +241,7 @@ impl Session {
 
     fn scan_format(&self, paths: Vec<String>, format: FileFormat) -> LazyFrame {
         let open = || {
-            check_format(&paths, format)?;
+            check_format(&paths, format, self.memory())?;
             rows_of(self.files().open_all(&paths, self.memory())?, &paths.join(", "))
         };
         LazyFrame::new(self, open())
@@ -283,7 +285,11 @@ impl Session {
     }
 
     fn open_csv(&self, paths: &[String], options: CsvScanOptions) -> Result<Arc<dyn Table>> {
-        check_format(paths, FileFormat::Csv)?;
+        if let Some(OnBadRow::Reject(_)) = options.on_bad_row {
+            return Err(Error::usage("one scan cannot have a reject file of its own")
+                .with_hint("name it in the options of the session, where it takes the bad rows of all scans"));
+        }
+        check_format(paths, FileFormat::Csv, self.memory())?;
         let keep_dates_as_text = options.keep_dates_as_text;
         let mut files = FileTables { csv: options.over(&self.files().csv), ..self.files().clone() };
         let table = files.open_all(paths, self.memory())?;
@@ -307,10 +313,10 @@ fn dates_as_texts(schema: &SchemaRef, options: &CsvOptions) -> Vec<(String, Data
 }
 
 /// Whether the first file is in the format that the verb reads.
-fn check_format(paths: &[String], wanted: FileFormat) -> Result<()> {
+fn check_format(paths: &[String], wanted: FileFormat, memory: &Memory) -> Result<()> {
     let Some(path) = paths.first() else { return Err(Error::usage("no path to read")) };
     let Some(file) = find_files(path)?.into_iter().next() else { return Ok(()) };
-    let found = FileFormat::detect(&file)?;
+    let found = FileFormat::detect(&file, memory)?;
     let same = found == wanted || (found, wanted) == (FileFormat::Tsv, FileFormat::Csv);
     match same {
         true => Ok(()),

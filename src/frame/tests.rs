@@ -8,6 +8,8 @@ mod types;
 
 use super::testing::{array, check, check_unordered, frame, shown};
 use super::*;
+use crate::io::csv::{OnBadRow, RejectFile};
+use crate::io::{Output, OutputFormat};
 
 fn cities() -> LazyFrame {
     frame(vec![
@@ -24,6 +26,45 @@ fn rows_are_selected_filtered_and_computed() {
     check(cities().with_columns([col("n") / 2]).head(1), "city,n|Rome,0.5");
     check(cities().select([col("n").sum(), len()]), "n,len|11,5");
     check(cities().select([lit(1).alias("one")]), "one|1");
+}
+
+#[test]
+fn slices_from_the_end_may_begin_before_the_first_row() {
+    let rows = || frame(vec![("a", array::<Int64Array>(vec![1, 2, 3, 4, 5]))]);
+    for (offset, length, want) in [
+        (-10, Some(3), "a"),
+        (-10, Some(7), "a|1|2"),
+        (-10, None, "a|1|2|3|4|5"),
+        (-4, Some(2), "a|2|3"),
+        (-2, Some(9), "a|4|5"),
+        (-2, Some(0), "a"),
+        (1, Some(2), "a|2|3"),
+    ] {
+        check(rows().slice(offset, length), want);
+    }
+}
+
+#[test]
+fn files_of_every_format_are_scanned_with_their_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for format in ["csv", "ndjson", "parquet", "arrow"] {
+        std::fs::create_dir_all(path(&format!("{format}/k=7"))).unwrap();
+        let output = Output::File(
+            path(&format!("{format}/k=7/a.{format}")),
+            OutputFormat::from_path(&path(&format!("a.{format}"))).unwrap(),
+        );
+        frame(vec![("a", array::<Int64Array>(vec![1, 2]))]).sink(&output).unwrap();
+    }
+    let session = super::testing::session();
+    check(session.scan_csv(path("csv")), "a,k|1,7|2,7");
+    check(session.scan_ndjson(path("ndjson")), "a,k|1,7|2,7");
+    check(session.scan_parquet(path("parquet")), "a,k|1,7|2,7");
+    check(session.scan_ipc(path("arrow")), "a,k|1,7|2,7");
+    check(session.scan_ipc(path("arrow/k=7/a.arrow")), "a|1|2");
+    let rejects = OnBadRow::Reject(RejectFile::new(path("rejects.csv")));
+    let refused = session.scan_csv_with(path("csv"), CsvScanOptions::new().with_on_bad_row(rejects)).collect();
+    assert!(shown(refused).starts_with("one scan cannot have a reject file of its own"));
 }
 
 #[test]

@@ -3,11 +3,13 @@
 //! Memory: one path a file. Nothing is opened here except the first bytes of one file.
 
 use std::io::Read;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use super::stdin;
 use super::suggest::closest;
 use crate::error::{Error, Result};
+use crate::memory::Memory;
 
 /// A format that tables can be read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,11 +58,16 @@ impl FileFormat {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Data`] when the file cannot be read.
-    pub fn detect(path: &Path) -> Result<FileFormat> {
-        if stdin::is_stream(path) {
-            return Ok(FileFormat::Csv);
-        }
+    pub fn detect(path: &Path, memory: &Memory) -> Result<FileFormat> {
         let failed = |error: std::io::Error| Error::read_failed(path, &error);
+        if stdin::is_stream(path) {
+            let start = read_start(stdin::open(memory)?.take(START_BYTES)).map_err(failed)?;
+            return Ok(Self::from_text(&unpacked(start)));
+        }
+        if std::fs::metadata(path).map_err(failed)?.file_type().is_fifo() {
+            let what = format!("{} is a pipe, and an input that is named must be a file", path.display());
+            return Err(Error::usage(what).with_hint("pipe it to standard input, and write FROM stdin"));
+        }
         let file = std::fs::File::open(path).map_err(failed)?;
         let start = read_start(file.take(START_BYTES)).map_err(failed)?;
         let by_magic = match &start[..] {
@@ -152,6 +159,23 @@ pub fn find_files(path: &str) -> Result<Vec<PathBuf>> {
             .with_hint("data files end in .csv, .tsv, .parquet, .ndjson or .arrow, the texts also in .gz or .zst"));
     }
     Ok(files)
+}
+
+/// How many parts of the paths of the files that `path` names are not below what the user named: those of the folder, and
+/// those in front of the first that has a sign of a glob. For one file that is its whole path.
+pub(super) fn n_parts_above(path: &str) -> usize {
+    let literal = Path::new(path);
+    if stdin::names_stdin(path) || (literal.exists() && !literal.is_dir()) {
+        return usize::MAX;
+    }
+    let is_sign =
+        |part: &std::ffi::OsStr| part.as_encoded_bytes().iter().any(|byte| matches!(byte, b'*' | b'?' | b'['));
+    parts_of(literal).take_while(|part| literal.is_dir() || !is_sign(part)).count()
+}
+
+/// The parts of a path that lead anywhere.
+pub(super) fn parts_of(path: &Path) -> impl Iterator<Item = &std::ffi::OsStr> {
+    path.components().filter(|part| *part != std::path::Component::CurDir).map(std::path::Component::as_os_str)
 }
 
 /// Makes the folder that `file` is to stand in, and those above it.
@@ -331,6 +355,15 @@ mod tests {
         assert_eq!(find_files(folder.path().to_str().unwrap()).unwrap().len(), 50);
     }
 
+    #[test]
+    fn a_pipe_that_nobody_writes_to_is_refused_at_once() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let error = FileFormat::detect(&path, &Memory::with_governed(1 << 20, 1)).unwrap_err();
+        assert!(error.to_string().contains("is a pipe"), "{error}");
+    }
+
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         use std::io::Write;
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -360,7 +393,7 @@ mod tests {
         ] {
             let path = folder.path().join(name);
             std::fs::write(&path, bytes).unwrap();
-            assert_eq!(FileFormat::detect(&path).unwrap(), want, "{name}");
+            assert_eq!(FileFormat::detect(&path, &Memory::with_governed(1 << 20, 1)).unwrap(), want, "{name}");
         }
     }
 }

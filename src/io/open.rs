@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, SchemaRef};
 
 use super::csv::{CsvOptions, CsvTable, OnBadRow, RejectFile};
-use super::files::{FileFormat, find_files};
+use super::files::{FileFormat, find_files, n_parts_above};
 use super::hive::{BYTES_PER_FILE, HiveTable, Partitions};
 use super::ipc::IpcTable;
 use super::ndjson::NdJsonTable;
@@ -79,14 +79,15 @@ impl FileTables {
     /// # Errors
     /// [`crate::ErrorKind::Data`] for files that are not there or cannot be read as one table.
     pub fn open_all(&self, paths: &[String], memory: &Memory) -> Result<Arc<dyn Table>> {
-        let mut files = Vec::new();
+        let (mut files, mut n_above) = (Vec::new(), Vec::new());
         for path in paths {
             files.extend(find_files(path)?);
+            n_above.resize(files.len(), n_parts_above(path));
         }
         if let Some(rejects) = self.rejects() {
             files.iter().try_for_each(|file| rejects.refuse_input(file))?;
         }
-        let table = self.open_found(files, memory)?;
+        let table = self.open_found(files, &n_above, memory)?;
         if let Some(shared) = &self.csv.shared_schema {
             let schema = table.schema();
             let names = self.csv.schema_overrides.iter().map(|(name, _)| name);
@@ -95,11 +96,11 @@ impl FileTables {
         Ok(table)
     }
 
-    /// `files`, with the columns that their folders are.
-    fn open_found(&self, files: Vec<PathBuf>, memory: &Memory) -> Result<Arc<dyn Table>> {
+    /// `files`, with the columns that their folders are; the first parts of each path, `n_above` many, are none.
+    fn open_found(&self, files: Vec<PathBuf>, n_above: &[usize], memory: &Memory) -> Result<Arc<dyn Table>> {
         let declared = &self.csv.schema_overrides;
         let partitions = match self.hive {
-            HiveFolders::Columns => Partitions::find(&files, declared, memory)?,
+            HiveFolders::Columns => Partitions::find(&files, n_above, declared, memory)?,
             HiveFolders::Ignored => None,
         };
         let Some(partitions) = partitions else {
@@ -110,7 +111,7 @@ impl FileTables {
         let is_folder = |name: &String| partitions.fields().iter().any(|field| field.name() == name);
         let of_files = declared.iter().filter(|(name, _)| !is_folder(name)).cloned().collect();
         let inner = self.open_files(&files, of_files, memory)?;
-        Ok(Arc::new(HiveTable::new(inner, partitions, memory)))
+        Ok(Arc::new(HiveTable::new(inner, partitions, memory)?))
     }
 }
 
@@ -123,7 +124,7 @@ impl FileTables {
         memory: &Memory,
     ) -> Result<Arc<dyn Table>> {
         let csv = CsvOptions { schema_overrides: declared, ..self.csv.clone() };
-        Ok(match one_format(files)? {
+        Ok(match one_format(files, memory)? {
             FileFormat::Csv => Arc::new(CsvTable::open(files, csv, memory)?),
             FileFormat::Tsv => {
                 let delimiter = csv.delimiter.or(Some(b'\t'));
@@ -142,7 +143,7 @@ impl FileTables {
         let mut tables = self.clone();
         options.iter().try_for_each(|(name, value)| tables.csv.set(name, value))?;
         let files = find_files(path)?;
-        match one_format(&files)? {
+        match one_format(&files, memory)? {
             FileFormat::Csv | FileFormat::Tsv => tables.open_all(&[path.to_string()], memory),
             _ => Err(Error::usage(format!("{path} is no CSV file, which read_csv reads"))
                 .with_hint(format!("write FROM '{path}'"))),
@@ -206,9 +207,9 @@ impl Table for ManyFiles {
 }
 
 /// The format of all `files`: detected from the first; the names of the others must not say something else.
-fn one_format(files: &[PathBuf]) -> Result<FileFormat> {
+fn one_format(files: &[PathBuf], memory: &Memory) -> Result<FileFormat> {
     let Some((first, others)) = files.split_first() else { return Err(Error::data("no file to read")) };
-    let format = FileFormat::detect(first)?;
+    let format = FileFormat::detect(first, memory)?;
     let differs = |file: &&PathBuf| FileFormat::from_name(file).is_some_and(|named| named != format);
     match others.iter().find(differs) {
         None => Ok(format),

@@ -43,7 +43,7 @@ pub enum Output {
 }
 
 impl OutputFormat {
-    /// The format that the name of a file states; texts may be compressed, and then end in `.gz` or `.zst` besides.
+    /// The format that the name of a file states; `.txt` states none, for a table drawn there would hide rows. Texts may be compressed, and then end in `.gz` or `.zst` besides.
     pub fn from_path(path: &Path) -> Option<Self> {
         if TextCompression::from_path(path) != TextCompression::None {
             return Self::from_path(&path.with_extension(""))
@@ -56,7 +56,6 @@ impl OutputFormat {
             "parquet" | "pq" => OutputFormat::Parquet,
             "arrow" | "feather" | "ipc" => OutputFormat::Ipc,
             "arrows" => OutputFormat::IpcStream,
-            "txt" => OutputFormat::Table,
             _ => return None,
         })
     }
@@ -147,5 +146,23 @@ impl LocalSink for Discard {
 
     fn combine(self: Box<Self>) -> Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_means_a_drawing_that_hides_rows() {
+        for (name, want) in [
+            ("a.csv", Some(OutputFormat::Csv)),
+            ("a.csv.gz", Some(OutputFormat::Csv)),
+            ("a.txt", None),
+            ("a.txt.gz", None),
+            ("a.parquet.gz", None),
+        ] {
+            assert_eq!(OutputFormat::from_path(Path::new(name)), want, "{name}");
+        }
     }
 }

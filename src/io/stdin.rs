@@ -128,6 +128,10 @@ impl<R: Read> Kept<R> {
         let read = stream.read(&mut self.head[len..]);
         self.head.truncate(len + *read.as_ref().unwrap_or(&0));
         self.is_end = read? == 0;
+        if self.is_end {
+            self.head.shrink_to_fit();
+            self.reservation.shrink(need - need.min(self.head.capacity() as u64));
+        }
         Ok(())
     }
 
@@ -189,8 +193,9 @@ mod tests {
 
     #[test]
     fn a_short_stream_is_read_any_number_of_times() {
-        let (replay, bytes, _memory) = replay(5000, 1 << 20);
+        let (replay, bytes, memory) = replay(100_000, 1 << 20);
         (0..3).for_each(|_| assert_eq!(read(&mut replay.open().unwrap(), usize::MAX), bytes));
+        assert!((100_000..150_000).contains(&memory.reserved_bytes()), "{}", memory.reserved_bytes());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use arrow::datatypes::SchemaRef;
 use super::TableFacts;
 use super::selected_files::SelectedFiles;
 use crate::error::{Error, Result};
-use crate::exec::{Report, Source};
+use crate::exec::{CancelToken, Report, Source};
 use crate::memory::Memory;
 
 /// One or more files of one format that are read as one table.
@@ -56,6 +56,8 @@ pub struct ScanRequest {
     pub in_order: bool,
     /// The only files to read, if not all; a scan notes in it where each of them begins.
     pub files: Option<Arc<SelectedFiles>>,
+    /// What stops the query: all its scans have the same, scans of other queries another.
+    pub query: Option<CancelToken>,
 }
 
 /// A predicate over some columns of a table.

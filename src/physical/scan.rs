@@ -51,7 +51,8 @@ impl Lowering<'_> {
         let schema = table.schema();
         let projection = scan.projection.clone().unwrap_or_else(|| (0..schema.fields().len()).collect());
         let qualified = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &schema).map_err(query_failure)?;
-        let mut request = ScanRequest { in_order: wishes.in_order, ..ScanRequest::default() };
+        let query = Some(self.cx.cancel.clone());
+        let mut request = ScanRequest { in_order: wishes.in_order, query, ..ScanRequest::default() };
         for filter in &scan.filters {
             let evaluator = Evaluator::compile(filter, &qualified, self.props())?;
             request.filters.push(Arc::new(ScanFilter { evaluator }));

@@ -261,18 +261,19 @@ impl Disk {
         std::fs::rename(from, to)
     }
 
-    /// Swaps what two names stand for, in one step where the file system can do that.
+    /// Swaps what two names stand for, in one step.
     ///
     /// # Errors
-    /// What the system reports.
+    /// What the system reports; [`io::ErrorKind::Unsupported`] where the file system cannot do that: in several steps, a
+    /// process that is killed between them would lose one of the two.
     pub fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
         self.count()?;
         match rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
             Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
-                let aside = one.with_extension("aside");
-                std::fs::rename(other, &aside)?;
-                std::fs::rename(one, other).or_else(|error| std::fs::rename(&aside, other).and(Err(error)))?;
-                std::fs::rename(&aside, one)
+                Err(io::Error::new(
+                    io::ErrorKind::Unsupported,
+                    "this file system cannot replace a folder in one step; write to a new folder",
+                ))
             }
             exchanged => Ok(exchanged?),
         }

@@ -164,11 +164,9 @@ impl Resolver<'_> {
     fn modulo(&self, left: Planned, right: Planned) -> Result<Planned> {
         if self.type_of(&left)?.is_integer() {
             let divisor = self.unless_zero(right)?;
-            if self.type_of(&left)?.is_unsigned_integer() {
-                return Ok(binary_expr(left, Operator::Modulo, divisor));
-            }
-            let once = binary_expr(left, Operator::Modulo, divisor.clone());
-            return Ok(binary_expr(binary_expr(once, Operator::Plus, divisor.clone()), Operator::Modulo, divisor));
+            let once = binary_expr(left.clone(), Operator::Modulo, divisor.clone());
+            let moved = binary_expr(once.clone(), Operator::Plus, divisor.clone());
+            return self.where_signs_differ(&left, &divisor, moved, once);
         }
         let whole = scalar("floor", vec![binary_expr(left.clone(), Operator::Divide, right.clone())])?;
         Ok(binary_expr(left, Operator::Minus, binary_expr(whole, Operator::Multiply, right)))
@@ -178,12 +176,28 @@ impl Resolver<'_> {
         if !self.type_of(&left)?.is_integer() {
             return scalar("floor", vec![binary_expr(left, Operator::Divide, right)]);
         }
-        let divisor = self.unless_zero(right.clone())?;
-        if self.type_of(&left)?.is_unsigned_integer() {
-            return Ok(binary_expr(left, Operator::Divide, divisor));
+        let divisor = self.unless_zero(right)?;
+        let once = binary_expr(left.clone(), Operator::Divide, divisor.clone());
+        let one = ScalarValue::new_one(&self.type_of(&once)?).map_err(plan_failure)?;
+        let below = binary_expr(once.clone(), Operator::Minus, lit(one));
+        self.where_signs_differ(&left, &divisor, below, once)
+    }
+
+    /// `differ` where the remainder of `left` by `divisor` is not 0 and has another sign than `divisor`, else `same`. Only
+    /// so is there no step between that the type cannot hold.
+    fn where_signs_differ(&self, left: &Planned, divisor: &Planned, differ: Planned, same: Planned) -> Result<Planned> {
+        if self.type_of(left)?.is_unsigned_integer() && self.type_of(divisor)?.is_unsigned_integer() {
+            return Ok(same);
         }
-        let remainder = self.modulo(left.clone(), right)?;
-        Ok(binary_expr(binary_expr(left, Operator::Minus, remainder), Operator::Divide, divisor))
+        let remainder = binary_expr(left.clone(), Operator::Modulo, divisor.clone());
+        let is_negative = |value: &Planned| -> Result<Planned> {
+            let zero = ScalarValue::new_zero(&self.type_of(value)?).map_err(plan_failure)?;
+            Ok(binary_expr(value.clone(), Operator::Lt, lit(zero)))
+        };
+        let zero = ScalarValue::new_zero(&self.type_of(&remainder)?).map_err(plan_failure)?;
+        let leaves_some = binary_expr(remainder.clone(), Operator::NotEq, lit(zero));
+        let signs_differ = binary_expr(is_negative(&remainder)?, Operator::NotEq, is_negative(divisor)?);
+        when(binary_expr(leaves_some, Operator::And, signs_differ), differ).otherwise(same).map_err(plan_failure)
     }
 
     /// NULL where it is 0.

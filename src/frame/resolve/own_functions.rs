@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, Int64Array, PrimitiveArray, UInt64Array};
-use arrow::compute::cast;
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, TimeUnit, UInt64Type};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 use datafusion_common::{DataFusionError, ScalarValue};
@@ -75,6 +75,10 @@ impl ScalarUDFImpl for ReadWithFormat {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
+        use DataType::{Date32, Date64, Time32, Time64, Timestamp};
+        if !matches!(self.to, Date32 | Date64 | Time32(_) | Time64(_) | Timestamp(_, _)) {
+            return Err(external(Error::usage(format!("strptime does not read {}", self.to))));
+        }
         let (texts, is_constant) = only_array(&args)?;
         let texts = texts.as_string::<i32>();
         let mut ticks = Vec::with_capacity(texts.len());
@@ -82,21 +86,19 @@ impl ScalarUDFImpl for ReadWithFormat {
             let read = text.and_then(|text| self.read(text));
             if let (Some(text), None, true) = (text, read, self.strict) {
                 return Err(external(
-                    Error::query(format!("{text:?} cannot be read by the format {:?}", self.format))
+                    Error::query(format!("{text:?} cannot be read by the format {:?} as {}", self.format, self.to))
                         .with_hint("with strptime_or_null it becomes NULL"),
                 ));
             }
             ticks.push(read);
         }
-        let micros = Int64Array::from(ticks);
-        let as_read: DataType = match &self.to {
-            DataType::Date32 | DataType::Date64 => DataType::Timestamp(TimeUnit::Microsecond, None),
-            DataType::Time32(_) | DataType::Time64(_) => DataType::Time64(TimeUnit::Microsecond),
-            DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
-            other => return Err(external(Error::usage(format!("strptime does not read {other}")))),
+        let ticks = Int64Array::from(ticks);
+        let strict = CastOptions { safe: false, ..CastOptions::default() };
+        let values = match &self.to {
+            DataType::Date32 | DataType::Time32(_) => cast_with_options(&ticks, &DataType::Int32, &strict)?,
+            _ => Arc::new(ticks),
         };
-        let moments = cast(&micros, &as_read)?;
-        result_of(cast(&moments, &self.to)?, is_constant)
+        result_of(cast_with_options(&values, &self.to, &strict)?, is_constant)
     }
 
     fn schema_name(&self, args: &[Planned]) -> Result<String, DataFusionError> {
@@ -106,21 +108,42 @@ impl ScalarUDFImpl for ReadWithFormat {
 }
 
 impl ReadWithFormat {
-    /// Microseconds since 1970, or since midnight.
+    /// The value in the unit of the type, exactly; `None` for what the type cannot hold.
     fn read(&self, text: &str) -> Option<i64> {
         let format = &self.format;
-        if matches!(self.to, DataType::Time32(_) | DataType::Time64(_)) {
-            let time = NaiveTime::parse_from_str(text, format).ok()?;
-            return Some(i64::from(time.num_seconds_from_midnight()) * 1_000_000 + i64::from(time.nanosecond() / 1000));
-        }
         let day = || Some(NaiveDate::parse_from_str(text, format).ok()?.and_time(NaiveTime::MIN));
+        let moment = || NaiveDateTime::parse_from_str(text, format).ok();
         let zoned = || Some(DateTime::parse_from_str(text, format).ok()?.naive_utc());
-        let moment = match self.to {
-            DataType::Date32 | DataType::Date64 => day().or_else(|| NaiveDateTime::parse_from_str(text, format).ok()),
-            _ => zoned().or_else(|| NaiveDateTime::parse_from_str(text, format).ok()).or_else(day),
-        };
-        Some(moment?.and_utc().timestamp_micros())
+        let days = || Some(day().or_else(moment)?.and_utc().timestamp().div_euclid(SECONDS_PER_DAY));
+        match &self.to {
+            DataType::Date32 => i32::try_from(days()?).ok().map(i64::from),
+            DataType::Date64 => days()?.checked_mul(SECONDS_PER_DAY * 1000),
+            DataType::Time32(unit) | DataType::Time64(unit) => {
+                let time = NaiveTime::parse_from_str(text, format).ok()?;
+                in_unit(i64::from(time.num_seconds_from_midnight()), time.nanosecond(), unit)
+            }
+            DataType::Timestamp(unit, _) => {
+                let at = zoned().or_else(moment).or_else(day)?.and_utc();
+                in_unit(at.timestamp(), at.timestamp_subsec_nanos(), unit)
+            }
+            _ => None,
+        }
     }
+}
+
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// Seconds and nanoseconds as so many of `unit`; `None` when digits would be lost or there are too many.
+fn in_unit(seconds: i64, nanoseconds: u32, unit: &TimeUnit) -> Option<i64> {
+    let per_second: i128 = match unit {
+        TimeUnit::Second => 1,
+        TimeUnit::Millisecond => 1_000,
+        TimeUnit::Microsecond => 1_000_000,
+        TimeUnit::Nanosecond => 1_000_000_000,
+    };
+    let fraction = i128::from(nanoseconds) * per_second;
+    let is_whole = fraction % 1_000_000_000 == 0;
+    is_whole.then(|| i64::try_from(i128::from(seconds) * per_second + fraction / 1_000_000_000).ok())?
 }
 
 /// Floating-point numbers rounded to some digits, a half to the even neighbour.

@@ -59,6 +59,10 @@ fn arithmetic() {
     check(c("i") / c("j"), "3.5|-3.5|-|NaN");
     check(c("i").floor_div(c("j")), "3|-4|-|-");
     check(c("i") % c("j"), "1|1|-|-");
+    check((c("i") + 92).cast(DataType::Int8) % 100, "99|85|-|92");
+    check((c("i") - 93).cast(DataType::Int8).floor_div(100), "-1|-1|-|-1");
+    check((c("i") - 93).cast(DataType::Int8) % -100, "-86|0|-|-93");
+    check(c("i") % i64::MAX, "7|9223372036854775800|-|0");
     check(c("f") % 2, "1.5|NaN|-|1.5");
     check(c("f").floor_div(2), "0.0|NaN|-|-2.0");
     check(c("i").pow(2), "49|49|-|0");
@@ -162,9 +166,20 @@ fn dates_and_times() {
     check(text.str().to_datetime(Some("%d.%m.%Y %H:%M")).dt().hour(), "23|1|-|0");
     check(c("d").cast(DataType::Utf8).str().to_date(None), "2024-01-15|2023-12-31|-|2024-02-29");
     check(c("s").str().strptime_or_null(DataType::Date32, Some("%Y")), "-|-|-|-");
+    let nanos = || DataType::Timestamp(arrow::datatypes::TimeUnit::Nanosecond, None);
+    let format = || Some("%Y-%m-%d %H:%M:%S%.f");
+    let read = |text: &str, to: DataType| lit(text).str().strptime(to, format());
+    check(read("2024-01-15 00:00:01.123456789", nanos()), "2024-01-15T00:00:01.123456789");
+    let micros = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None);
+    for (text, to) in [("2024-01-15 00:00:01.123456789", micros), ("2999-01-01 00:00:00", nanos())] {
+        let error = format!(
+            "{text:?} cannot be read by the format \"%Y-%m-%d %H:%M:%S%.f\" as {to}\n  hint: with strptime_or_null it becomes NULL"
+        );
+        check_error(read(text, to), &error);
+    }
     check_error(
         c("s").str().to_date(Some("%d.%m.%Y")),
-        "\"a-b\" cannot be read by the format \"%d.%m.%Y\"\n  hint: with strptime_or_null it becomes NULL",
+        "\"a-b\" cannot be read by the format \"%d.%m.%Y\" as Date32\n  hint: with strptime_or_null it becomes NULL",
     );
 }
 

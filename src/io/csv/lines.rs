@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicU64;
 
 use super::reject_file::{AppendRecord, RejectFile};
 use super::stream::{Access, OpenText, Text, open_text};
-use super::{compressed, dates, stream};
+use super::{compressed, dates, numbers, stream};
 use crate::error::{Error, Result};
 use crate::memory::{Memory, Reservation};
 
@@ -59,6 +59,16 @@ pub(in crate::io) fn parse_date(text: &[u8]) -> Option<i32> {
 /// Nanoseconds since 1970-01-01, in UTC when there is a zone, and whether there is one.
 pub(in crate::io) fn parse_timestamp(text: &[u8]) -> Option<(i128, bool)> {
     dates::parse_timestamp(text).map(|at| (at.nanoseconds, at.has_zone))
+}
+
+/// A decimal, as an integer of units of its last digit. `None` when digits would be lost.
+pub(in crate::io) fn parse_decimal(text: &[u8], precision: u8, scale: i8) -> Option<i128> {
+    numbers::parse_decimal(text, b'.', precision, scale)
+}
+
+/// The double that the digits of a number in JSON are; `None` where it would say less than they do.
+pub(in crate::io) fn lossless_f64(digits: &[u8]) -> Option<f64> {
+    numbers::lossless_f64(digits)
 }
 
 /// A rejected row: file, line, byte offset, column, reason, raw record.

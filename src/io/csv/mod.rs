@@ -44,9 +44,11 @@ mod transcode;
 pub(crate) mod tests;
 
 pub(in crate::io) use lines::{
-    Lines, count_lines, open_lines, parse_date, parse_timestamp, read_failed, read_fully, read_fully_at,
+    Lines, count_lines, lossless_f64, open_lines, parse_date, parse_decimal, parse_timestamp, read_failed, read_fully,
+    read_fully_at,
 };
 pub use open::CsvTable;
 pub use options::{CsvOptions, Encoding, OnBadRow, Quote, Ragged};
 pub use reject_file::RejectFile;
+pub(in crate::io) use seen_rows::{Kind as BadRowKind, Place, Seen, SeenRows};
 pub use shared_schema::SharedSchema;

@@ -139,7 +139,89 @@ fn parse_long_decimal(text: &[u8], strict: bool) -> Option<f64> {
     if strict && (value.is_infinite() || value == 0.0) && has_digits() {
         return None;
     }
-    Some(value)
+    (!strict || keeps_digits(text, value)).then_some(value)
+}
+
+/// A double from the digits of a number in JSON, which are such a number for sure; `None` where it would say less.
+pub(in crate::io) fn lossless_f64(text: &[u8]) -> Option<f64> {
+    parse_f64(text, text.len(), true).filter(|value| value.is_finite())
+}
+
+/// Digits that any double tells apart.
+const SAFE_DIGITS: usize = 15;
+
+/// Whether `value` is the decimal `text` when it is written with as many digits. Up to 15 always are; of those with more
+/// that are not whole numbers, as fractions are mostly, one exact comparison of integers tells.
+fn keeps_digits(text: &[u8], value: f64) -> bool {
+    let unsigned = text.strip_prefix(b"-").unwrap_or(text);
+    // One of the characters is no digit, or all are.
+    if unsigned.len() <= SAFE_DIGITS + 1 {
+        return true;
+    }
+    let n_digits = n_significant(unsigned);
+    if n_digits <= SAFE_DIGITS || !value.is_finite() || unsigned.iter().all(u8::is_ascii_digit) {
+        return true;
+    }
+    match Decimal::parse(unsigned, n_digits) {
+        Some(decimal) => decimal.is_nearest_to(value.abs()).unwrap_or_else(|| decimal.is_written_for(value.abs())),
+        None => false,
+    }
+}
+
+/// `digits` times ten to the power of `exponent`.
+struct Decimal {
+    digits: u64,
+    exponent: i64,
+}
+
+impl Decimal {
+    /// Of a text with `n_digits` significant digits, at most 17.
+    fn parse(unsigned: &[u8], n_digits: usize) -> Option<Decimal> {
+        let at = unsigned.iter().position(|byte| matches!(byte, b'e' | b'E')).unwrap_or(unsigned.len());
+        let (mut digits, mut n_taken, mut exponent, mut is_behind) = (0u64, 0, 0i64, false);
+        for &byte in &unsigned[..at] {
+            if byte == b'.' {
+                is_behind = true;
+                continue;
+            }
+            let is_taken = n_taken < n_digits;
+            if is_taken && (n_taken > 0 || byte != b'0') {
+                digits = digits.checked_mul(10)?.checked_add(u64::from(byte.wrapping_sub(b'0')))?;
+                n_taken += 1;
+            }
+            exponent += i64::from(!is_taken && !is_behind) - i64::from(is_taken && is_behind);
+        }
+        let stated = match unsigned.get(at + 1..) {
+            Some(stated) => std::str::from_utf8(stated).ok()?.parse::<i64>().ok()?,
+            None => 0,
+        };
+        Some(Decimal { digits, exponent: exponent.checked_add(stated)? })
+    }
+
+    /// Whether no other decimal of as many digits is nearer to `value`: with `value` = m / 2^s and the decimal d / 10^k,
+    /// whether m 5^k is at most half of 2^(s - k) away from d 2^(s - k). `None` where those are above 128 bits.
+    fn is_nearest_to(&self, value: f64) -> Option<bool> {
+        const MANTISSA_BITS: u32 = 52;
+        let k = u32::try_from(-self.exponent).ok().filter(|k| *k <= 30)?;
+        let bits = value.to_bits();
+        let exponent_bits = (bits >> MANTISSA_BITS) as i64;
+        let mantissa = u128::from(bits & ((1 << MANTISSA_BITS) - 1) | 1 << MANTISSA_BITS);
+        // Subnormal numbers are too small for this.
+        let shift = 1075 - exponent_bits - i64::from(k);
+        let shift = u32::try_from(shift).ok().filter(|shift| (1..=70).contains(shift))?;
+        let away = (mantissa * 5u128.pow(k)).abs_diff(u128::from(self.digits) << shift);
+        let half = 1u128 << (shift - 1);
+        Some(away <= half)
+    }
+
+    /// The same by writing `value` out.
+    fn is_written_for(&self, value: f64) -> bool {
+        let digits = self.digits.to_string();
+        let written = format!("{value:.*e}", digits.len() - 1);
+        let Some((mantissa, exponent)) = written.split_once('e') else { return false };
+        let exponent = exponent.parse::<i64>().map(|exponent| exponent - (digits.len() as i64 - 1));
+        mantissa.bytes().filter(|byte| *byte != b'.').eq(digits.bytes()) && exponent == Ok(self.exponent)
+    }
 }
 
 /// Whether a text says nothing that a double would not keep, as far as identifiers go: no leading zeros, no plus sign,
@@ -254,7 +336,13 @@ mod tests {
         for text in ["0.123456789012345678", "123456789012345678901234567890.5", "1.000000000000000001e5", "1e-999"] {
             assert!(float(text).is_none(), "{text}");
         }
-        for text in ["0.12345678901234567", "0.50000000000000000000000", "-12345678901234567000000.0", "0e-999"] {
+        for text in ["0.12345678901234568", "0.50000000000000000000000", "-12345678901234567000.0", "0e-999"] {
+            assert!(float(text).is_some(), "{text}");
+        }
+        for text in ["9007199254740993.0", "9007199254740993e0", "0.12345678901234567", "0.9007199254740993e16"] {
+            assert!(float(text).is_none(), "{text}");
+        }
+        for text in ["9007199254740992.0", "1125899906842624.2", "1234567890.1234567", "1.7976931348623157e308"] {
             assert!(float(text).is_some(), "{text}");
         }
         for text in ["9007199254740993", "01.5", "+1.5", "1e999", "", ".", "-", "1.2.3", "NAN", "0x10", "1,5"] {
@@ -297,8 +385,17 @@ mod tests {
 
         #[test]
         fn decimals_agree_with_the_standard_library(text in "-?(0|[1-9][0-9]{0,9})\\.[0-9]{1,12}") {
-            let keeps_all = n_significant(text.trim_start_matches('-').as_bytes()) <= MAX_SIGNIFICANT;
-            let want = text.parse::<f64>().ok().filter(|_| keeps_all);
+            let n_digits = n_significant(text.trim_start_matches('-').as_bytes());
+            let digits = |text: &str| {
+                let digits: String = text.split('e').next().unwrap().chars().filter(char::is_ascii_digit).collect();
+                digits.trim_matches('0').to_string()
+            };
+            // Halfway between two decimals, both will do; the shortest spelling may be the odd one.
+            let comes_back = |value: &f64| {
+                let exact = digits(&format!("{value:.*e}", n_digits.max(1) - 1)) == digits(&text);
+                exact || digits(&format!("{value:e}")) == digits(&text)
+            };
+            let want = text.parse::<f64>().ok().filter(|value| n_digits <= MAX_SIGNIFICANT && comes_back(value));
             prop_assert_eq!(float(&text).map(f64::to_bits), want.map(f64::to_bits));
         }
 

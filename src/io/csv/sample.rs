@@ -18,6 +18,7 @@ use super::stream::{Access, OpenText, Text, open_text, read_fully};
 use super::structure::{Comment, Dialect, QuoteState, find_boundaries};
 use super::tokens::Tokens;
 use crate::error::Result;
+use crate::memory::Reservation;
 
 /// Rows and bytes that are looked at when the user says nothing.
 const INFER_ROWS: u64 = 10_000;
@@ -63,7 +64,7 @@ impl Sampler<'_> {
             return Ok(dialect);
         }
         for path in paths {
-            let mut reader = self.open(path)?;
+            let (mut reader, _reservation) = self.open(path)?;
             let head = Head::read_at_least(SNIFF_BYTES, &mut *reader, path, self.bounds(dialect))?;
             if head.record.0 < head.record.1 {
                 return Ok(sniff_dialect(&head.bytes[head.record.0..], known, head.is_whole_file));
@@ -77,11 +78,12 @@ impl Sampler<'_> {
         HeadBounds { dialect, skip_rows, max_row_bytes, access: self.access }
     }
 
-    fn open(&self, path: &Path) -> Result<Box<dyn Read>> {
+    /// A reader, and what covers its decoder.
+    fn open(&self, path: &Path) -> Result<(Box<dyn Read>, Option<Reservation>)> {
         let OpenText { text, .. } = open_text(path, self.access, Arc::default())?;
         Ok(match text {
-            Text::Plain(file) => Box::new(file),
-            Text::Streamed { reader, .. } => reader,
+            Text::Plain(file) => (Box::new(file), None),
+            Text::Streamed { reader, reservation } => (reader, Some(reservation)),
         })
     }
 
@@ -105,7 +107,7 @@ impl Sampler<'_> {
     }
 
     fn look_at_file(&self, path: &Path, dialect: Dialect, forms: &Forms, most: Most) -> Result<Option<Sample>> {
-        let mut reader = self.open(path)?;
+        let (mut reader, _reservation) = self.open(path)?;
         let head = Head::read(&mut *reader, path, self.bounds(dialect))?;
         let fields = head.fields(dialect);
         if fields.is_empty() {

@@ -56,6 +56,7 @@ impl CsvScan {
         seen: &SeenRows,
     ) -> Result<Scan> {
         let files = request.files.clone();
+        let seen = seen.join(request.query.as_ref());
         let plan = Plan::new(&table, request, memory);
         let sizes = memory.sizes();
         let n_fields = table.schema.fields().len();
@@ -65,7 +66,7 @@ impl CsvScan {
         let counts_lines = matches!(table.on_bad_row, OnBadRow::Reject(_));
         let scan = Arc::new(CsvScan {
             feed: Feed::new(table.clone(), memory.clone(), counts_lines, files),
-            bad_rows: BadRows::new(table.clone(), memory.clone(), seen.join()),
+            bad_rows: BadRows::new(table.clone(), memory.clone(), seen),
             plan,
             bytes_per_worker,
             table,

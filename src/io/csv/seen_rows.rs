@@ -8,36 +8,46 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// What the scans of one query over one table have met. It lasts as long as one of them does.
+use crate::exec::CancelToken;
+
+/// What the scans of each query over one table have met. It lasts as long as one of them does.
 #[derive(Default)]
-pub(super) struct SeenRows(Mutex<Weak<Seen>>);
+pub(in crate::io) struct SeenRows(Mutex<Vec<(Option<CancelToken>, Weak<Seen>)>>);
 
 impl SeenRows {
-    /// What a new scan shares with those that there are, and whether it is the first.
-    pub(super) fn join(&self) -> (Arc<Seen>, bool) {
-        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(seen) = current.upgrade() {
+    /// What a new scan shares with those of its query that there are, and whether it is the first. What stops a query
+    /// tells it from others.
+    pub(in crate::io) fn join(&self, query: Option<&CancelToken>) -> (Arc<Seen>, bool) {
+        let mut queries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        queries.retain(|(_, seen)| seen.strong_count() > 0);
+        let is_of_query = |known: &Option<CancelToken>| match (known, query) {
+            (Some(known), Some(query)) => known.is_same(query),
+            (None, None) => true,
+            _ => false,
+        };
+        let found = queries.iter().find(|(known, _)| is_of_query(known));
+        if let Some(seen) = found.and_then(|(_, seen)| seen.upgrade()) {
             return (seen, false);
         }
         let seen = Arc::new(Seen::default());
-        *current = Arc::downgrade(&seen);
+        queries.push((query.cloned(), Arc::downgrade(&seen)));
         (seen, true)
     }
 }
 
 /// The bad rows so far.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(in crate::io) struct Seen {
     n_rows: AtomicU64,
     progress: Mutex<Progress>,
 }
 
 /// A block: the place of its file in the table, and its own in the file.
-type Place = (usize, u64);
+pub(in crate::io) type Place = (usize, u64);
 
 /// What is wrong with rows: within a block, those of one kind are met in file order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::io) enum Kind {
     Fields,
     Values,
 }
@@ -70,12 +80,12 @@ impl Seen {
     }
 
     /// Rows so far.
-    pub(super) fn n_rows(&self) -> u64 {
+    pub(in crate::io) fn n_rows(&self) -> u64 {
         self.n_rows.load(Ordering::Relaxed)
     }
 
     /// Bad rows start at `starts`, which ascend. How many of them, from the first on, are known; the others count.
-    pub(super) fn n_known(
+    pub(in crate::io) fn n_known(
         &self,
         place: Place,
         kind: Kind,
@@ -98,7 +108,7 @@ impl Seen {
     }
 
     /// A scan has read all of a block.
-    pub(super) fn complete(&self, place: Place) {
+    pub(in crate::io) fn complete(&self, place: Place) {
         let mut progress = self.lock();
         if progress.is_complete(place) {
             return;
@@ -120,8 +130,8 @@ mod tests {
 
     #[test]
     fn every_row_counts_once_however_often_it_is_met() {
-        let rows = SeenRows::default();
-        let (seen, is_first) = rows.join();
+        let (rows, query) = (SeenRows::default(), CancelToken::default());
+        let (seen, is_first) = rows.join(Some(&query));
         assert!(is_first);
         let push = |block, kind, starts: &[u64]| seen.n_known((7, block), kind, starts.iter().copied());
         assert_eq!(push(0, Kind::Values, &[3, 9]), 0);
@@ -130,7 +140,7 @@ mod tests {
         seen.complete((7, 2));
         seen.complete((7, 1));
         // The scan ends early in block 0; another one reads all.
-        let (again, is_first) = rows.join();
+        let (again, is_first) = rows.join(Some(&query));
         assert!(!is_first);
         let push = |block, kind, starts: &[u64]| again.n_known((7, block), kind, starts.iter().copied());
         assert_eq!(push(0, Kind::Fields, &[4]), 1);
@@ -143,7 +153,9 @@ mod tests {
         let progress = again.lock();
         assert_eq!((progress.complete_below[&7], progress.blocks.len()), (3, 1), "nothing is kept of what is complete");
         drop(progress);
+        let (other, is_first) = rows.join(Some(&CancelToken::default()));
+        assert_eq!((other.n_rows(), is_first), (0, true), "another query meanwhile");
         drop((seen, again));
-        assert_eq!(rows.join().0.n_rows(), 0, "another query begins anew");
+        assert_eq!(rows.join(Some(&query)).0.n_rows(), 0, "another query begins anew");
     }
 }

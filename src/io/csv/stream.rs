@@ -165,9 +165,9 @@ pub(super) fn read_fully(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result
 /// The number of newlines in the first `offset` bytes of a file's text. Reads the file again, so for errors only.
 pub(super) fn count_lines(path: &Path, offset: u64, access: Access<'_>) -> Result<u64> {
     let opened = open_text(path, access, Arc::default())?;
-    let mut reader: Box<dyn Read> = match opened.text {
-        Text::Plain(file) => Box::new(file),
-        Text::Streamed { reader, .. } => reader,
+    let (mut reader, _reservation): (Box<dyn Read>, _) = match opened.text {
+        Text::Plain(file) => (Box::new(file), None),
+        Text::Streamed { reader, reservation } => (reader, Some(reservation)),
     };
     let (mut left, mut n_lines, mut buffer) = (offset, 0, [0; 16 * 1024]);
     while left > 0 {

@@ -13,6 +13,23 @@ use crate::io::testing::{everything, rows, scan};
 use crate::io::{Comparison, ComparisonOp, FileTables, OpenTable, RowFilter, ScanRequest, Table};
 use crate::memory::Memory;
 
+#[test]
+fn two_columns_of_one_name_in_a_file_are_an_error() {
+    let folder = TempDir::new().unwrap();
+    let field = |data_type| arrow::datatypes::Field::new("a", data_type, true);
+    let schema = arrow::datatypes::Schema::new(vec![field(DataType::Int64), field(DataType::Float64)]);
+    let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![1])), Arc::new(Float64Array::from(vec![2.5]))];
+    let batch = RecordBatch::try_new(Arc::new(schema), columns).unwrap();
+    let path = folder.path().join("twice.arrow");
+    let file = std::fs::File::create(&path).unwrap();
+    let mut writer = arrow::ipc::writer::FileWriter::try_new(file, &batch.schema()).unwrap();
+    writer.write(&batch).unwrap();
+    writer.finish().unwrap();
+    let opened = FileTables::default().open(path.to_str().unwrap(), &Memory::with_governed(64 << 20, 1));
+    let error = opened.err().unwrap().to_string();
+    assert!(error.contains("twice.arrow: two columns are called \"a\""), "{error}");
+}
+
 /// The columns of file `n` of 1,000: an integer becomes a float, a date a timestamp, numbers become texts, columns come and
 /// go and change places.
 fn file(n: usize) -> Vec<(&'static str, ArrayRef)> {

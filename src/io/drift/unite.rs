@@ -20,13 +20,16 @@ pub(in crate::io) struct UnitedSchema {
     typed_by: Vec<PathBuf>,
     n_files: usize,
     seen_in: Vec<usize>,
+    /// The number of the last file that has each column.
+    last_in: Vec<usize>,
 }
 
 impl UnitedSchema {
     /// Adds the columns of the file at `path`.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Data`] naming both files when two types have nothing in common.
+    /// [`crate::ErrorKind::Data`] naming both files when two types have nothing in common, and for a name that two columns
+    /// of the file have.
     pub(in crate::io) fn add<'a>(
         &mut self,
         columns: impl IntoIterator<Item = &'a FieldRef>,
@@ -34,7 +37,12 @@ impl UnitedSchema {
     ) -> Result<()> {
         for field in columns {
             match self.by_name.get(field.name()) {
+                Some(&idx) if self.last_in[idx] == self.n_files => {
+                    let what = format!("{}: two columns are called {:?}", path.display(), field.name());
+                    return Err(Error::data(what).with_hint("write the file again with another name for one of them"));
+                }
                 Some(&idx) => {
+                    self.last_in[idx] = self.n_files;
                     let known = &mut self.fields[idx];
                     let common = common_type(known.data_type(), field.data_type())
                         .ok_or_else(|| no_common_type(known, field, &self.typed_by[idx], path))?;
@@ -49,6 +57,7 @@ impl UnitedSchema {
                     self.by_name.insert(field.name().clone(), self.fields.len());
                     self.fields.push(field.as_ref().clone());
                     self.seen_in.push(1);
+                    self.last_in.push(self.n_files);
                     self.typed_by.push(path.to_path_buf());
                 }
             }

@@ -45,8 +45,24 @@ struct Conditions {
 
 impl HiveTable {
     /// Adds the columns of `partitions` to `inner`, which reads the same files in the same order.
-    pub fn new(inner: Arc<dyn Table>, partitions: Partitions, memory: &Memory) -> Self {
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Data`] when a column is in the files and in the folders of some of them only.
+    pub fn new(inner: Arc<dyn Table>, partitions: Partitions, memory: &Memory) -> Result<Self> {
         let own = inner.schema();
+        for (idx, folder) in partitions.fields().iter().enumerate() {
+            if let Some(path) = partitions.lacking(idx)
+                && own.field_with_name(folder.name()).is_ok()
+            {
+                let name = folder.name();
+                let error = Error::data(format!(
+                    "{path}: no folder is called {name}=..., as others are, and files have a column {name} besides"
+                ));
+                return Err(
+                    error.with_hint("read the files with and without such folders separately, or with --hive no")
+                );
+            }
+        }
         let is_hidden = |field: &Field| partitions.fields().iter().any(|folder| folder.name() == field.name());
         let of_files = own.fields().iter().enumerate().filter(|(_, field)| !is_hidden(field));
         let of_files = of_files.map(|(idx, field)| (Origin::File(idx), field));
@@ -54,7 +70,7 @@ impl HiveTable {
         let (columns, fields): (Vec<_>, Vec<_>) =
             of_files.chain(of_folders).map(|(origin, field)| (origin, field.clone())).unzip();
         let schema = Arc::new(Schema::new(fields));
-        HiveTable { inner, partitions: Arc::new(partitions), columns, schema, memory: memory.clone() }
+        Ok(HiveTable { inner, partitions: Arc::new(partitions), columns, schema, memory: memory.clone() })
     }
 
     /// `None` for a filter that looks at a column of the other kind.
@@ -140,6 +156,7 @@ impl HiveTable {
             dictionary_columns: dictionaries.filter_map(|&column| in_file(column)).collect(),
             in_order: request.in_order,
             files: None,
+            query: request.query.clone(),
         }
     }
 }

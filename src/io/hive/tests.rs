@@ -34,7 +34,8 @@ fn check(files: &[(&str, &str)], tables: &FileTables, want: Expect) {
     write(folder.path(), files);
     let shown = open(folder.path(), tables, &memory()).and_then(|table| read(&*table, &memory(), 2));
     let shown = shown.unwrap_or_else(|error| format!("{error}\n"));
-    want.assert_eq(&shown.replace(&format!("{}/", folder.path().display()), ""));
+    let path = folder.path().display().to_string();
+    want.assert_eq(&shown.replace(&format!("{path}/"), "").replace(&path, "."));
 }
 
 #[test]
@@ -81,16 +82,45 @@ fn a_folder_hides_a_column_of_its_name_and_drift_goes_on_below_it() {
         &[
             ("city=New%20York/a.csv", "city,n\nwrong,1\n"),
             ("city=__HIVE_DEFAULT_PARTITION__/a.csv", "n,extra\n2,x\n"),
-            ("b.csv", "n\n3.5\n"),
+            ("city=Oslo/b.csv", "n\n3.5\n"),
         ],
         &FileTables::default(),
         expect![[r#"
             n:Float64 | extra:Utf8 | city:Utf8
-            3.5 | ~ | ~
             1.0 | ~ | New York
+            3.5 | ~ | Oslo
             2.0 | x | ~
         "#]],
     );
+    check(
+        &[("year=2024/a.csv", "n\n1\n"), ("b.csv", "n,year\n2,2023\n")],
+        &FileTables::default(),
+        expect![[r#"
+        .: no folder is called year=..., as others are, and files have a column year besides
+          hint: read the files with and without such folders separately, or with --hive no
+    "#]],
+    );
+}
+
+#[test]
+fn only_folders_below_what_the_user_named_are_columns() {
+    let folder = TempDir::new().unwrap();
+    write(folder.path(), &[("k=outer/y=1/z=2/a.csv", "k,y\nown,7\n")]);
+    let open = |path: &str| {
+        let path = format!("{}/{path}", folder.path().display());
+        let table = FileTables::default().open(&path, &memory()).unwrap();
+        table.schema().fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(" ")
+            + "\n"
+            + read(&*table, &memory(), 1).unwrap().lines().nth(1).unwrap_or_default()
+    };
+    let own = "k y\nown | 7";
+    for path in ["k=outer/y=1/z=2/a.csv", "k=outer/y=1/z=2", "k=outer/y=1/z=2/*.csv"] {
+        assert_eq!(open(path), own, "{path}");
+    }
+    for path in ["k=outer/y=1", "k=outer/./y=1/*/a.csv", "k=outer/y=1/**/*.csv"] {
+        assert_eq!(open(path), "k y z\nown | 7 | 2", "{path}");
+    }
+    assert_eq!(open("k=outer"), "k y z\nown | 1 | 2");
 }
 
 #[test]

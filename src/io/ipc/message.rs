@@ -54,8 +54,10 @@ impl Message {
     pub(super) fn read(input: &Input, at: u64, reserved: &mut Reservation) -> Result<Option<Message>> {
         let mut prefix = [0; 8];
         let n_prefix = prefix.len().min(input.n_bytes().saturating_sub(at) as usize);
-        if n_prefix < 4 {
-            return Ok(None);
+        match n_prefix {
+            0 => return Ok(None),
+            1..4 => return Err(input.damaged("it ends in the middle of a message")),
+            _ => {}
         }
         input.read_at(&mut prefix[..n_prefix], at)?;
         let [a, b, c, d, rest @ ..] = prefix;

@@ -258,6 +258,22 @@ fn files_that_differ_are_united_and_widened() {
 }
 
 #[test]
+fn a_piece_of_a_message_is_not_the_end() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.arrows");
+    write_file(&path, &numbered(2, 10), true);
+    let bytes = std::fs::read(&path).unwrap();
+    // What ends a stream may be missing; anything else may not.
+    let n_bytes = bytes.len() - 8;
+    for n_more in 0..4 {
+        std::fs::write(&path, &bytes[..n_bytes + n_more]).unwrap();
+        let read = IpcTable::open(std::slice::from_ref(&path), &memory())
+            .and_then(|table| scan(&table, everything(&table), &memory(), 1));
+        assert_eq!(read.is_ok(), n_more == 0, "{n_more}");
+    }
+}
+
+#[test]
 fn damage_anywhere_is_an_error_and_never_a_panic() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.arrow");

@@ -20,7 +20,7 @@ use arrow::datatypes::{
 use super::cursor::{Cursor, Kind};
 use super::problem::{Problem, What};
 use crate::error::{Error, Result};
-use crate::io::csv::{parse_date, parse_timestamp};
+use crate::io::csv::{lossless_f64, parse_date, parse_timestamp};
 
 /// One column of the batch that is being read, or a part of a nested one.
 pub(super) struct Builder {
@@ -38,7 +38,11 @@ enum Values {
     },
     Unsigned(Vec<u64>),
     Float32(Vec<f32>),
-    Float64(Vec<f64>),
+    /// `rounds`: fractions with more digits than a double has are taken, because the user said so.
+    Float64 {
+        values: Vec<f64>,
+        rounds: bool,
+    },
     /// `takes_any`: values that are no texts are kept as they stand in the file.
     Text {
         bytes: Vec<u8>,
@@ -68,6 +72,15 @@ enum Values {
     },
 }
 
+/// What a column takes besides values of its type.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Takes {
+    /// As text: values of all other kinds, as they stand in the file.
+    pub(super) any: bool,
+    /// As doubles: fractions with more digits than a double has, rounded.
+    pub(super) long_fractions: bool,
+}
+
 /// The fields of an object, found by name.
 pub(super) struct Children {
     fields: Fields,
@@ -76,8 +89,8 @@ pub(super) struct Children {
 }
 
 impl Builder {
-    /// A builder for `data_type`; `None` when JSON is not read as that. `takes_any` goes for a text that is declared.
-    pub(super) fn new(data_type: &DataType, takes_any: bool) -> Option<Builder> {
+    /// A builder for `data_type`; `None` when JSON is not read as that.
+    pub(super) fn new(data_type: &DataType, takes: Takes) -> Option<Builder> {
         let signed = |bounds| Values::Integer { values: Vec::new(), bounds };
         let values = match data_type {
             DataType::Boolean => Values::Boolean(Vec::new()),
@@ -90,8 +103,8 @@ impl Builder {
             DataType::UInt32 => signed((0, u32::MAX.into())),
             DataType::UInt64 => Values::Unsigned(Vec::new()),
             DataType::Float32 => Values::Float32(Vec::new()),
-            DataType::Float64 => Values::Float64(Vec::new()),
-            DataType::Utf8 => Values::Text { bytes: Vec::new(), ends: Vec::new(), takes_any },
+            DataType::Float64 => Values::Float64 { values: Vec::new(), rounds: takes.long_fractions },
+            DataType::Utf8 => Values::Text { bytes: Vec::new(), ends: Vec::new(), takes_any: takes.any },
             DataType::Date32 => Values::Date(Vec::new()),
             DataType::Timestamp(unit, zone) => {
                 Values::Timestamp { values: Vec::new(), unit: *unit, zoned: zone.is_some() }
@@ -100,10 +113,10 @@ impl Builder {
                 Values::Decimal { values: Vec::new(), precision: *precision, scale: *scale }
             }
             DataType::List(field) => {
-                let item = Box::new(Builder::new(field.data_type(), takes_any)?);
+                let item = Box::new(Builder::new(field.data_type(), takes)?);
                 Values::List { ends: Vec::new(), item, field: field.clone() }
             }
-            DataType::Struct(fields) => Values::Object { children: Box::new(Children::new(fields, takes_any)?), n: 0 },
+            DataType::Struct(fields) => Values::Object { children: Box::new(Children::new(fields, takes)?), n: 0 },
             _ => return None,
         };
         Some(Builder { data_type: data_type.clone(), nulls: NullBufferBuilder::new(0), values })
@@ -116,7 +129,7 @@ impl Builder {
             Values::Integer { values, .. } | Values::Timestamp { values, .. } => values.len(),
             Values::Unsigned(values) => values.len(),
             Values::Float32(values) => values.len(),
-            Values::Float64(values) => values.len(),
+            Values::Float64 { values, .. } => values.len(),
             Values::Date(values) => values.len(),
             Values::Decimal { values, .. } => values.len(),
             Values::Text { ends, .. } | Values::List { ends, .. } => ends.len(),
@@ -164,7 +177,9 @@ impl Builder {
                 let digits = std::str::from_utf8(cursor.number()?).ok();
                 values.push(digits.and_then(|digits| digits.parse().ok()).ok_or_else(unfit)?);
             }
-            (Values::Float64(values), Kind::Number) => values.push(float(cursor.number()?).ok_or_else(unfit)?),
+            (Values::Float64 { values, rounds }, Kind::Number) => {
+                values.push(float(cursor.number()?, *rounds).ok_or_else(unfit)?);
+            }
             (Values::Float32(values), Kind::Number) => {
                 let value: f32 = fast_float2::parse(cursor.number()?).map_err(|_| unfit())?;
                 values.push(Some(value).filter(|value| value.is_finite()).ok_or_else(unfit)?);
@@ -213,7 +228,7 @@ impl Builder {
             Values::Integer { values, .. } | Values::Timestamp { values, .. } => values.push(0),
             Values::Unsigned(values) => values.push(0),
             Values::Float32(values) => values.push(0.0),
-            Values::Float64(values) => values.push(0.0),
+            Values::Float64 { values, .. } => values.push(0.0),
             Values::Date(values) => values.push(0),
             Values::Decimal { values, .. } => values.push(0),
             Values::Text { ends, .. } | Values::List { ends, .. } => ends.push(ends.last().copied().unwrap_or(0)),
@@ -232,7 +247,7 @@ impl Builder {
             Values::Integer { values, .. } | Values::Timestamp { values, .. } => values.truncate(n),
             Values::Unsigned(values) => values.truncate(n),
             Values::Float32(values) => values.truncate(n),
-            Values::Float64(values) => values.truncate(n),
+            Values::Float64 { values, .. } => values.truncate(n),
             Values::Date(values) => values.truncate(n),
             Values::Decimal { values, .. } => values.truncate(n),
             Values::Text { bytes, ends, .. } => {
@@ -269,7 +284,7 @@ impl Builder {
             Values::Float32(values) => {
                 Arc::new(PrimitiveArray::<Float32Type>::try_new(std::mem::take(values).into(), nulls)?)
             }
-            Values::Float64(values) => {
+            Values::Float64 { values, .. } => {
                 Arc::new(PrimitiveArray::<Float64Type>::try_new(std::mem::take(values).into(), nulls)?)
             }
             Values::Date(values) => {
@@ -301,8 +316,8 @@ impl Builder {
 }
 
 impl Children {
-    fn new(fields: &Fields, takes_any: bool) -> Option<Self> {
-        let builders = fields.iter().map(|field| Builder::new(field.data_type(), takes_any)).collect::<Option<_>>()?;
+    fn new(fields: &Fields, takes: Takes) -> Option<Self> {
+        let builders = fields.iter().map(|field| Builder::new(field.data_type(), takes)).collect::<Option<_>>()?;
         let by_name = fields.iter().enumerate().map(|(idx, field)| (field.name().clone(), idx)).collect();
         Some(Children { fields: fields.clone(), builders, by_name })
     }
@@ -343,26 +358,44 @@ fn offsets(ends: &mut Vec<i32>) -> Result<OffsetBuffer<i32>> {
     Err(Error::query("a column of JSON has a value that ends before it begins"))
 }
 
-/// An integer; `1.0` and `1e3` are some too.
+/// An integer; `1.0` and `1e3` are some too: the digits decide, so that none is lost.
 fn integer(digits: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(digits).ok()?;
     if let Ok(value) = text.parse() {
         return Some(value);
     }
-    let is_plain = digits.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-');
-    let value: f64 = if is_plain { None } else { fast_float2::parse(digits).ok() }?;
-    (value.fract() == 0.0 && value.abs() <= (1u64 << 53) as f64).then_some(value as i64)
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let fraction = fraction.trim_end_matches('0');
+    let n_zeros = exponent.parse::<i64>().ok()?.checked_sub(fraction.len() as i64);
+    let all: i128 = match whole.len() + fraction.len() {
+        0..=30 => format!("{whole}{fraction}").parse().ok()?,
+        _ => return None,
+    };
+    let value = match n_zeros? {
+        _ if all == 0 => Some(0),
+        n_zeros @ 0..=18 => all.checked_mul(10i128.pow(n_zeros as u32)),
+        n_zeros @ -30..0 => {
+            let unit = 10i128.pow(n_zeros.unsigned_abs() as u32);
+            (all % unit == 0).then_some(all / unit)
+        }
+        _ => None,
+    };
+    value.and_then(|value| i64::try_from(value).ok())
 }
 
-/// A double. Fractions are rounded as everywhere; integers must be one.
-fn float(digits: &[u8]) -> Option<f64> {
-    let value: f64 = fast_float2::parse(digits).ok()?;
-    let is_integer = digits.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-');
-    if is_integer && value.abs() >= (1u64 << 53) as f64 {
-        let exact: i128 = std::str::from_utf8(digits).ok()?.parse().ok()?;
-        return (value as i128 == exact).then_some(value);
+/// A double. One that is declared rounds fractions, as everywhere; otherwise, and for integers, all digits must be kept.
+fn float(digits: &[u8], rounds: bool) -> Option<f64> {
+    let is_integer = || digits.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-');
+    if rounds && !is_integer() {
+        return fast_float2::parse(digits).ok().filter(|value: &f64| value.is_finite());
     }
-    value.is_finite().then_some(value)
+    lossless_f64(digits)
+}
+
+/// Whether an inferred column of doubles can hold a number.
+pub(super) fn fits_float(digits: &[u8]) -> bool {
+    float(digits, false).is_some()
 }
 
 fn in_unit(nanoseconds: i128, unit: TimeUnit) -> Option<i64> {
@@ -403,10 +436,29 @@ mod tests {
         for bad in ["1.5", "9223372036854775808", "1e30", "1e-1"] {
             assert_eq!(integer(bad.as_bytes()), None, "{bad}");
         }
-        assert_eq!(float(b"0.1"), Some(0.1));
-        assert_eq!(float(b"9007199254740992"), Some(9007199254740992.0));
-        assert_eq!(float(b"9007199254740993"), None);
-        assert_eq!(float(b"1e999"), None);
+        for (text, want) in [
+            ("4503599627370497.0", Some(4503599627370497)),
+            ("9007199254740993.0", Some(9007199254740993)),
+            ("-12.50e1", Some(-125)),
+            ("9223372036854775807.000", Some(i64::MAX)),
+            ("0.0e-400", Some(0)),
+            ("1200e-2", Some(12)),
+            ("4503599627370497.25", None),
+            ("1.00000000000000000001", None),
+            ("9.3e18", None),
+            ("1e99999999999999999999", None),
+        ] {
+            assert_eq!(integer(text.as_bytes()), want, "{text}");
+        }
+        assert_eq!(float(b"0.1", false), Some(0.1));
+        assert_eq!(float(b"9007199254740992", false), Some(9007199254740992.0));
+        for rounds in [false, true] {
+            assert_eq!(float(b"9007199254740993", rounds), None);
+            assert_eq!(float(b"1e999", rounds), None);
+        }
+        assert_eq!(float(b"0.12345678901234567890", false), None);
+        assert_eq!(float(b"0.12345678901234567890", true), Some(0.12345678901234568));
+        assert_eq!(float(b"9007199254740993.0", false), None);
         assert_eq!(decimal(b"-12.30", 4, 2), Some(-1230));
         assert_eq!(decimal(b"12.345", 9, 2), None);
         assert_eq!(decimal(b"12.34500", 9, 3), Some(12345));
@@ -421,7 +473,7 @@ mod tests {
             arrow::datatypes::Field::new("a", DataType::new_list(DataType::Int64, true), true),
             arrow::datatypes::Field::new("b", DataType::Utf8, true),
         ]));
-        let mut builder = Builder::new(&data_type, false).unwrap();
+        let mut builder = Builder::new(&data_type, Takes::default()).unwrap();
         let append = |builder: &mut Builder, line: &str| builder.append(&mut Cursor::new(line.as_bytes()));
         append(&mut builder, r#"{"a":[1,2],"b":"x"}"#).unwrap();
         for bad in [r#"{"a":[1,"x"]}"#, r#"{"b":"y","a":[3],"b":"z"}"#, r#"{"b":"y","c":1}"#, r#"{"a":[1],"b":"\x"}"#] {

@@ -16,7 +16,7 @@ use memchr::{memchr, memchr_iter, memrchr};
 use super::open::Definition;
 use crate::error::{Error, Result};
 use crate::io::SelectedFiles;
-use crate::io::csv::{Lines, open_lines, read_failed, read_fully, read_fully_at};
+use crate::io::csv::{Lines, Place, open_lines, read_failed, read_fully, read_fully_at};
 use crate::memory::{Memory, Reservation};
 
 /// Bytes read beyond a block, for the rest of its last line. Longer lines take another read.
@@ -29,6 +29,8 @@ const UTF8_MARK: &[u8] = b"\xEF\xBB\xBF";
 pub(super) struct Block {
     pub(super) path: Arc<PathBuf>,
     pub(super) morsel: u64,
+    /// The file's place in the table and the block's in the file: the same in every scan.
+    pub(super) place: Place,
     /// The lines are `buffer[begin..end]`; the last byte is a newline.
     pub(super) begin: usize,
     pub(super) end: usize,
@@ -121,11 +123,12 @@ struct StreamedFile {
     /// Where `carry` stands in the text.
     offset: u64,
     n_lines: u64,
+    n_blocks: u64,
     is_end: bool,
 }
 
 enum Claimed {
-    Plain { file: Arc<PlainFile>, block: u64, morsel: u64 },
+    Plain { file: Arc<PlainFile>, place: Place, morsel: u64 },
     Read(Block),
     End,
 }
@@ -154,8 +157,8 @@ impl Feed {
         match claimed {
             Claimed::End => Ok(None),
             Claimed::Read(block) => Ok(Some(block)),
-            Claimed::Plain { file, block, morsel } => {
-                self.read_plain(&file, block, morsel, buffer).map(Some).map_err(|error| error.in_morsel(morsel))
+            Claimed::Plain { file, place, morsel } => {
+                self.read_plain(&file, place, morsel, buffer).map(Some).map_err(|error| error.in_morsel(morsel))
             }
         }
     }
@@ -165,15 +168,16 @@ impl Feed {
             let morsel = cursor.next_morsel;
             match &mut cursor.current {
                 Current::Plain { file, next_block } if file.start + *next_block * self.block_bytes() < file.len => {
-                    let claimed = Claimed::Plain { file: file.clone(), block: *next_block, morsel };
+                    let claimed = Claimed::Plain { file: file.clone(), place: (cursor.file, *next_block), morsel };
                     *next_block += 1;
                     self.end_claim(cursor);
                     return Ok(claimed);
                 }
                 Current::Streamed(file) => {
                     if let Some(block) = file.next_block(morsel, &self.table, buffer)? {
+                        let place = (cursor.file, block.place.1);
                         self.end_claim(cursor);
-                        return Ok(Claimed::Read(block));
+                        return Ok(Claimed::Read(Block { place, ..block }));
                     }
                 }
                 _ => {}
@@ -220,14 +224,15 @@ impl Feed {
                 carry_reserved: self.memory.reserve("Scan"),
                 offset: 0,
                 n_lines: 0,
+                n_blocks: 0,
                 is_end: false,
             })),
         }
     }
 
     /// Reads the lines that start in a block. The buffer begins one byte before the block, unless the file does.
-    fn read_plain(&self, file: &PlainFile, block: u64, morsel: u64, buffer: &mut LineBuffer) -> Result<Block> {
-        let start = file.start + block * self.block_bytes();
+    fn read_plain(&self, file: &PlainFile, place: Place, morsel: u64, buffer: &mut LineBuffer) -> Result<Block> {
+        let start = file.start + place.1 * self.block_bytes();
         let before = u64::from(start > file.start);
         let len = self.block_bytes().min(file.len - start) as usize + before as usize;
         let offset = start - before;
@@ -237,7 +242,7 @@ impl Feed {
         self.read_bytes.fetch_add(len as u64 - before, Ordering::Relaxed);
 
         let path = file.path.clone();
-        let made = |begin, end, failure| Block { path, morsel, begin, end, offset, n_lines: None, failure };
+        let made = |begin, end, failure| Block { path, morsel, place, begin, end, offset, n_lines: None, failure };
         let begin = match before {
             0 => 0,
             _ => memchr(b'\n', &buffer.bytes[..len]).map_or(len, |at| at + 1),
@@ -334,7 +339,10 @@ impl StreamedFile {
         let (offset, n_lines) = (self.offset, Some(self.n_lines));
         self.offset += end as u64;
         self.n_lines += memchr_iter(b'\n', &buffer.bytes[..end]).count() as u64;
+        // The feed knows the place of the file.
+        let place = (0, self.n_blocks);
+        self.n_blocks += 1;
         let begin = if offset == 0 && buffer.bytes[..end].starts_with(UTF8_MARK) { UTF8_MARK.len() } else { 0 };
-        Ok(Block { path: self.path.clone(), morsel, begin, end, offset, n_lines, failure: None })
+        Ok(Block { path: self.path.clone(), morsel, place, begin, end, offset, n_lines, failure: None })
     }
 }

@@ -7,6 +7,7 @@
 
 use arrow::datatypes::{DataType, Field};
 
+use super::column::fits_float;
 use super::cursor::{Cursor, Kind};
 use super::problem::{Problem, What};
 
@@ -24,7 +25,8 @@ pub(super) enum Guess {
         fits_float: bool,
     },
     Float,
-    /// Integers of more than 64 bits, or integers that no double holds among floats: their digits are kept as text.
+    /// Integers of more than 64 bits, integers that no double holds among floats, and fractions that no double holds: their
+    /// digits are kept as text.
     Digits,
     Text,
     List(Box<Guess>),
@@ -84,7 +86,7 @@ impl Guess {
 
     fn of_number(digits: &[u8]) -> Guess {
         if digits.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E')) {
-            return Guess::Float;
+            return if fits_float(digits) { Guess::Float } else { Guess::Digits };
         }
         match std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<i64>().ok()) {
             Some(value) => Guess::Integer { fits_float: value as f64 as i128 == i128::from(value) },
@@ -100,6 +102,16 @@ impl Guess {
             (Integer { fits_float: a }, Integer { fits_float: b }) => Integer { fits_float: *a && b },
             (Integer { fits_float: true }, Float) | (Float, Integer { fits_float: true }) | (Float, Float) => Float,
             _ => Digits,
+        }
+    }
+
+    /// Whether some of the values are kept as they stand in the file, because no type holds them.
+    pub(super) fn keeps_text(&self) -> bool {
+        match self {
+            Guess::Digits => true,
+            Guess::List(item) => item.keeps_text(),
+            Guess::Object(fields) => fields.is_empty() || fields.iter().any(|(_, guess)| guess.keeps_text()),
+            _ => false,
         }
     }
 
@@ -172,6 +184,7 @@ mod tests {
         check(&["1e3"], Ok(Float64));
         check(&["9007199254740993", "2.5"], Ok(Utf8));
         check(&["99999999999999999999"], Ok(Utf8));
+        check(&["0.5", "0.12345678901234567890"], Ok(Utf8));
         check(&["true", "null"], Ok(Boolean));
         check(&["\"a\"", "\"2024-01-31\""], Ok(Utf8));
         check(&["null"], Ok(Utf8));

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use memchr::memchr;
 
-use super::column::Builder;
+use super::column::{Builder, Takes};
 use super::cursor::Cursor;
 use super::feed::{LineBuffer, too_long};
 use super::guess::{Guess, widen_object};
 use super::problem::{Problem, What, type_name};
 use super::scan::NdJsonScan;
 use crate::error::{Error, Result};
-use crate::io::csv::{CsvOptions, Lines, OnBadRow, open_lines, read_failed, read_fully};
+use crate::io::csv::{CsvOptions, Lines, OnBadRow, SeenRows, open_lines, read_failed, read_fully};
 use crate::io::{Scan, ScanRequest, Table, TableFacts, TableStatistics};
 use crate::memory::Memory;
 
@@ -76,6 +76,7 @@ impl From<CsvOptions> for NdJsonOptions {
 pub struct NdJsonTable {
     definition: Arc<Definition>,
     memory: Memory,
+    seen: SeenRows,
 }
 
 /// Everything that is settled before a scan.
@@ -93,9 +94,9 @@ pub(super) struct Definition {
 }
 
 impl Definition {
-    /// Whether a text column takes values of other kinds as they stand in the file.
-    pub(super) fn takes_any(&self, column: usize) -> bool {
-        self.is_declared[column] || self.keeps_text[column]
+    /// What a column takes besides values of its type.
+    pub(super) fn takes(&self, column: usize) -> Takes {
+        Takes { any: self.is_declared[column] || self.keeps_text[column], long_fractions: self.is_declared[column] }
     }
 }
 
@@ -112,7 +113,7 @@ impl NdJsonTable {
             file_bytes += std::fs::metadata(path).map_err(|error| Error::read_failed(path, &error))?.len();
         }
         for (name, data_type) in &options.schema_overrides {
-            if Builder::new(data_type, true).is_none() {
+            if Builder::new(data_type, Takes::default()).is_none() {
                 let data_type = type_name(data_type);
                 return Err(Error::usage(format!("column {name:?} cannot be read from JSON as {data_type}"))
                     .with_hint(
@@ -137,7 +138,7 @@ impl NdJsonTable {
             return Err(Error::data(format!("{name} is empty: it has no row with a field"))
                 .with_hint("declare its columns, for example: --schema id=int64"));
         }
-        Ok(NdJsonTable { definition: Arc::new(definition), memory: memory.clone() })
+        Ok(NdJsonTable { definition: Arc::new(definition), memory: memory.clone(), seen: SeenRows::default() })
     }
 
     fn declare(guessed: Vec<(String, Guess)>, options: &NdJsonOptions) -> Definition {
@@ -148,7 +149,7 @@ impl NdJsonTable {
             let data_type = of_user.cloned().unwrap_or_else(|| guess.data_type());
             fields.push(Field::new(name, data_type, true));
             is_declared.push(of_user.is_some());
-            keeps_text.push(*guess == Guess::Digits || matches!(guess, Guess::Object(fields) if fields.is_empty()));
+            keeps_text.push(guess.keeps_text());
         }
         for (name, data_type) in declared {
             if !fields.iter().any(|field| field.name() == name) {
@@ -180,7 +181,7 @@ impl Table for NdJsonTable {
     }
 
     fn scan(&self, request: ScanRequest) -> Result<Scan> {
-        NdJsonScan::prepare(self.definition.clone(), request, &self.memory)
+        NdJsonScan::prepare(self.definition.clone(), request, &self.memory, &self.seen)
     }
 
     fn facts(&self) -> Result<TableFacts> {

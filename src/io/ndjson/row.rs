@@ -34,7 +34,7 @@ impl Columns {
         let mut builders: Vec<Option<Builder>> = fields.iter().map(|_| None).collect();
         for &column in &read {
             let data_type = fields[column].data_type();
-            let builder = Builder::new(data_type, table.takes_any(column));
+            let builder = Builder::new(data_type, table.takes(column));
             let unread = || Error::usage(format!("JSON cannot be read as {data_type}"));
             builders[column] = Some(builder.ok_or_else(unread)?);
         }

@@ -3,7 +3,6 @@
 //! Memory: a worker holds a block and the columns of one batch, reserved when the worker starts; a row longer than a batch
 //! reserves what it needs on top.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, RecordBatch, RecordBatchOptions};
@@ -17,7 +16,7 @@ use super::problem::{Problem, What};
 use super::row::Columns;
 use crate::error::{Error, Result};
 use crate::exec::{Batch, CancelToken, LocalSource, OperatorReport, Report, Sequence, Source, TaskContext};
-use crate::io::csv::{OnBadRow, count_lines};
+use crate::io::csv::{BadRowKind, OnBadRow, Seen, SeenRows, count_lines};
 use crate::io::{RowFilter, Scan, ScanRequest};
 use crate::memory::{Memory, Reservation};
 
@@ -31,7 +30,10 @@ pub(super) struct NdJsonScan {
     memory: Memory,
     plan: Plan,
     bytes_per_worker: u64,
-    n_bad_rows: AtomicU64,
+    /// What the scans of the query have in common.
+    seen: Arc<Seen>,
+    /// This scan tells how many bad rows there were, for all of them.
+    reports: bool,
     lines: LineNumbers,
 }
 
@@ -51,7 +53,13 @@ struct Plan {
 
 impl NdJsonScan {
     /// Prepares a scan. Nothing is read yet.
-    pub(super) fn prepare(table: Arc<Definition>, request: ScanRequest, memory: &Memory) -> Result<Scan> {
+    pub(super) fn prepare(
+        table: Arc<Definition>,
+        request: ScanRequest,
+        memory: &Memory,
+        seen: &SeenRows,
+    ) -> Result<Scan> {
+        let (seen, reports) = seen.join(request.query.as_ref());
         let files = request.files.clone();
         let plan = Plan::new(&table, request, memory);
         let bytes_per_worker = LineBuffer::bytes_for(table.block_bytes) + 2 * memory.sizes().batch_bytes as u64;
@@ -60,7 +68,8 @@ impl NdJsonScan {
             memory: memory.clone(),
             plan,
             bytes_per_worker,
-            n_bad_rows: AtomicU64::new(0),
+            seen,
+            reports,
             lines: LineNumbers::default(),
             table,
         });
@@ -81,7 +90,9 @@ impl NdJsonScan {
             };
             return Err(located(problem, &block.path, line + 1, row));
         }
-        self.n_bad_rows.fetch_add(1, Ordering::Relaxed);
+        if self.seen.n_known(block.place, BadRowKind::Values, std::iter::once(offset)) > 0 {
+            return Ok(());
+        }
         let Some(rejects) = self.table.on_bad_row.rejects() else { return Ok(()) };
         let line = match block.n_lines {
             Some(before) => before + memchr_iter(b'\n', &data[..start]).count() as u64,
@@ -210,7 +221,7 @@ impl Report for NdJsonScan {
         OperatorReport {
             read_bytes: self.feed.read_bytes(),
             total_bytes: self.table.file_bytes,
-            n_bad_rows: self.n_bad_rows.load(Ordering::Relaxed),
+            n_bad_rows: if self.reports { self.seen.n_rows() } else { 0 },
             ..OperatorReport::default()
         }
     }
@@ -281,6 +292,9 @@ impl LocalSource for Reader {
             let data = self.scan.plan.finish(&mut self.columns).map_err(|error| error.in_morsel(morsel))?;
             let sequence = Sequence { morsel, batch: progress.n_batches };
             if is_last {
+                if self.scan.table.on_bad_row != OnBadRow::Fail {
+                    self.scan.seen.complete(progress.block.place);
+                }
                 self.block = None;
             } else if data.num_rows() == 0 {
                 continue;

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use super::{NdJsonOptions, NdJsonTable};
 use crate::error::Result;
+use crate::exec::CancelToken;
 use crate::io::csv::{OnBadRow, RejectFile};
 use crate::io::testing::{everything, read, rows, scan, show};
 use crate::io::text::{JsonLinesFormat, RowFormat};
@@ -292,8 +293,12 @@ fn bad_rows_are_left_out_counted_and_written_down() {
             let table = NdJsonTable::open(&paths, options, &memory()).unwrap();
             // Only `b` is asked for; rows are left out because of `a` all the same.
             let request = ScanRequest { projection: vec![1], ..ScanRequest::default() };
-            let prepared = table.scan(request.clone()).unwrap();
-            drop(prepared);
+            // Another scan of the same query reads the file as well.
+            let query = Some(CancelToken::default());
+            let request = ScanRequest { query, ..request };
+            let other = table.scan(request.clone()).unwrap();
+            scan(&table, request.clone(), &memory(), 1).unwrap();
+            assert_eq!(other.report.report().n_bad_rows, 60, "the first scan counts for all");
             let found = scan(&table, request, &memory(), n_workers).unwrap();
             assert_eq!(found.iter().map(|batch| batch.n_rows()).sum::<usize>(), 2940);
             rejects.publish().unwrap();

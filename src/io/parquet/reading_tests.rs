@@ -283,7 +283,7 @@ proptest! {
             filters.push(Arc::new(BeginsWith { columns: vec![1], letter: 'b' }));
         }
         let request = ScanRequest {
-            projection: projection.clone(), filters: filters.clone(), comparisons: vec![], dictionary_columns: vec![1, 2], in_order, files: None,
+            projection: projection.clone(), filters: filters.clone(), comparisons: vec![], dictionary_columns: vec![1, 2], in_order, ..ScanRequest::default()
         };
         let batches = scan(&table, request, &memory, n_workers).unwrap();
 
