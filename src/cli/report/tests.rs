@@ -48,7 +48,7 @@ fn metrics() -> RunMetrics {
 fn section() -> Section {
     let sample = |n: u64| Sample {
         seconds: n as f64 / 10.0,
-        resident_bytes: n << 20,
+        resident_bytes: (6 * n) << 20,
         spilled_bytes: n * 1000,
         rows_in: n * 50_000,
         ..Sample::default()
