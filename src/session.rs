@@ -291,7 +291,6 @@ impl Session {
         self.shared.memory.set_overrun(0);
         self.make_room_for_planning();
         let planned = sql::plan_frame(plan, &self.shared.registry)?;
-        self.shared.files.end_text()?;
         self.shared.memory.check_overrun()?;
         let rejects = self.shared.files.rejects().cloned();
         Ok(PreparedQuery { session: self, planned, rejects })

@@ -53,8 +53,7 @@ impl Comparison {
         let of_side = |expr: &Expr, schema: &DFSchema| {
             let refs = expr.column_refs();
             let is_own = !refs.is_empty() && refs.iter().all(|column| schema.has_column(column));
-            // It is computed for rows that another condition would have left out.
-            is_own && !expr.is_volatile() && cannot_fail(expr, schema)
+            is_own && !expr.is_volatile() && hardly_fails(expr, schema)
         };
         let schemas = [join.left.schema().as_ref(), join.right.schema().as_ref()];
         let (left, op, right) = match () {
@@ -73,6 +72,17 @@ impl Comparison {
         let [data_type, other] = types;
         let comparable = data_type == other && has_rank(&data_type);
         comparable.then(|| Comparison { left: left.clone(), right: right.clone(), strict, is_up, data_type })
+    }
+}
+
+/// Whether `expr` may be computed for rows that another condition would have left out. Sums do overflow, but not for values
+/// that anybody compares.
+fn hardly_fails(expr: &Expr, schema: &DFSchema) -> bool {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus | Operator::Minus, right }) => {
+            cannot_fail(left, schema) && cannot_fail(right, schema)
+        }
+        other => cannot_fail(other, schema),
     }
 }
 

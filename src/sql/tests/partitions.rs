@@ -52,7 +52,7 @@ fn partition_columns_prune_files() {
          SELECT month, sum(amount) AS amount FROM 'DIR/claims' GROUP BY month ORDER BY month",
         expect![[r#"
             Output: in order
-              Scan: csv DIR/claims/year=2023/month=01/part.csv and 2 more files, 1 of 3 files, 1 of 4 columns, where year = 2023 AND month > '01' AND id > 1, pruning by year = 2023 AND month > 01 AND id > 1, dictionaries month
+              Scan: csv DIR/claims/year=2023/month=01/part.csv and 2 more files, 1 of 3 files, 3 of 4 columns, where year = 2023 AND month > '01' AND id > 1, pruning by year = 2023 AND month > 01 AND id > 1, dictionaries month
             id,amount,year,month
             3,30,2023,02
             month,amount
