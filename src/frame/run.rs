@@ -82,7 +82,7 @@ impl LazyFrame {
         collected(self.session.prepare_plan(self.plan_in_order()?)?, cancel)
     }
 
-    /// Makes the frame a view of its session: [`Session::sql`] may name it in FROM. A view of that name is replaced.
+    /// Makes the frame a view of its session: [`Session::sql`](crate::Session::sql) may name it in FROM. A view of that name is replaced.
     ///
     /// # Errors
     /// The first mistake in the verbs before; [`crate::ErrorKind::Usage`] when there is a temporary table of that name.
