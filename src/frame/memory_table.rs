@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{Array, RecordBatch, RecordBatchOptions};
-use arrow::compute::{cast, filter_record_batch};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 use super::data_frame::DataFrame;
 use crate::error::Result;
 use crate::exec::{Batch, LocalSource, OperatorReport, Report, Sequence, Source, TaskContext};
-use crate::io::{ColumnStatistics, RowFilter, Scan, ScanRequest, Table, TableStatistics};
+use crate::io::{ColumnStatistics, Scan, ScanColumns, ScanRequest, Table, TableStatistics};
 use crate::memory::{Reservation, Sizes};
 
 /// The rows of a [`DataFrame`].
@@ -60,7 +60,8 @@ impl Table for MemoryTable {
         // A piece of the frame is not copied; what passes a filter is, and categories that become values are.
         let is_copied = !request.filters.is_empty() || self.schema() != self.frame.schema();
         let bytes_per_worker = if is_copied { 2 * self.batch_bytes as u64 } else { 0 };
-        let rows = MemoryRows { frame: self.frame.clone(), request, next: AtomicUsize::new(0), bytes_per_worker };
+        let columns = ScanColumns::new(&request.projection, &request.filters);
+        let rows = MemoryRows { frame: self.frame.clone(), columns, next: AtomicUsize::new(0), bytes_per_worker };
         Ok(Scan { source: Arc::new(rows.shared()), report: Arc::new(NoReport), bytes_per_worker })
     }
 
@@ -80,7 +81,7 @@ impl Report for NoReport {
 /// What the workers of one scan share: a batch of the frame is a morsel.
 struct MemoryRows {
     frame: DataFrame,
-    request: ScanRequest,
+    columns: ScanColumns,
     next: AtomicUsize,
     bytes_per_worker: u64,
 }
@@ -100,38 +101,26 @@ impl MemoryRows {
         MemorySource(Arc::new(self))
     }
 
-    /// The rows that pass the filters: each is asked only about those that passed the ones before it.
-    fn read(&self, rows: RecordBatch) -> Result<RecordBatch> {
-        let mut rows = rows;
-        for filter in self.request.filters.iter().filter(|filter| filter.is_active()) {
-            let keep = filter.evaluate(&columns_of(&rows, filter.as_ref())?)?;
-            if keep.null_count() > 0 || keep.true_count() < keep.len() {
-                rows = filter_record_batch(&rows, &keep)?;
-            }
-        }
-        projected(&rows, &self.request.projection)
-    }
-
-    /// The columns that this scan looks at.
-    fn columns(&self) -> impl Iterator<Item = usize> {
-        let filters = self.request.filters.iter().flat_map(|filter| filter.columns().to_vec());
-        self.request.projection.iter().copied().chain(filters)
+    fn read(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        self.columns.finish(plain_columns(rows, self.columns.columns())?)
     }
 
     /// Rows of `batch` that fit into a piece, as its rows are on average: lists and dictionaries have no exact size a row.
     fn piece_rows(&self, batch: &RecordBatch, sizes: Sizes) -> usize {
         let bytes_of = |column: usize| batch.column(column).to_data().get_slice_memory_size().unwrap_or(0);
-        let row_bytes = self.columns().map(bytes_of).sum::<usize>().div_ceil(batch.num_rows().max(1));
+        let row_bytes = self
+            .columns
+            .columns()
+            .iter()
+            .map(|&column| bytes_of(column))
+            .sum::<usize>()
+            .div_ceil(batch.num_rows().max(1));
         (sizes.batch_bytes / row_bytes.max(1)).clamp(1, sizes.batch_rows)
     }
 }
 
-fn columns_of(rows: &RecordBatch, filter: &dyn RowFilter) -> Result<RecordBatch> {
-    projected(rows, filter.columns())
-}
-
-/// Some columns of `rows`, which may be none.
-fn projected(rows: &RecordBatch, columns: &[usize]) -> Result<RecordBatch> {
+/// Some columns of `rows`, which may be none, as their values are.
+fn plain_columns(rows: &RecordBatch, columns: &[usize]) -> Result<RecordBatch> {
     let (mut fields, mut arrays) = (Vec::with_capacity(columns.len()), Vec::with_capacity(columns.len()));
     for &column in columns {
         let (field, array) = (rows.schema_ref().field(column).clone(), rows.column(column));
@@ -170,7 +159,7 @@ impl LocalSource for LocalMemory {
         };
         let Some(batch) = self.rows.frame.batches().get(idx) else { return Ok(None) };
         let n_rows = self.rows.piece_rows(batch, self.sizes).min(batch.num_rows() - start);
-        let data = self.rows.read(batch.slice(start, n_rows))?;
+        let data = self.rows.read(&batch.slice(start, n_rows))?;
         let last_of_morsel = start + n_rows == batch.num_rows();
         let sequence = self.sequence;
         self.sequence.batch += 1;

@@ -15,6 +15,7 @@ mod output_file;
 pub mod parquet;
 pub mod partitioned;
 pub mod run_folder;
+mod scan_columns;
 mod selected_files;
 pub(crate) mod stdin;
 pub(crate) mod suggest;
@@ -29,6 +30,7 @@ pub use facts::TableFacts;
 pub use open::{FileTables, HiveFolders};
 pub use output::{Discard, Output, OutputFormat};
 pub use output_file::OutputFile;
+pub(crate) use scan_columns::ScanColumns;
 pub use selected_files::SelectedFiles;
 pub(crate) use suggest::closest;
 pub use table::{

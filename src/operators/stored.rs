@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::{ArrayRef, NullArray, RecordBatch};
-use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, SchemaRef};
 
 use super::expression::assemble;
@@ -18,7 +17,7 @@ use crate::error::Result;
 use crate::exec::{
     Batch, Flow, LocalSink, LocalSource, OperatorReport, QueryContext, Report, Sequence, Sink, Source, TaskContext,
 };
-use crate::io::{RowFilter, Scan, ScanRequest, Table, TableStatistics};
+use crate::io::{RowFilter, Scan, ScanColumns, ScanRequest, Table, TableStatistics};
 use crate::memory::{OverBudget, Page, PageOwner, PinnedPage};
 use crate::row::{
     Columns, Layout, LayoutBuilder, PagesWriter, RowPage, RowPageFormat, RowPointers, SealedPages, gather_fields,
@@ -114,7 +113,8 @@ impl StoredRows {
         filters: Vec<Arc<dyn RowFilter>>,
     ) -> Arc<dyn Source> {
         let next = AtomicUsize::new(range.start);
-        let reading = Reading { projection, filters, next, first: range.start, end: range.end };
+        let columns = ScanColumns::new(&projection, &filters);
+        let reading = Reading { columns, next, first: range.start, end: range.end };
         Arc::new(StoredSource { rows: self.clone(), reading: Arc::new(reading) })
     }
 
@@ -242,8 +242,7 @@ struct StoredSource {
 
 /// What all workers of one source share.
 struct Reading {
-    projection: Vec<usize>,
-    filters: Vec<Arc<dyn RowFilter>>,
+    columns: ScanColumns,
     next: AtomicUsize,
     /// The pages to read.
     first: usize,
@@ -302,22 +301,9 @@ impl LocalSource for LocalStored {
 
 impl Reading {
     fn read(&self, stored: &StoredRows, rows: crate::row::Rows<'_>, n_rows: usize) -> Result<RecordBatch> {
-        let mut kept = None;
-        for filter in &self.filters {
-            let schema = Arc::new(stored.schema.project(filter.columns())?);
-            let columns = gather_fields(&stored.layout, filter.columns(), rows)?;
-            let mask = filter.evaluate(&assemble(&schema, columns, n_rows)?)?;
-            kept = Some(match kept {
-                Some(before) => arrow::compute::and_kleene(&before, &mask)?,
-                None => mask,
-            });
-        }
-        let schema = Arc::new(stored.schema.project(&self.projection)?);
-        let batch = assemble(&schema, gather_fields(&stored.layout, &self.projection, rows)?, n_rows)?;
-        match kept {
-            Some(mask) => Ok(filter_record_batch(&batch, &mask)?),
-            None => Ok(batch),
-        }
+        let schema = Arc::new(stored.schema.project(self.columns.columns())?);
+        let columns = gather_fields(&stored.layout, self.columns.columns(), rows)?;
+        self.columns.finish(assemble(&schema, columns, n_rows)?)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
-use arrow::compute::{and_kleene, cast, filter_record_batch};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::error::{Error, Result};
@@ -55,11 +55,8 @@ fn scan_batch(batch: &RecordBatch, request: &ScanRequest) -> Result<RecordBatch>
         encoded.push(if wanted { cast(column, &dictionary)? } else { column.clone() });
     }
     let batch = assemble(&batch.schema(), encoded, batch.num_rows())?;
-    let mut kept = BooleanArray::from(vec![true; batch.num_rows()]);
-    for filter in &request.filters {
-        kept = and_kleene(&kept, &filter.evaluate(&batch.project(filter.columns())?)?)?;
-    }
-    Ok(filter_record_batch(&batch.project(&request.projection)?, &kept)?)
+    let columns = ScanColumns::new(&request.projection, &request.filters);
+    columns.finish(batch.project(columns.columns())?)
 }
 
 struct NoReport;

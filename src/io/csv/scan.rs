@@ -5,8 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::compute::filter_record_batch;
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 
 use super::bad_rows::{BadRow, BadRows, Problem};
@@ -20,7 +19,7 @@ use super::seen_rows::SeenRows;
 use super::tokens::{Rows, Tokens};
 use crate::error::{Error, Result};
 use crate::exec::{Batch, CancelToken, LocalSource, OperatorReport, Report, Sequence, Source, TaskContext};
-use crate::io::{RowFilter, Scan, ScanRequest};
+use crate::io::{Scan, ScanColumns, ScanRequest};
 use crate::memory::{Memory, Reservation};
 
 /// A prepared scan over CSV files.
@@ -38,10 +37,8 @@ struct Plan {
     columns: Vec<usize>,
     /// The columns that go on; the others are there so that the rows left out do not depend on the query.
     schema: SchemaRef,
-    /// Positions in `columns` of the output.
-    projection: Vec<usize>,
-    /// Each filter with the positions in `columns` of what it reads.
-    filters: Vec<(Arc<dyn RowFilter>, Vec<usize>)>,
+    /// Filters and the output, over the first of `columns`.
+    read: ScanColumns,
     batch_rows: usize,
     /// The most text of a batch; only columns of text count.
     batch_text_bytes: usize,
@@ -77,23 +74,8 @@ impl CsvScan {
 
 impl Plan {
     fn new(table: &Definition, request: ScanRequest, memory: &Memory) -> Self {
-        let mut columns: Vec<usize> = Vec::new();
-        let mut position = |column: usize| match columns.iter().position(|known| *known == column) {
-            Some(position) => position,
-            None => {
-                columns.push(column);
-                columns.len() - 1
-            }
-        };
-        let filters: Vec<_> = request
-            .filters
-            .into_iter()
-            .map(|filter| {
-                let positions = filter.columns().iter().map(|column| position(*column)).collect();
-                (filter, positions)
-            })
-            .collect();
-        let projection: Vec<usize> = request.projection.iter().map(|column| position(*column)).collect();
+        let read = ScanColumns::new(&request.projection, &request.filters);
+        let mut columns = read.columns().to_vec();
         let fields: Vec<_> = columns.iter().map(|column| table.schema.field(*column).clone()).collect();
         if table.on_bad_row != OnBadRow::Fail {
             let known = columns.clone();
@@ -104,8 +86,7 @@ impl Plan {
         Plan {
             columns,
             schema: Arc::new(Schema::new(fields)),
-            projection,
-            filters,
+            read,
             batch_rows: (sizes.batch_bytes / 2 / row_bytes.max(1)).clamp(1, sizes.batch_rows),
             batch_text_bytes: sizes.batch_bytes / 2,
         }
@@ -124,14 +105,8 @@ impl Plan {
     /// Drops rows that fail a filter, then columns that are not wanted.
     fn finish(&self, columns: Vec<ArrayRef>, n_rows: usize) -> Result<RecordBatch> {
         let options = RecordBatchOptions::new().with_row_count(Some(n_rows));
-        let mut batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
-        for (filter, positions) in self.filters.iter().filter(|(filter, _)| filter.is_active()) {
-            let keep = filter.evaluate(&batch.project(positions)?)?;
-            if keep.null_count() > 0 || keep.true_count() < keep.len() {
-                batch = filter_record_batch(&batch, &keep)?;
-            }
-        }
-        Ok(batch.project(&self.projection)?)
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
+        self.read.finish(batch)
     }
 }
 

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef, MutableArrayData, RecordBatch, RecordBatchOptions, make_array, new_null_array};
-use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Fields, Schema, SchemaRef};
 use arrow::error::ArrowError;
 
@@ -17,7 +16,7 @@ use super::open::Definition;
 use crate::error::{Error, Result};
 use crate::exec::{Batch, CancelToken, LocalSource, OperatorReport, Report, Sequence, Source, TaskContext};
 use crate::io::drift::{engine_type, widen};
-use crate::io::{RowFilter, Scan, ScanRequest, SelectedFiles};
+use crate::io::{Scan, ScanColumns, ScanRequest, SelectedFiles};
 use crate::memory::{Memory, Reservation};
 
 /// Workers that read at the same time take at most this part of the governed memory, as far as that can be told.
@@ -34,8 +33,7 @@ pub(super) struct IpcScan {
     places: AtomicUsize,
     /// Of the columns that are read.
     schema: SchemaRef,
-    projection: Vec<usize>,
-    filters: Vec<(Arc<dyn RowFilter>, Vec<usize>)>,
+    read: ScanColumns,
     batch_rows: usize,
     batch_bytes: usize,
 }
@@ -60,21 +58,9 @@ struct Claim {
 impl IpcScan {
     /// Prepares a scan. Nothing is read yet.
     pub(super) fn prepare(table: Arc<Definition>, request: ScanRequest, memory: &Memory) -> Result<Scan> {
-        let mut columns: Vec<usize> = Vec::new();
-        let mut position = |column: usize| match columns.iter().position(|known| *known == column) {
-            Some(position) => position,
-            None => {
-                columns.push(column);
-                columns.len() - 1
-            }
-        };
-        let filters = request.filters.iter().map(|filter| {
-            let positions = filter.columns().iter().map(|column| position(*column)).collect();
-            (filter.clone(), positions)
-        });
-        let filters: Vec<_> = filters.collect();
-        let projection: Vec<usize> = request.projection.iter().map(|column| position(*column)).collect();
-        let schema = Arc::new(table.schema.project(&columns)?);
+        let read = ScanColumns::new(&request.projection, &request.filters);
+        let columns = read.columns();
+        let schema = Arc::new(table.schema.project(columns)?);
         let sizes = memory.sizes();
         let share = columns.len() as u64 * table.largest_batch_bytes / table.schema.fields().len().max(1) as u64;
         let affordable = memory.governed_bytes() / READERS_SHARE / share.max(1);
@@ -85,8 +71,7 @@ impl IpcScan {
             read_bytes: Arc::default(),
             places: AtomicUsize::new(affordable.clamp(1, 1 << 16) as usize),
             schema,
-            projection,
-            filters,
+            read,
             batch_rows: sizes.batch_rows,
             batch_bytes: sizes.batch_bytes,
             table,
@@ -249,15 +234,9 @@ impl IpcScan {
         });
         let options = RecordBatchOptions::new().with_row_count(Some(n_rows));
         let columns = columns.collect::<Result<Vec<_>>>()?;
-        let mut batch = RecordBatch::try_new_with_options(nullable(&self.schema), columns, &options)?;
-        for (filter, positions) in self.filters.iter().filter(|(filter, _)| filter.is_active()) {
-            let keep = filter.evaluate(&batch.project(positions)?)?;
-            if keep.null_count() > 0 || keep.true_count() < keep.len() {
-                batch = filter_record_batch(&batch, &keep)?;
-            }
-        }
+        let batch = RecordBatch::try_new_with_options(nullable(&self.schema), columns, &options)?;
         current.at += n_rows;
-        Ok((batch.project(&self.projection)?, current.at == current.rows.num_rows()))
+        Ok((self.read.finish(batch)?, current.at == current.rows.num_rows()))
     }
 }
 

@@ -5,8 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array, RecordBatch, RecordBatchOptions};
-use arrow::compute::filter_record_batch;
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use memchr::{memchr, memchr_iter};
 
@@ -17,7 +16,7 @@ use super::row::Columns;
 use crate::error::{Error, Result};
 use crate::exec::{Batch, CancelToken, LocalSource, OperatorReport, Report, Sequence, Source, TaskContext};
 use crate::io::csv::{BadRowKind, OnBadRow, Seen, SeenRows, count_lines};
-use crate::io::{RowFilter, Scan, ScanRequest};
+use crate::io::{Scan, ScanColumns, ScanRequest};
 use crate::memory::{Memory, Reservation};
 
 /// Rows after which a worker looks how large the batch is.
@@ -43,10 +42,8 @@ struct Plan {
     columns: Vec<usize>,
     /// The columns that go on.
     schema: SchemaRef,
-    /// Positions in `schema` of the output.
-    projection: Vec<usize>,
-    /// Each filter with the positions in `schema` of what it reads.
-    filters: Vec<(Arc<dyn RowFilter>, Vec<usize>)>,
+    /// Filters and the output, over the first of `columns`.
+    read: ScanColumns,
     batch_rows: usize,
     batch_bytes: usize,
 }
@@ -156,23 +153,8 @@ fn count_between(block: &Block, from: u64) -> Result<u64> {
 
 impl Plan {
     fn new(table: &Definition, request: ScanRequest, memory: &Memory) -> Self {
-        let mut columns: Vec<usize> = Vec::new();
-        let mut position = |column: usize| match columns.iter().position(|known| *known == column) {
-            Some(position) => position,
-            None => {
-                columns.push(column);
-                columns.len() - 1
-            }
-        };
-        let filters: Vec<_> = request
-            .filters
-            .into_iter()
-            .map(|filter| {
-                let positions = filter.columns().iter().map(|column| position(*column)).collect();
-                (filter, positions)
-            })
-            .collect();
-        let projection: Vec<usize> = request.projection.iter().map(|column| position(*column)).collect();
+        let read = ScanColumns::new(&request.projection, &request.filters);
+        let mut columns = read.columns().to_vec();
         let fields: Vec<_> = columns.iter().map(|&column| table.schema.field(column).clone()).collect();
         if table.on_bad_row != OnBadRow::Fail {
             // The rows that are left out must not depend on the query.
@@ -184,8 +166,7 @@ impl Plan {
         Plan {
             columns,
             schema: Arc::new(Schema::new(fields)),
-            projection,
-            filters,
+            read,
             batch_rows: (sizes.batch_bytes / 2 / row_bytes.max(1)).clamp(1, sizes.batch_rows),
             batch_bytes: sizes.batch_bytes / 2,
         }
@@ -196,14 +177,8 @@ impl Plan {
         let (mut arrays, n_rows) = columns.finish()?;
         arrays.truncate(self.schema.fields().len());
         let options = RecordBatchOptions::new().with_row_count(Some(n_rows));
-        let mut batch = RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?;
-        for (filter, positions) in self.filters.iter().filter(|(filter, _)| filter.is_active()) {
-            let keep = filter.evaluate(&batch.project(positions)?)?;
-            if keep.null_count() > 0 || keep.true_count() < keep.len() {
-                batch = filter_record_batch(&batch, &keep)?;
-            }
-        }
-        Ok(batch.project(&self.projection)?)
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?;
+        self.read.finish(batch)
     }
 }
 

@@ -5,6 +5,7 @@ mod errors;
 mod joins;
 mod membership;
 mod partitions;
+mod partners;
 mod plans;
 mod pressure;
 mod range_joins;
