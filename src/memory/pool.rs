@@ -15,10 +15,6 @@ use super::queue::{EvictionQueue, Ticket};
 use super::{BlockId, Memory, OverBudget, PageFormat, PageStore};
 use crate::error::{Error, Result};
 
-/// From this budget on, pages ask for 2 MiB system pages: random access gets cheaper, because it misses the page table less,
-/// and the rounding no longer matters. How much cheaper is still to be measured on an idle machine.
-const HUGE_PAGES_FROM_GOVERNED: u64 = 512 << 20;
-
 /// All pages of a session.
 pub struct PagePool {
     memory: Memory,
@@ -103,9 +99,8 @@ impl PagePool {
     pub fn new(memory: Memory, store: Arc<dyn PageStore>) -> Result<Arc<Self>> {
         let sizes = memory.sizes();
         let n_frames = (memory.governed_bytes() as usize / sizes.page_bytes).max(1);
-        let huge_pages = memory.governed_bytes() >= HUGE_PAGES_FROM_GOVERNED;
-        let arena = FrameArena::new(sizes.page_bytes, n_frames, huge_pages)
-            .ok_or_else(|| Error::budget("cannot map the page pool"))?;
+        let arena =
+            FrameArena::new(sizes.page_bytes, n_frames).ok_or_else(|| Error::budget("cannot map the page pool"))?;
         let scratch = (0..=sizes.threads).map(|_| Vec::with_capacity(sizes.page_bytes + 64)).collect();
         let pool = Arc::new(PagePool {
             memory: memory.clone(),

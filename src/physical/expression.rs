@@ -20,6 +20,7 @@ use datafusion_physical_expr::expressions::{BinaryExpr, Column, Literal, Negativ
 use datafusion_physical_expr::utils::collect_columns;
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 
+use super::decimal::on_narrow_values;
 use super::failure::query_failure;
 use super::huge::Room;
 use crate::error::{ErrorKind, Result};
@@ -46,7 +47,10 @@ impl Evaluator {
     /// Compiles `expr` over an input of `schema`.
     pub(super) fn compile(expr: &Expr, schema: &DFSchema, props: &ExecutionProps) -> Result<Self> {
         let compiled = create_physical_expr(expr, schema, props, &PhysicalPlanningContext::default());
-        let compiled = compiled.and_then(|compiled| fail_on_overflow(compiled, schema)).map_err(query_failure)?;
+        let compiled = compiled.and_then(|compiled| fail_on_overflow(compiled, schema));
+        let compiled = compiled
+            .and_then(|compiled| compiled.transform_up(|part| on_narrow_values(part, schema.as_arrow())).data());
+        let compiled = compiled.map_err(query_failure)?;
         let mut columns: Vec<usize> = collect_columns(&compiled).iter().map(Column::index).collect();
         columns.sort_unstable();
         columns.dedup();

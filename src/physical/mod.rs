@@ -8,6 +8,7 @@ mod asof;
 pub mod cardinality;
 mod comparison;
 pub(crate) mod constants;
+mod decimal;
 mod distinct;
 mod expression;
 mod failure;

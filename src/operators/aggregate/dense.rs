@@ -59,6 +59,25 @@ impl DenseSums {
         Some(&self.ints)
     }
 
+    /// The sum of each code's values, or `None` when one might need more than 64 bits.
+    pub(super) fn add_decimals(&mut self, codes: &[u32], values: &[i128]) -> Option<&[i64]> {
+        let (mut beyond, mut low, mut high) = (0, 0, 0);
+        for &value in values {
+            let narrow = value as i64;
+            beyond |= (value >> 64) as i64 ^ (narrow >> 63);
+            (low, high) = (narrow.min(low), narrow.max(high));
+        }
+        let most = low.unsigned_abs().max(high.unsigned_abs());
+        most.checked_mul(values.len() as u64).filter(|&total| beyond == 0 && total <= i64::MAX as u64)?;
+        self.ints.clear();
+        self.ints.resize(self.n_codes, 0);
+        let ints = self.ints.as_mut_slice();
+        for (&code, &value) in codes.iter().zip(values) {
+            ints[code as usize] += value as i64;
+        }
+        Some(&self.ints)
+    }
+
     /// The sum of each code's values.
     pub(super) fn add_floats(&mut self, codes: &[u32], values: &[f64]) -> &[f64] {
         self.floats.clear();
@@ -68,5 +87,28 @@ impl DenseSums {
             floats[code as usize] += value;
         }
         &self.floats
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sums() -> DenseSums {
+        DenseSums { n_codes: 3, ..DenseSums::default() }
+    }
+
+    #[test]
+    fn decimals_add_up_by_code() {
+        let values = [5, -7, i128::from(i64::MAX / 8), 100, -i128::from(i64::MAX / 8)];
+        assert_eq!(sums().add_decimals(&[0, 2, 1, 0, 1], &values), Some([105, 0, -7].as_slice()));
+    }
+
+    #[test]
+    fn decimals_that_might_not_fit_are_refused() {
+        let max = i128::from(i64::MAX);
+        for values in [[max, 1], [max + 1, 0], [-max - 2, 0], [-max - 1, -1], [i128::MIN, 0], [1 << 64, 0]] {
+            assert_eq!(sums().add_decimals(&[0, 1], &values), None, "{values:?}");
+        }
     }
 }

@@ -213,7 +213,7 @@ impl LocalAggregate {
             let all_count = spec.filter.is_none() && args.iter().all(|arg| arg.logical_null_count() == 0);
             if dense && all_count {
                 let Some(mut groups) = self.map.groups(&mut self.table) else { return Ok(false) };
-                if call.update_dense(&mut groups, codes, &args, &mut self.dense) {
+                if call.update_dense(&mut groups, codes, &args, &mut self.dense)? {
                     continue;
                 }
             }

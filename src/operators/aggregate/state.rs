@@ -32,8 +32,8 @@ pub(super) trait State: Send + Sync {
         _codes: &[u32],
         _args: &[ArrayRef],
         _dense: &mut Dense,
-    ) -> bool {
-        false
+    ) -> Result<bool> {
+        Ok(false)
     }
 
     /// Adds the states in `rows` to the rows that `table` had before.

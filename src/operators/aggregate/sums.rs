@@ -49,9 +49,9 @@ impl State for Count {
         _codes: &[u32],
         _args: &[ArrayRef],
         dense: &mut Dense,
-    ) -> bool {
+    ) -> Result<bool> {
         groups.for_each(&dense.counts, |_, count, mut row| *row.state(self.n) += i64::from(count));
-        true
+        Ok(true)
     }
 
     fn combine(&self, table: &mut RowTable, rows: Rows<'_>) -> Result<()> {
@@ -69,6 +69,9 @@ pub(super) trait Summand: ArrowPrimitiveType {
     /// The sum as it lies in the row.
     type Words: Pod + Send + Sync;
 
+    /// What the values of a piece add up to.
+    type Dense: Copy + Into<Self::Native>;
+
     /// Adds, wrapping around; returns how often the sum wrapped, up or down.
     fn add(sum: &mut Self::Words, value: Self::Native) -> i8;
 
@@ -77,13 +80,14 @@ pub(super) trait Summand: ArrowPrimitiveType {
     fn value(sum: Self::Words) -> Self::Native;
 
     /// The sums of `values` by code, when there is a cheap way.
-    fn add_dense<'d>(_sums: &'d mut DenseSums, _codes: &[u32], _values: &[Self::Native]) -> Option<&'d [Self::Native]> {
+    fn add_dense<'d>(_sums: &'d mut DenseSums, _codes: &[u32], _values: &[Self::Native]) -> Option<&'d [Self::Dense]> {
         None
     }
 }
 
 impl Summand for Float64Type {
     type Words = f64;
+    type Dense = f64;
 
     #[inline(always)]
     fn add(sum: &mut f64, value: f64) -> i8 {
@@ -108,6 +112,7 @@ macro_rules! integer_summand {
     ($arrow:ty, $native:ty, $($add_dense:item)?) => {
         impl Summand for $arrow {
             type Words = $native;
+            type Dense = $native;
 
             #[inline(always)]
             fn add(sum: &mut $native, value: $native) -> i8 {
@@ -156,6 +161,7 @@ pub(super) fn from_words(words: Words128) -> i128 {
 
 impl Summand for Decimal128Type {
     type Words = Words128;
+    type Dense = i64;
 
     #[inline(always)]
     fn add(sum: &mut Words128, value: i128) -> i8 {
@@ -174,6 +180,10 @@ impl Summand for Decimal128Type {
 
     fn value(sum: Words128) -> i128 {
         from_words(sum)
+    }
+
+    fn add_dense<'d>(sums: &'d mut DenseSums, codes: &[u32], values: &[i128]) -> Option<&'d [i64]> {
+        sums.add_decimals(codes, values)
     }
 }
 
@@ -274,15 +284,21 @@ impl<T: Summand> State for Sum<T> {
         Ok(())
     }
 
-    fn update_dense(&self, groups: &mut CodedGroups<'_>, codes: &[u32], args: &[ArrayRef], dense: &mut Dense) -> bool {
+    fn update_dense(
+        &self,
+        groups: &mut CodedGroups<'_>,
+        codes: &[u32],
+        args: &[ArrayRef],
+        dense: &mut Dense,
+    ) -> Result<bool> {
         let Some(sums) = T::add_dense(&mut dense.sums, codes, args[0].as_primitive::<T>().values()) else {
-            return false;
+            return Ok(false);
         };
         groups.for_each(&dense.counts, |code, _, mut row| {
-            let wraps = T::add(row.state(self.sum), sums[code]);
+            let wraps = T::add(row.state(self.sum), sums[code].into());
             row.state(self.tally).see(wraps);
         });
-        true
+        Ok(true)
     }
 
     fn combine(&self, table: &mut RowTable, rows: Rows<'_>) -> Result<()> {
@@ -346,13 +362,19 @@ impl State for Average {
         Ok(())
     }
 
-    fn update_dense(&self, groups: &mut CodedGroups<'_>, codes: &[u32], args: &[ArrayRef], dense: &mut Dense) -> bool {
+    fn update_dense(
+        &self,
+        groups: &mut CodedGroups<'_>,
+        codes: &[u32],
+        args: &[ArrayRef],
+        dense: &mut Dense,
+    ) -> Result<bool> {
         let sums = dense.sums.add_floats(codes, args[0].as_primitive::<Float64Type>().values());
         groups.for_each(&dense.counts, |code, count, mut row| {
             *row.state(self.sum) += sums[code];
             *row.state(self.n) += i64::from(count);
         });
-        true
+        Ok(true)
     }
 
     fn combine(&self, table: &mut RowTable, rows: Rows<'_>) -> Result<()> {
@@ -400,6 +422,24 @@ impl State for DecimalAverage {
             }
         });
         if overflowed { Err(overflow()) } else { Ok(()) }
+    }
+
+    fn update_dense(
+        &self,
+        groups: &mut CodedGroups<'_>,
+        codes: &[u32],
+        args: &[ArrayRef],
+        dense: &mut Dense,
+    ) -> Result<bool> {
+        let Some(sums) = dense.sums.add_decimals(codes, args[0].as_primitive::<Decimal128Type>().values()) else {
+            return Ok(false);
+        };
+        let mut overflowed = false;
+        groups.for_each(&dense.counts, |code, count, mut row| {
+            overflowed |= Decimal128Type::add(row.state(self.sum), sums[code].into()) != 0;
+            *row.state(self.n) += i64::from(count);
+        });
+        if overflowed { Err(overflow()) } else { Ok(true) }
     }
 
     fn combine(&self, table: &mut RowTable, rows: Rows<'_>) -> Result<()> {
