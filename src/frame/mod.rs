@@ -80,6 +80,7 @@ mod batches;
 mod cleaning;
 mod collect;
 mod concat;
+mod counted;
 mod data_frame;
 mod describe;
 pub mod expr;
