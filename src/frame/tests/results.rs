@@ -46,6 +46,66 @@ fn what_does_not_fit_says_what_to_do_and_gives_its_memory_back() {
 }
 
 #[test]
+fn copies_count_as_long_as_they_live() {
+    let session = small(16);
+    let before = session.memory().reserved_outside_pages();
+    let texts = numbers(&session, 300_000).with_columns([col("n").cast(DataType::Utf8).alias("s")]);
+    let frame = texts.collect().unwrap();
+    assert!(frame.batches().len() > 1);
+    let held = session.memory().reserved_outside_pages();
+    let column = frame.column("n").unwrap();
+    let with_column = session.memory().reserved_outside_pages();
+    assert!(with_column >= held + 8 * 300_000, "{held} {with_column}");
+    let part = column.slice(17, 3);
+    drop(column);
+    assert_eq!(session.memory().reserved_outside_pages(), with_column, "a part holds the whole");
+    drop(part);
+    assert_eq!(session.memory().reserved_outside_pages(), held);
+    // Equal rows in other batches; nothing is copied for that, so no memory is needed.
+    let mut hog = session.memory().reserve("test");
+    while hog.try_grow(64 << 10).is_ok() {}
+    assert!(frame.equals(&frame.clone()));
+    let pieces: Vec<_> = (0..300).flat_map(|idx| frame.slice(idx * 1000, 1000)).collect();
+    drop(hog);
+    let rebatched = crate::frame::testing::session().data_frame(pieces).unwrap();
+    assert!(rebatched.equals(&frame) && frame.equals(&rebatched));
+    drop(rebatched);
+    let whole = frame.to_batch().unwrap();
+    assert_eq!((whole.num_rows(), whole.num_columns()), (300_000, 2));
+    assert_eq!(whole.column(0).as_primitive::<Int64Type>().values().iter().sum::<i64>(), 300_000 * 299_999 / 2);
+    // A second copy is one too many.
+    let mut copies = vec![whole];
+    let refused = loop {
+        match frame.to_batch() {
+            Ok(copy) => copies.push(copy),
+            Err(error) => break error,
+        }
+        assert!(copies.len() < 4, "copies are not counted");
+    };
+    assert_eq!(refused.kind(), ErrorKind::Budget);
+    assert!(refused.to_string().contains("batch by batch"), "{refused}");
+    drop((copies, frame, texts));
+    assert_eq!(session.memory().reserved_outside_pages(), before);
+}
+
+#[test]
+fn frames_differ_in_values_names_types_and_length() {
+    let of = |name: &str, values: Vec<Option<i64>>| frame(vec![(name, array::<Int64Array>(values))]).collect().unwrap();
+    let one = of("a", vec![Some(1), None, Some(3)]);
+    assert!(one.equals(&of("a", vec![Some(1), None, Some(3)])));
+    for other in [
+        of("a", vec![Some(1), None, Some(4)]),
+        of("a", vec![Some(1), Some(0), Some(3)]),
+        of("a", vec![Some(1), None]),
+        of("b", vec![Some(1), None, Some(3)]),
+        of("a", vec![]),
+        one.clone().lazy().cast([("a", DataType::Float64)]).collect().unwrap(),
+    ] {
+        assert!(!one.equals(&other) && !other.equals(&one), "{other}");
+    }
+}
+
+#[test]
 fn batches_go_by_whatever_their_number() {
     let session = small(16);
     let (mut n_rows, mut sum) = (0, 0);
@@ -113,6 +173,19 @@ fn frames_show_themselves() {
     assert_eq!(
         text(&summary),
         "statistic,a|count,30.0|null_count,0.0|mean,14.5|std,8.803408430829505|min,0.0|25%,7.0|50%,15.0|75%,22.0|max,29.0"
+    );
+}
+
+#[test]
+fn dates_and_times_have_quartiles() {
+    let days = array::<arrow::array::Date32Array>(vec![Some(4), Some(1), None, Some(3), Some(2)]);
+    let at = array::<arrow::array::TimestampMicrosecondArray>((1..=5).map(|n| n * 3_600_000_000).collect::<Vec<i64>>());
+    let summary = frame(vec![("d", days), ("t", at)]).describe().unwrap();
+    assert_eq!(
+        text(&summary),
+        "statistic,d,t|count,4,5|null_count,1,0|mean,-,-|std,-,-|min,1970-01-02,1970-01-01T01:00:00|\
+         25%,1970-01-02,1970-01-01T02:00:00|50%,1970-01-03,1970-01-01T03:00:00|75%,1970-01-04,1970-01-01T04:00:00|\
+         max,1970-01-05,1970-01-01T05:00:00"
     );
 }
 
