@@ -30,8 +30,8 @@ def text(values, n_bytes):
 
 
 def small_values(places):
-    """0 to 999, and not in step with any key."""
-    return ((places * 7919 + places // 1000) % skew.V_VALUES).astype(np.int32)
+    """0 to 999, not in step with any key; 64 bits, because Polars sums 32 bits in 32 bits."""
+    return (places * 7919 + places // 1000) % skew.V_VALUES
 
 
 def draw_build(n_rows, seed, rows):
