@@ -9,7 +9,7 @@ One DuckDB process reads a result file after the timed run and computes:
   row's hash: the right numbers beside the wrong keys change it. These must agree within 1e-9.
 - `order`: rows that come too early in the file, NULL last. Must be zero.
 
-The reference is DuckDB's answer with no memory limit, kept in `<data>.answers.json`.
+The reference is DuckDB's answer with half of the machine's memory, kept in `<data>.answers.json`.
 Imported by `compare.py` without DuckDB; run in the venv for the rest.
 """
 
@@ -23,6 +23,7 @@ import tempfile
 from pathlib import Path
 
 sys.dont_write_bytecode = True
+import machine  # noqa: E402
 import queries  # noqa: E402
 
 TOLERANCE = 1e-9
@@ -180,6 +181,7 @@ def connect(threads, scratch):
     connection = duckdb.connect()
     connection.execute(f"SET threads = {threads}")
     connection.execute(f"SET temp_directory = '{scratch}'")
+    connection.execute(f"SET memory_limit = '{machine.memory_bytes() // 2 >> 20}MiB'")
     return connection
 
 

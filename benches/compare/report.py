@@ -142,7 +142,7 @@ def steepest_text(rows):
     """The worst step of the ladder, which is what the promise is about."""
     steps = [(float(row[4].split("x")[0]), row) for row in rows if row[4] != "-"]
     if not steps:
-        return "no two neighbouring budgets finished"
+        return "no step: not two neighbouring budgets finished"
     factor, (question, engine, budget, *_) = max(steps, key=lambda step: step[0])
     return f"steepest step: {factor:.2f}x, {engine} {question} to {budget} (bound {LADDER_PROMISE})"
 
