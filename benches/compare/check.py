@@ -145,7 +145,8 @@ def fingerprint(connection, question, file):
     source = f"read_parquet('{file}')"
     if question.tie_column:
         return tie_fingerprint(connection, question, file)
-    return {**unordered_fingerprint(connection, question, source), "order": order_fingerprint(connection, question, file)}
+    found = unordered_fingerprint(connection, question, source)
+    return found | {"order": order_fingerprint(connection, question, file)}
 
 
 def unordered_fingerprint(connection, question, source):

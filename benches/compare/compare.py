@@ -234,7 +234,8 @@ def prepare(options):
     files = {file for question in options.questions for file in question.files(options.data).values()}
     missing = {file for file in files if not file.exists()}
     if missing:
-        raise SystemExit(f"error: no {min(missing)}; write it with generate.py --format parquet,csv, joins.py, skew.py or tpch.py")
+        makers = "generate.py --format parquet,csv, joins.py, skew.py or tpch.py"
+        raise SystemExit(f"error: no {min(missing)}; write it with {makers}")
     if "brimful" in options.engines and not os.access(options.brimful, os.X_OK):
         raise SystemExit(f"error: no program at {options.brimful}; build it or name it with --brimful")
     choose_cache(options)

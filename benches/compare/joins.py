@@ -33,7 +33,7 @@ def question(table, kind, key, other_ints, other_text):
     )
 
 
-# As `queries.Question` wants them. j3 has NULL in the columns of `medium` where there is no partner, and is checked for it.
+# As `queries.Question` wants them. j3 has NULL in the columns of `medium` where there is no partner, which is checked.
 QUESTIONS = {
     "j1": question("small", "INNER", "id1", (), ("id4",)),
     "j2": question("medium", "INNER", "id2", ("id1",), ("id4", "id5")),

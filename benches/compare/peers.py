@@ -52,7 +52,7 @@ def polars_frame(task, tables):
     import polars
 
     if task.question.name == "q8":
-        # Its row_number() sorts every row and takes twice the processor time. The db-benchmark asks it like this as well.
+        # Its row_number() takes twice the processor time. The db-benchmark asks it like this as well.
         largest = polars.col("v3").top_k(2)
         return tables["x"].drop_nulls("v3").group_by("id6").agg(largest).explode("v3")
     return polars.SQLContext(tables).execute(task.question.text_for("polars", task.data))

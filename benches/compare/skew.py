@@ -6,8 +6,8 @@
 
 With N = `--rows`, `build` and `wide` have N rows, `probe` 2 N with wider rows, so that it is the worse build side, and
 `small` N / 1000. `skew_tables.py` says what is in the keys. Every question aggregates what it joins to one row that
-needs all columns, so that neither the output nor the disk decides the time. The rows, and the number that all
-these numbers have in common, are known by a formula: `pairs`.
+needs all columns, so that writing the output does not decide the time. How many rows it aggregates is known by a
+formula, `pairs`, against which the reference answer is held.
 """
 
 import argparse
@@ -46,7 +46,7 @@ QUESTIONS = {
     # A build side that has no key at all; once its rows are dropped, once they are kept.
     "null_keys": built("knull", "LEFT"),
     "null_keys_full": built("knull", "FULL"),
-    # Both sides are 320 bytes wide: at N = 2e7 either is 50 times the budget of 128 MiB.
+    # Both sides are 336 bytes wide: at N = 2e7 either is 50 times the budget of 128 MiB.
     "build50x": dict(
         sql="SELECT count(*) AS n, sum(p.v) AS v, max(p.pad) AS p_pad, max(b.pad) AS b_pad "
         "FROM {wide} AS p INNER JOIN {wide} AS b ON p.k = b.partner",

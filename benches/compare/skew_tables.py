@@ -7,7 +7,7 @@ in a random order, a key column is p itself, each value once, except in the firs
   in the first tenth and 1 in the next 50 places.
 - `probe`, 2 N rows: k is 0 in the first 5 places; kboth is 1 in the first tenth and 0 in the next 50 places.
 - `small`, N / 1000 rows: k is 0 once, the others are spread over the keys that `build` has once in k10.
-- `wide`, N rows: k and partner, each number once, in two orders; pad is 300 bytes of which 20 differ.
+- `wide`, N rows: k and partner, each number once, in two orders; pad is 328 bytes of which 20 differ.
 
 v and w are 0 to 999; bt and pt are text, each once, 24 and 32 bytes. Memory: a few chunks of a million rows.
 """
@@ -21,7 +21,7 @@ import shuffled
 import skew
 from generate import power
 
-PAD_BYTES = 300
+PAD_BYTES = 328
 
 
 def text(values, n_bytes):
