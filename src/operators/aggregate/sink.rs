@@ -42,10 +42,6 @@ const NEARLY_ALL_NEW: f64 = 0.99;
 const NEARLY_ALL_TOGETHER: f64 = 0.98;
 /// Groups after which a table forgets, when it need not find them again: their entries fit into a second-level cache.
 const REMEMBERED_GROUPS: usize = if cfg!(test) { 1 << 7 } else { 1 << 16 };
-/// A table up to this size misses neither the cache nor the page table much.
-const CACHED_BYTES: u64 = if cfg!(test) { 1 << 12 } else { 8 << 20 };
-/// Judgements after which a table that gets few new groups is moved to large system pages: there may be many rows to come.
-const SETTLED_AFTER: u32 = 4;
 /// From this share on, a table that has run out of memory has not saved enough to be tried again.
 const MOSTLY_NEW: f64 = 0.8;
 /// Rows appended before probing is tried again, in case the input has changed.
@@ -83,8 +79,6 @@ struct LocalAggregate {
     mode: Mode,
     /// Whether equal keys stand together: see [`NEARLY_ALL_TOGETHER`].
     together: bool,
-    /// How often in a row few keys of a large table were new.
-    n_settled: u32,
     share_bytes: u64,
     /// Rows of a piece.
     piece_rows: usize,
@@ -123,7 +117,6 @@ impl Sink for AggregateSink {
             dense: Dense::default(),
             mode: Mode::PROBING,
             together: false,
-            n_settled: 0,
             share_bytes: shared.input_share(cx.n_workers),
             piece_rows,
             piece_bytes: (piece_rows * row_bytes).max(cx.sizes().batch_bytes),
@@ -343,12 +336,7 @@ impl LocalAggregate {
                     let is_most = |n: usize, share: f64| n as f64 > *n_rows as f64 * share;
                     let nearly_all_new = is_most(*n_new, NEARLY_ALL_NEW);
                     self.together = self.library.is_none() && is_most(*n_new + *n_repeated, NEARLY_ALL_TOGETHER);
-                    let is_settled = *n_new * 10 < *n_rows && self.table.held_bytes() > CACHED_BYTES;
-                    self.n_settled = if is_settled { self.n_settled + 1 } else { 0 };
                     self.mode = Mode::PROBING;
-                    if self.n_settled == SETTLED_AFTER {
-                        self.shared.cx.pages.use_large_pages();
-                    }
                     if nearly_all_new {
                         return self.start_appending();
                     }
