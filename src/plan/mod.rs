@@ -12,9 +12,11 @@ mod marks;
 mod membership;
 mod only_value;
 mod optimize;
+mod outer_types;
 mod reduce;
 mod set_operations;
 mod shared;
+mod timestamps;
 
 pub use crate::physical::cardinality::estimate_rows;
 pub use crate::physical::{options, statistics};
