@@ -26,7 +26,7 @@ use rayon::ThreadPool;
 use crate::error::{Error, Result};
 use crate::exec::{self, CancelToken, LocalSink, Monitor, NodeIdx, Query, QueryContext, RunMetrics, Sink, TaskContext};
 use crate::io::csv::RejectFile;
-use crate::io::{FileTables, Output, Table};
+use crate::io::{FileTables, Output, Table, WrittenFile};
 use crate::memory::{Budget, Memory, PagePool, ResidentGuard, release_freed_memory, release_program_pages};
 use crate::operators::stored::StoredRows;
 use crate::physical;
@@ -430,13 +430,24 @@ impl<'s> PreparedQuery<'s> {
             Some(Output::File(path, _)) => Some(path.as_path()),
             _ => file,
         };
-        if let (Some(rejects), Some(path)) = (&self.rejects, file) {
-            rejects.refuse_output(path)?;
+        if let Some(path) = file {
+            self.refuse_overwriting(path)?;
         }
         self.into_clustered(cancel, &clusters, |schema, ordered, cx| match &copied {
             Some(output) => output.sink(schema, ordered, cx),
             None => make_sink(schema, ordered, cx),
         })
+    }
+
+    /// Refuses an output that the query reads, or that something else is written to.
+    fn refuse_overwriting(&self, path: &Path) -> Result<()> {
+        self.session.shared.files.written.refuse_output(path)?;
+        let result = WrittenFile::result(path);
+        // What is not there yet is not read.
+        if !result.is_there() {
+            return Ok(());
+        }
+        plan::for_each_input(&self.planned.plan, &|files| result.refuse(files, "an input of the query"))
     }
 
     /// The same, into a sink that is made from the schema of the result and whether its order must be kept.

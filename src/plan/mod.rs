@@ -7,6 +7,7 @@ mod decimals;
 mod domains;
 mod explain;
 mod footprint;
+mod inputs;
 mod join_order;
 mod marks;
 mod membership;
@@ -24,6 +25,7 @@ pub use asof::{ASOF_CONDITION, asof_condition};
 pub use datafusion_expr::LogicalPlan;
 pub use explain::{explain_json, explain_text};
 pub use footprint::{Footprint, footprint};
+pub use inputs::for_each_input;
 #[cfg(test)]
 pub(crate) use optimize::optimize_by_library;
 pub use optimize::{Effort, optimize};
