@@ -16,7 +16,6 @@
 //! Memory: what the process holds when the session begins counts against the budget, so what start-up costs for good
 //! (threads, function tables) is touched before it is measured. Code that only planning needs is let go again.
 
-use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -32,7 +31,7 @@ use crate::operators::stored::StoredRows;
 use crate::physical;
 use crate::plan::{self, Effort, LogicalPlan};
 use crate::spill::{Disk, SpillConfig, SpillStore};
-use crate::sql::{self, Defined, Explain, ParsedStatement, Planned, PlannedQuery, Registry, Target};
+use crate::sql::{self, Defined, Explain, ParsedStatement, Planned, PlannedQuery, Registry, Script, Target};
 
 /// What a session is made with.
 #[derive(Debug, Clone, Default)]
@@ -90,8 +89,7 @@ struct Shared {
 /// The statements of a text.
 pub struct Statements<'s> {
     session: &'s Session,
-    text: String,
-    waiting: VecDeque<ParsedStatement>,
+    script: Script,
 }
 
 /// A statement that was understood.
@@ -105,7 +103,7 @@ pub enum Prepared<'s> {
 impl<'s> Statements<'s> {
     /// How many statements that are left have rows for the user.
     pub fn n_results(&self) -> usize {
-        self.waiting.iter().filter(|statement| statement.has_result()).count()
+        self.script.n_results()
     }
 
     /// Plans the next statement; `None` after the last.
@@ -113,10 +111,10 @@ impl<'s> Statements<'s> {
     /// # Errors
     /// As [`Session::sql`].
     pub fn prepare_next(&mut self) -> Result<Option<Prepared<'s>>> {
-        match self.waiting.pop_front() {
+        match self.script.next_statement()? {
             Some(statement) => {
-                let prepared = self.session.prepare(&statement, &self.text)?;
-                if self.waiting.is_empty() {
+                let prepared = self.session.prepare(&statement, self.script.text())?;
+                if self.script.n_statements() == 0 {
                     self.session.shared.files.end_text()?;
                 }
                 Ok(Some(prepared))
@@ -192,7 +190,7 @@ impl Session {
     /// cannot be read.
     pub fn sql(&self, text: &str) -> Result<PreparedQuery<'_>> {
         self.shared.files.start_text();
-        let prepared = self.prepare(&sql::parse_one(text)?, text)?;
+        let prepared = self.prepare(&sql::parse_one(text, &self.shared.memory)?, text)?;
         self.shared.files.end_text()?;
         match prepared {
             Prepared::Query(query) => Ok(*query),
@@ -222,7 +220,7 @@ impl Session {
     /// # Errors
     /// As [`Session::sql`].
     pub(crate) fn further_query(&self, text: &str) -> Result<PreparedQuery<'_>> {
-        match self.prepare(&sql::parse_one(text)?, text)? {
+        match self.prepare(&sql::parse_one(text, &self.shared.memory)?, text)? {
             Prepared::Query(query) => Ok(*query),
             Prepared::Done => Err(Error::usage("this statement gives no rows")),
         }
@@ -233,12 +231,12 @@ impl Session {
     /// # Errors
     /// [`crate::ErrorKind::Usage`] with a location where the text is wrong, also when there is none.
     pub fn statements(&self, text: &str) -> Result<Statements<'_>> {
-        let waiting: VecDeque<ParsedStatement> = sql::parse(text)?.into();
-        if waiting.is_empty() {
+        let script = Script::read(text, &self.shared.memory)?;
+        if script.n_statements() == 0 {
             return Err(sql::nothing_asked());
         }
         self.shared.files.start_text();
-        Ok(Statements { session: self, text: text.to_string(), waiting })
+        Ok(Statements { session: self, script })
     }
 
     /// Temporary tables may fill the memory, and planning brings program pages back that were let go before.

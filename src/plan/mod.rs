@@ -17,6 +17,7 @@ mod outer_types;
 mod reduce;
 mod set_operations;
 mod shared;
+mod size;
 mod timestamps;
 
 pub use crate::physical::cardinality::estimate_rows;
@@ -29,3 +30,4 @@ pub use inputs::for_each_input;
 #[cfg(test)]
 pub(crate) use optimize::optimize_by_library;
 pub use optimize::{Effort, optimize};
+pub use size::check_size;
