@@ -26,7 +26,9 @@ use crate::error::{Error, Result};
 use crate::exec::{self, CancelToken, LocalSink, Monitor, NodeIdx, Query, QueryContext, RunMetrics, Sink, TaskContext};
 use crate::io::csv::RejectFile;
 use crate::io::{FileTables, Output, Table, WrittenFile};
-use crate::memory::{Budget, Memory, PagePool, ResidentGuard, release_freed_memory, release_program_pages};
+use crate::memory::{
+    Budget, Memory, PagePool, ResidentGuard, ResidentSet, release_freed_memory, release_program_pages,
+};
 use crate::operators::stored::StoredRows;
 use crate::physical;
 use crate::plan::{self, Effort, LogicalPlan};
@@ -167,9 +169,10 @@ impl Session {
         let threads = start_threads(n_threads)?;
         threads.broadcast(|_| ());
         warm_up(n_threads);
+        let planning_bytes = ResidentSet::read().map_or(0, |set| set.resident_bytes);
         release_freed_memory();
         release_program_pages();
-        let memory = governed_memory(budget, n_threads, options.strain)?;
+        let memory = governed_memory(budget, planning_bytes, n_threads, options.strain)?;
         let spill = SpillStore::new(&options.spill, &memory, Disk::from_environment()?)?;
         let pages = PagePool::new(memory.clone(), spill.clone())?;
         pages.evict_always(options.strain.evict_always);
@@ -330,10 +333,17 @@ fn start_threads(n_threads: usize) -> Result<ThreadPool> {
     threads.build().map_err(|error| Error::query(format!("cannot start {n_threads} threads: {error}")))
 }
 
-fn governed_memory(budget: Budget, n_threads: usize, strain: Strain) -> Result<Memory> {
-    let memory = match strain.governed_bytes {
+/// Governed memory whatever the budget is, for tests of the program: its own code takes more than many a test wants it to have.
+const GOVERNED_VARIABLE: &str = "BRIMFUL_TEST_GOVERNED";
+
+fn governed_memory(budget: Budget, planning_bytes: u64, n_threads: usize, strain: Strain) -> Result<Memory> {
+    let governed = match std::env::var(GOVERNED_VARIABLE) {
+        Ok(text) => Some(crate::memory::parse_bytes(&text)?),
+        Err(_) => strain.governed_bytes,
+    };
+    let memory = match governed {
         Some(governed) => Memory::with_governed(governed, n_threads),
-        None => Memory::for_process(budget, n_threads)?,
+        None => Memory::for_process(budget, planning_bytes, n_threads)?,
     };
     Ok(match strain.batch_rows {
         Some(n_rows) => memory.with_batch_rows(n_rows),

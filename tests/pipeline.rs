@@ -281,6 +281,34 @@ fn steps_of_every_type_do_what_they_say() {
         "#]],
     );
     check_steps(
+        "  - {id: high, type: filter, input: visits, condition: heart_rate >= 70}\n  - {type: join_asof, left: visits, right: high, on: timestamp, by: patient_id, tolerance: 29d}\n  - {type: sort, by: [timestamp]}",
+        expect![[r#"
+            exit 0
+            out| wrote a.csv: 6 rows, N
+            a.csv| patient_id,facility,timestamp,heart_rate,facility_right,heart_rate_right
+            a.csv| 2,ZSFG,2023-12-31T12:00:00,65,,
+            a.csv| 1,UCSF,2024-01-02T03:04:05,70,UCSF,70
+            a.csv| 2,ZSFG,2024-01-31T23:59:59,80,ZSFG,80
+            a.csv| 1,UCSF,2024-02-01T00:00:00,90,UCSF,90
+            a.csv| 3,OTHER,2024-02-02T00:00:00,60,,
+            a.csv| 4,ZSFG,2024-02-03T00:00:00,,,
+        "#]],
+    );
+    check_steps(
+        "  - {type: join_asof, left: visits, right: people, left_on: heart_rate, right_on: patient_id, strategy: nearest, tolerance: 68, suffix: _2}\n  - {type: sort, by: [timestamp]}",
+        expect![[r#"
+            exit 0
+            out| wrote a.csv: 6 rows, N
+            a.csv| patient_id,facility,timestamp,heart_rate,name,zip
+            a.csv| 2,ZSFG,2023-12-31T12:00:00,65,Cy,00501
+            a.csv| 1,UCSF,2024-01-02T03:04:05,70,Cy,00501
+            a.csv| 2,ZSFG,2024-01-31T23:59:59,80,,
+            a.csv| 1,UCSF,2024-02-01T00:00:00,90,,
+            a.csv| 3,OTHER,2024-02-02T00:00:00,60,Cy,00501
+            a.csv| 4,ZSFG,2024-02-03T00:00:00,,,
+        "#]],
+    );
+    check_steps(
         "  - {type: window, input: visits, partition_by: [patient_id], order_by: [timestamp], columns: {n: row_number(), last: lag(heart_rate)}}\n  - {type: sort, by: [patient_id, n]}",
         expect![[r#"
             exit 0
@@ -598,6 +626,86 @@ fn mistakes_have_a_place_and_a_way_out() {
         exit 2
         err| error: visits and people have different columns: facility is missing, timestamp is missing, heart_rate is missing, name is new, zip is new
         err|   --> p.yaml:3:36   hint: how: diagonal fills what is missing with NULL
+    "#]],
+    );
+    steps(
+        "  - {type: join_asof, left: visits, right: visits, on: timestamp, tolerance: 90}",
+        expect![[r#"
+        exit 2
+        err| error: a tolerance of "90" does not go with a column of type Timestamp(µs)
+        err|   --> p.yaml:3:78   hint: dates and times want a duration: tolerance: 90s, or 1h30m, or 2d
+    "#]],
+    );
+    steps(
+        "  - {type: join_asof, left: visits, right: visits, on: timestamp, tolerance: 1mo}",
+        expect![[r#"
+        exit 2
+        err| error: a tolerance of "1mo" does not go with a column of type Timestamp(µs)
+        err|   --> p.yaml:3:78   hint: dates and times want a duration: tolerance: 90s, or 1h30m, or 2d
+    "#]],
+    );
+    steps(
+        "  - {type: join_asof, left: visits, right: visits, left_on: heart_rate, right_on: patient_id, tolerance: 1.5}",
+        expect![[r#"
+            exit 2
+            err| error: a tolerance of "1.5" does not go with a column of type Int64
+            err|   --> p.yaml:3:106   hint: numbers want a number from 0 on, whole numbers a whole one
+        "#]],
+    );
+    steps(
+        "  - {type: join_asof, left: visits, right: visits, on: facility}",
+        expect![[r#"
+        exit 2
+        err| error: "facility" is Utf8: rows are near in a number, a date or a time
+        err|   --> p.yaml:3:56   hint: a step of type cast makes it one
+    "#]],
+    );
+    steps(
+        "  - {type: join_asof, left: visits, right: visits, on: [timestamp, patient_id]}",
+        expect![[r#"
+        exit 2
+        err| error: rows are near in one column only
+        err|   --> p.yaml:3:68   hint: by: names the columns that must be equal
+    "#]],
+    );
+    steps(
+        "  - {type: join_asof, left: visits, right: visits, on: timestamp, strategy: backwards}",
+        expect![[r#"
+        exit 2
+        err| error: there is no strategy "backwards"
+        err|   --> p.yaml:3:77   hint: did you mean "backward"?
+    "#]],
+    );
+    steps(
+        "  - {type: join_asof, left: visits, right: visits, by: patient_id}",
+        expect![[r#"
+        exit 2
+        err| error: the step "step_1" of type join_asof needs "on"
+        err|   --> p.yaml:3:5   hint: for example on: timestamp
+    "#]],
+    );
+    steps(
+        "  - {type: join_asof, left: visits, right: visits, left_on: timestamp}",
+        expect![[r#"
+        exit 2
+        err| error: give "on", or "left_on" and "right_on" with equally many columns
+        err|   --> p.yaml:3:5
+    "#]],
+    );
+    steps(
+        "  - {type: join_asof, left: visits, right: visits, left_on: heart_rate, right_on: timestamp}",
+        expect![[r#"
+            exit 2
+            err| error: "heart_rate" is Int64 and "timestamp" is Timestamp(µs)
+            err|   --> p.yaml:3:83   hint: both numbers, or both dates or times
+        "#]],
+    );
+    steps(
+        "  - {type: join_asof, left: visits, right: visits, on: timstamp}",
+        expect![[r#"
+        exit 2
+        err| error: column "timstamp" not found in visits
+        err|   --> p.yaml:3:56   hint: did you mean "timestamp"?
     "#]],
     );
     steps(

@@ -5,12 +5,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::compute::concat_batches;
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow::util::pretty::pretty_format_batches;
 
+use super::counted::concat_counted;
 use super::resolve::unknown_column;
 use crate::error::{Error, Result};
 use crate::memory::Reservation;
@@ -129,28 +129,34 @@ impl DataFrame {
         &self.shared.batches
     }
 
-    /// The rows as one Arrow batch: a copy, which is not counted.
+    /// The rows as one Arrow batch: a copy, which is counted as long as any of its columns lives, unless the frame has one
+    /// batch.
     ///
     /// # Errors
-    /// When a column of text has more than 2 GiB.
+    /// [`crate::ErrorKind::Budget`] when the copy does not fit, and when a column of text has more than 2 GiB.
     pub fn to_batch(&self) -> Result<RecordBatch> {
-        Ok(concat_batches(&self.shared.schema, &self.shared.batches)?)
+        let columns = (0..self.width()).map(|idx| self.column_at(idx)).collect::<Result<_>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(self.height()));
+        Ok(RecordBatch::try_new_with_options(self.schema(), columns, &options)?)
     }
 
-    /// A column as one Arrow array: a copy, which is not counted, unless the frame has one batch.
+    /// A column as one Arrow array: a copy, which is counted as long as it lives, unless the frame has one batch.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Usage`] when there is no such column.
+    /// [`crate::ErrorKind::Usage`] when there is no such column; [`crate::ErrorKind::Budget`] when the copy does not fit.
     pub fn column(&self, name: &str) -> Result<ArrayRef> {
         let names = self.get_column_names();
-        let Some(idx) = names.iter().position(|known| *known == name) else {
-            return Err(unknown_column(name, names.into_iter()));
-        };
+        match names.iter().position(|known| *known == name) {
+            Some(idx) => self.column_at(idx),
+            None => Err(unknown_column(name, names.into_iter())),
+        }
+    }
+
+    fn column_at(&self, idx: usize) -> Result<ArrayRef> {
         let parts: Vec<&dyn Array> = self.shared.batches.iter().map(|batch| batch.column(idx).as_ref()).collect();
-        match parts.as_slice() {
-            [] => Ok(arrow::array::new_empty_array(self.shared.schema.field(idx).data_type())),
-            [_] => Ok(self.shared.batches[0].column(idx).clone()),
-            parts => Ok(arrow::compute::concat(parts)?),
+        match parts.is_empty() {
+            true => Ok(arrow::array::new_empty_array(self.shared.schema.field(idx).data_type())),
+            false => concat_counted(&parts, self.shared.session.memory()),
         }
     }
 
@@ -179,16 +185,30 @@ impl DataFrame {
         self.slice(self.height().saturating_sub(n), n)
     }
 
-    /// Whether both have the same columns with the same values in the same order; NULL is equal to NULL.
+    /// Whether both have the same columns with the same values in the same order; NULL is equal to NULL. Nothing is copied.
     pub fn equals(&self, other: &DataFrame) -> bool {
-        let same_columns = self.shared.schema.fields().iter().zip(other.shared.schema.fields());
-        let same_columns = self.width() == other.width()
-            && same_columns.into_iter().all(|(a, b)| a.name() == b.name() && a.data_type() == b.data_type());
-        let same_values = |name: &str| match (self.column(name), other.column(name)) {
-            (Ok(one), Ok(two)) => one.to_data() == two.to_data(),
-            _ => false,
-        };
-        same_columns && self.get_column_names().into_iter().all(same_values)
+        let mut columns = self.shared.schema.fields().iter().zip(other.shared.schema.fields());
+        self.shape() == other.shape()
+            && columns.all(|(a, b)| a.name() == b.name() && a.data_type() == b.data_type())
+            && self.same_values(other)
+    }
+
+    /// Compares frames of as many rows and columns, however their rows lie in batches.
+    fn same_values(&self, other: &DataFrame) -> bool {
+        let (mut ours, mut theirs) = (self.shared.batches.iter(), other.shared.batches.iter());
+        let (mut one, mut two) = (ours.next().cloned(), theirs.next().cloned());
+        while let (Some(a), Some(b)) = (&one, &two) {
+            let n_rows = a.num_rows().min(b.num_rows());
+            let mut columns = a.columns().iter().zip(b.columns());
+            if !columns.all(|(a, b)| a.slice(0, n_rows).to_data() == b.slice(0, n_rows).to_data()) {
+                return false;
+            }
+            let rest = |batch: &RecordBatch| batch.slice(n_rows, batch.num_rows() - n_rows);
+            let (a, b) = (rest(a), rest(b));
+            one = if a.num_rows() > 0 { Some(a) } else { ours.next().cloned() };
+            two = if b.num_rows() > 0 { Some(b) } else { theirs.next().cloned() };
+        }
+        true
     }
 
     /// The value in a row of a column as text; `None` of NULL, and where there is none.

@@ -59,19 +59,22 @@ fn statistic(field: &Field, name: &str) -> Option<Expr> {
     let to = if is_number(data_type) { DataType::Float64 } else { DataType::Utf8 };
     let is_flag = *data_type == DataType::Boolean;
     let value = if is_flag { value.cast(DataType::Int64) } else { value };
+    let has_quartiles = is_number(data_type) || data_type.is_temporal();
     let has_order = is_number(data_type) || data_type.is_temporal() || is_text(data_type);
-    let quartile = |at: f64| value.clone().quantile(at, QuantileMethod::Nearest);
+    // Of dates and times there are no numbers to choose the nearest from.
+    let method = if is_number(data_type) { QuantileMethod::Nearest } else { QuantileMethod::Discrete };
+    let quartile = |at: f64| value.clone().quantile(at, method);
     let expr = match name {
         "count" => value.count(),
         "null_count" => value.null_count(),
         "min" if has_order => value.min(),
         "max" if has_order => value.max(),
+        "25%" if has_quartiles => quartile(0.25),
+        "50%" if has_quartiles => quartile(0.5),
+        "75%" if has_quartiles => quartile(0.75),
         _ if !is_number(data_type) => return None,
         "mean" => value.mean(),
         "std" => value.std(1),
-        "25%" => quartile(0.25),
-        "50%" => quartile(0.5),
-        "75%" => quartile(0.75),
         _ => return None,
     };
     Some(expr.cast(to))

@@ -164,17 +164,17 @@ impl LazyFrame {
 }
 
 /// One side of a join under a name of its own, since both may read the same file.
-struct Side {
-    plan: LogicalPlan,
+pub(super) struct Side {
+    pub(super) plan: LogicalPlan,
     /// The user's columns.
-    columns: Vec<Column>,
-    keys: Vec<Planned>,
+    pub(super) columns: Vec<Column>,
+    pub(super) keys: Vec<Planned>,
     /// The columns that keys are as they are.
     key_names: Vec<Option<String>>,
 }
 
 impl Side {
-    fn new(rows: Rows, keys: &[Expr], alias: &str) -> Result<Self> {
+    pub(super) fn new(rows: Rows, keys: &[Expr], alias: &str) -> Result<Self> {
         let plan = rows.in_any_order()?;
         let unqualified = plan.schema().columns().into_iter().map(|column| {
             let name = column.name.clone();
@@ -201,7 +201,7 @@ impl Side {
         Ok(Side { columns: rows.columns(), keys: planned, key_names, plan: rows.plan })
     }
 
-    fn is_key(&self, column: &Column) -> Option<usize> {
+    pub(super) fn is_key(&self, column: &Column) -> Option<usize> {
         self.key_names.iter().position(|name| name.as_deref() == Some(column.name.as_str()))
     }
 }
@@ -254,7 +254,7 @@ fn plan_join(left: &Side, right: &Side, args: &JoinArgs) -> Result<LogicalPlan> 
 }
 
 /// Both keys in a type that has the values of both.
-fn same_type(left: &Side, one: &Planned, right: &Side, other: &Planned) -> Result<(Planned, Planned)> {
+pub(super) fn same_type(left: &Side, one: &Planned, right: &Side, other: &Planned) -> Result<(Planned, Planned)> {
     use datafusion_expr::ExprSchemable;
     let left_type = one.get_type(left.plan.schema().as_ref()).map_err(plan_failure)?;
     let right_type = other.get_type(right.plan.schema().as_ref()).map_err(plan_failure)?;
@@ -263,8 +263,10 @@ fn same_type(left: &Side, one: &Planned, right: &Side, other: &Planned) -> Resul
     }
     let both_numbers = left_type.is_numeric() && right_type.is_numeric();
     let is_text = |data_type: &arrow::datatypes::DataType| super::resolve::is_text(data_type);
+    // A number is no date, text or flag, even where one could be made of it.
+    let is_mixed = left_type.is_numeric() != right_type.is_numeric() && !left_type.is_null() && !right_type.is_null();
     let common = datafusion_expr::type_coercion::binary::comparison_coercion(&left_type, &right_type)
-        .filter(|_| both_numbers || is_text(&left_type) == is_text(&right_type));
+        .filter(|_| both_numbers || !is_mixed && is_text(&left_type) == is_text(&right_type));
     let Some(common) = common else {
         return Err(Error::usage(format!("the keys of a join have the types {left_type} and {right_type}"))
             .with_hint("convert one of them: col(\"..\").cast(..) may stand as a key"));
@@ -303,11 +305,16 @@ fn output_columns(left: &Side, right: &Side, args: &JoinArgs) -> Result<Vec<Plan
         if coalesces && args.how != Right && right.is_key(column).is_some() {
             continue;
         }
-        let clashes = names.contains(&column.name);
-        let name = if clashes { format!("{}{}", column.name, args.suffix) } else { column.name.clone() };
-        output.push(Planned::Column(column.clone()).alias(name));
+        output.push(with_suffix(column, &names, &args.suffix));
     }
     Ok(output)
+}
+
+/// A column of the right side, with the suffix when its name is one of `names`.
+pub(super) fn with_suffix(column: &Column, names: &[String], suffix: &str) -> Planned {
+    let clashes = names.contains(&column.name);
+    let name = if clashes { format!("{}{suffix}", column.name) } else { column.name.clone() };
+    Planned::Column(column.clone()).alias(name)
 }
 
 fn coalesce_keys(column: &Column, right: &Side, idx: usize) -> Result<Planned> {

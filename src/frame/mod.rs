@@ -62,6 +62,7 @@
 //! | `sample(n)` of a frame in memory | of any frame, lazily: [`LazyFrame::sample_n`], [`LazyFrame::sample_fraction`] |
 //! | `sort(maintain_order=True)` | rows that are equal in the keys always keep their order |
 //! | `cast(strict=False)` | [`Expr::cast_or_null`], [`StrExpr::strptime_or_null`](expr::StrExpr::strptime_or_null) |
+//! | `join_asof` wants sorted frames and keeps the order | it sorts both, and rows come in any order |
 //! | a text in `then("a")` is a column | it is a text; a column is `col("a")` |
 //! | `over` of a mean over all rows is cheap | windows sort, and medians over windows keep a partition in memory |
 //! | `list.get(9)` is an error | NULL beyond the ends |
@@ -74,10 +75,12 @@
 //! In the code: `expr/` is what the user writes, `resolve/` gives it a meaning over a schema, `rows` keeps the plan and knows
 //! about order, and each group of verbs has a file.
 
+mod asof;
 mod batches;
 mod cleaning;
 mod collect;
 mod concat;
+mod counted;
 mod data_frame;
 mod describe;
 pub mod expr;
@@ -94,6 +97,7 @@ mod session_verbs;
 mod sort_options;
 
 pub use arrow::datatypes::{DataType, TimeUnit};
+pub use asof::{AsofOptions, AsofStrategy, AsofTolerance};
 pub use batches::BatchIter;
 pub use cleaning::UniqueKeep;
 pub use concat::{ConcatHow, concat};
@@ -107,6 +111,7 @@ pub use group_by::LazyGroupBy;
 pub use joins::{JoinArgs, JoinType};
 pub use lazy::LazyFrame;
 pub use reshape::PivotAgg;
+pub(crate) use resolve::parse_duration;
 pub use session_verbs::CsvScanOptions;
 pub use sort_options::{SortMultipleOptions, SortOptions};
 

@@ -2,6 +2,7 @@
 
 use arrow::array::{Int64Array, StringArray};
 
+mod asof;
 mod expressions;
 mod results;
 mod types;

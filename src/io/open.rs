@@ -202,6 +202,10 @@ impl Table for NamedFiles {
         self.inner.scan(request)
     }
 
+    fn may_refuse_rows(&self) -> bool {
+        self.inner.may_refuse_rows()
+    }
+
     fn describe(&self) -> String {
         self.inner.describe()
     }

@@ -2,7 +2,7 @@
 //!
 //! Memory: that of one batch.
 //! The surprising part: a filter is only asked about rows that passed those before it, since it may fail for others:
-//! `x <> 0 AND 10 / x > 1`. Every source that reads whole batches goes through this; Parquet, which reads fewer rows for
+//! `x <> 0 AND 10 / x > 1`. Every source that reads whole batches goes through this, and so do the folders around files; Parquet, which reads fewer rows for
 //! each further filter, does the same in its own `narrowing`.
 
 use std::sync::Arc;
@@ -51,13 +51,26 @@ impl ScanColumns {
     /// # Errors
     /// What a filter says.
     pub(crate) fn finish(&self, batch: RecordBatch) -> Result<RecordBatch> {
-        let mut batch = batch;
-        for (filter, positions) in self.filters.iter().filter(|(filter, _)| filter.is_active()) {
-            let keep = filter.evaluate(&batch.project(positions)?)?;
-            if keep.null_count() > 0 || keep.true_count() < keep.len() {
-                batch = filter_record_batch(&batch, &keep)?;
-            }
-        }
+        let batch = passing(batch, &self.filters, |batch, positions| Ok(batch.project(positions)?))?;
         Ok(batch.project(&self.projection)?)
     }
+}
+
+/// The rows of `batch` that pass all of `filters`; `asked` gives the columns that a filter looks at.
+///
+/// # Errors
+/// What a filter says.
+pub(crate) fn passing<T>(
+    batch: RecordBatch,
+    filters: &[(Arc<dyn RowFilter>, T)],
+    asked: impl Fn(&RecordBatch, &T) -> Result<RecordBatch>,
+) -> Result<RecordBatch> {
+    let mut batch = batch;
+    for (filter, columns) in filters.iter().filter(|(filter, _)| filter.is_active()) {
+        let keep = filter.evaluate(&asked(&batch, columns)?)?;
+        if keep.null_count() > 0 || keep.true_count() < keep.len() {
+            batch = filter_record_batch(&batch, &keep)?;
+        }
+    }
+    Ok(batch)
 }

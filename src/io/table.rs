@@ -22,6 +22,12 @@ pub trait Table: Send + Sync {
     /// Prepares to read. Nothing is read before the first `next`.
     fn scan(&self, request: ScanRequest) -> Result<Scan>;
 
+    /// Whether rows may be refused one by one, as malformed text is. Which of its files are read then decides whether a
+    /// query fails, so that must follow from the query alone.
+    fn may_refuse_rows(&self) -> bool {
+        false
+    }
+
     /// What the table is, for EXPLAIN: format and path.
     fn describe(&self) -> String;
 
@@ -80,6 +86,11 @@ pub trait RowFilter: Send + Sync {
 
     /// Whether it has an answer for every row, so that it may be asked about rows that other filters leave out.
     fn is_total(&self) -> bool {
+        false
+    }
+
+    /// Whether a scan that has begun may leave out whole files by it before other filters have seen their rows.
+    fn may_skip_files(&self) -> bool {
         false
     }
 

@@ -131,6 +131,12 @@ impl PagePool {
         self.evict_all.store(on, Ordering::Relaxed);
     }
 
+    /// Moves the pages that are in memory now to large system pages, as far as they fill them: for an operator that is going
+    /// to access its pages at random, many times each. Takes about a millisecond for 2 MiB.
+    pub fn use_large_pages(&self) {
+        self.arena.use_large_pages();
+    }
+
     /// An account for one operator, named as EXPLAIN prints it.
     pub fn owner(self: &Arc<Self>, name: &'static str, format: Arc<dyn PageFormat>) -> Arc<PageOwner> {
         static NEXT: AtomicU64 = AtomicU64::new(0);

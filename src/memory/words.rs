@@ -1,9 +1,11 @@
-//! A zeroed array of words, mapped outside the allocator: hash table entries, which are large and accessed at random.
+//! A zeroed array of words: hash table entries, which are large and accessed at random.
 //!
-//! Memory: exactly its length; the caller holds the reservation. From 2 MiB on it asks for large system pages, because a
-//! random access to small ones costs a second miss, in the page table. Its length is a power of two, so that large pages do
-//! not round it up.
+//! Memory: exactly its length; the caller holds the reservation. Below 2 MiB it is the allocator's, which often has the
+//! memory of the one before. From there on it is mapped with large system pages, because a random access to small ones
+//! costs a second miss, in the page table; its length is a power of two, so that they do not round it up. The system makes
+//! all pages at once: a page that is read before it is written costs two faults, and one that other threads hear of.
 
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
@@ -20,6 +22,9 @@ unsafe impl Send for ZeroedWords {}
 // SAFETY: shared access only reads.
 unsafe impl Sync for ZeroedWords {}
 
+/// From this size on an array is mapped.
+const HUGE_PAGE: usize = 2 << 20;
+
 impl ZeroedWords {
     /// No words.
     pub fn empty() -> Self {
@@ -28,17 +33,28 @@ impl ZeroedWords {
 
     /// `len` zeros, or `None` when the system has no address space left.
     pub fn new(len: usize) -> Option<Self> {
-        const HUGE_PAGE: usize = 2 << 20;
-        if len == 0 {
-            return Some(Self::empty());
-        }
-        let bytes = len * size_of::<u64>();
-        let start = map_anonymous(bytes)?;
-        if bytes >= HUGE_PAGE {
-            // SAFETY: the range is the mapping just made; the advice does not change its contents.
-            unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE) };
-        }
+        let start = match Self::layout(len)? {
+            layout if layout.size() == 0 => return Some(Self::empty()),
+            layout if layout.size() < HUGE_PAGE => {
+                // SAFETY: the layout has a size.
+                NonNull::new(unsafe { alloc_zeroed(layout) })?
+            }
+            layout => {
+                let start = map_anonymous(layout.size())?;
+                for advice in [libc::MADV_HUGEPAGE, libc::MADV_POPULATE_WRITE] {
+                    // SAFETY: the range is the mapping just made; neither advice changes what it reads as. A system that
+                    // does not know one goes on without.
+                    unsafe { libc::madvise(start.as_ptr().cast(), layout.size(), advice) };
+                }
+                start
+            }
+        };
         Some(ZeroedWords { start: start.cast(), len })
+    }
+
+    /// Lines of the cache do not hold words of other arrays.
+    fn layout(len: usize) -> Option<Layout> {
+        Layout::array::<u64>(len).and_then(|layout| layout.align_to(64)).ok()
     }
 }
 
@@ -62,23 +78,14 @@ impl DerefMut for ZeroedWords {
 
 impl Drop for ZeroedWords {
     fn drop(&mut self) {
-        if self.len > 0 {
-            // SAFETY: the array owns this whole mapping and is consumed here.
-            unsafe { libc::munmap(self.start.as_ptr().cast(), self.len * size_of::<u64>()) };
+        match Self::layout(self.len) {
+            Some(layout) if layout.size() == 0 => {}
+            // SAFETY: the array was allocated with this layout and is consumed here.
+            Some(layout) if layout.size() < HUGE_PAGE => unsafe { dealloc(self.start.as_ptr().cast(), layout) },
+            _ => {
+                // SAFETY: the array owns this whole mapping and is consumed here.
+                unsafe { libc::munmap(self.start.as_ptr().cast(), self.len * size_of::<u64>()) };
+            }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_begin_as_zeros_and_hold_what_is_written() {
-        let mut words = ZeroedWords::new(1 << 18).expect("address space");
-        assert!(words.iter().all(|&word| word == 0));
-        words[12_345] = 7;
-        assert_eq!(words.iter().sum::<u64>(), 7);
-        assert!(ZeroedWords::empty().is_empty());
     }
 }

@@ -4,8 +4,10 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::AsArray;
-use arrow::datatypes::{DataType, Float64Type, Int64Type, IntervalMonthDayNanoType, TimeUnit};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{
+    DataType, Decimal128Type, Float64Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
+};
 use datafusion_common::{DFSchema, DFSchemaRef, DataFusionError, JoinType, ScalarValue};
 use datafusion_expr::logical_plan::builder::build_join_schema;
 use datafusion_expr::{
@@ -77,7 +79,8 @@ impl AsofJoin {
     /// `keeps_left` left rows without a right row stay, with NULL.
     ///
     /// # Errors
-    /// When both sides have a column of one name, and for what [`AsofMatch`] excludes.
+    /// When both sides have a column of one name, for what [`AsofMatch`] excludes, and for a tolerance that does not go with
+    /// the type of the places.
     pub fn plan(
         left: LogicalPlan,
         right: LogicalPlan,
@@ -90,7 +93,20 @@ impl AsofJoin {
             return Err(DataFusionError::External(Box::new(error)));
         }
         let node = AsofJoin::new(left, right, by, matching, keeps_left)?;
+        node.check_places().map_err(|error| DataFusionError::External(Box::new(error)))?;
         Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
+    }
+
+    /// Whether places have an order and the tolerance goes with them, as far as that is known before their types are made
+    /// the same.
+    fn check_places(&self) -> Result<()> {
+        let type_of = |expr: &Expr, side: &LogicalPlan| expr.get_type(side.schema()).map_err(query_failure);
+        let left = type_of(&self.matching.left_on, &self.left)?;
+        if left != type_of(&self.matching.right_on, &self.right)? {
+            return Ok(());
+        }
+        check_ranked(&left)?;
+        self.matching.tolerance.as_ref().map_or(Ok(()), |value| tolerance(value, &left).map(drop))
     }
 
     fn new(
@@ -249,61 +265,152 @@ fn check_types(join: &AsofJoin) -> Result<DataType> {
         }
         last = types[LEFT].clone();
     }
-    match has_rank(&last) {
-        true => Ok(last),
-        false => Err(Error::usage(format!("an as-of join needs numbers, dates or times to compare, not {last}"))),
+    check_ranked(&last)?;
+    Ok(last)
+}
+
+fn check_ranked(place_type: &DataType) -> Result<()> {
+    match has_rank(place_type) {
+        true => Ok(()),
+        false => Err(Error::usage(format!("an as-of join needs numbers, dates or times to compare, not {place_type}"))),
     }
 }
 
 const NANOS_PER_DAY: i128 = 86_400_000_000_000;
 
-/// `value` in units of `place_type`.
+/// `value` in units of `place_type`: a number for numbers, an interval or duration for dates and times. Nothing is rounded,
+/// except that parts of a step more or less make no difference.
 fn tolerance(value: &ScalarValue, place_type: &DataType) -> Result<Tolerance> {
-    let wrong = || Error::usage(format!("a tolerance of {value} does not go with places of type {place_type}"));
-    let cast = |to: &DataType| {
-        let one = value.to_array().map_err(query_failure)?;
-        arrow::compute::cast(&one, to).map_err(|_| wrong())
+    let wrong = || {
+        let error = Error::usage(format!("a tolerance of {value} does not go with places of type {place_type}"));
+        error.with_hint(match nanos_per_step(place_type) {
+            Some(_) => "dates and times want a duration, such as 90 minutes or 2 days",
+            None if place_type.is_floating() => "numbers want a number from 0 on",
+            None => "numbers want a number from 0 on, of no more decimals than theirs",
+        })
     };
-    let found = match (place_type, value.data_type()) {
-        (place, _) if place.is_floating() => {
-            Tolerance::Float(cast(&DataType::Float64)?.as_primitive::<Float64Type>().value(0))
+    let found = match nanos_per_step(place_type) {
+        Some(per_step) => Tolerance::Steps(nanos(value)?.ok_or_else(wrong)? / per_step),
+        None if !value.data_type().is_numeric() => return Err(wrong()),
+        None if place_type.is_floating() => {
+            let far = cast_one(value, &DataType::Float64).ok_or_else(wrong)?;
+            Tolerance::Float(far.as_primitive::<Float64Type>().value(0))
         }
-        (_, DataType::Interval(_)) => {
-            let interval = cast(&DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano))?;
-            let interval = interval.as_primitive::<IntervalMonthDayNanoType>().value(0);
-            if interval.months != 0 {
-                return Err(wrong().with_hint("months differ in length; write days"));
-            }
-            let nanos = i128::from(interval.days) * NANOS_PER_DAY + i128::from(interval.nanoseconds);
-            Tolerance::Steps(nanos / nanos_per_step(place_type).ok_or_else(wrong)?)
-        }
-        (_, DataType::Duration(_)) => {
-            let nanos = cast(&DataType::Duration(TimeUnit::Nanosecond))?;
-            let nanos = arrow::compute::cast(&nanos, &DataType::Int64)?.as_primitive::<Int64Type>().value(0);
-            Tolerance::Steps(i128::from(nanos) / nanos_per_step(place_type).ok_or_else(wrong)?)
-        }
-        (DataType::Decimal128(..), _) => {
-            let value = cast(place_type)?;
-            Tolerance::Steps(value.as_primitive::<arrow::datatypes::Decimal128Type>().value(0))
-        }
-        _ => Tolerance::Steps(cast(&DataType::Int64)?.as_primitive::<Int64Type>().value(0).into()),
+        None => Tolerance::Steps(steps(value, place_type).ok_or_else(wrong)?),
     };
-    let is_negative = matches!(found, Tolerance::Steps(..0)) || matches!(found, Tolerance::Float(far) if far < 0.0);
+    let is_negative = match found {
+        Tolerance::Steps(steps) => steps < 0,
+        Tolerance::Float(far) => far < 0.0 || far.is_nan(),
+    };
     if value.is_null() || is_negative { Err(wrong()) } else { Ok(found) }
 }
 
-fn nanos_per_step(place_type: &DataType) -> Option<i128> {
-    use DataType::*;
-    let of_unit = |unit: &TimeUnit| match unit {
+fn cast_one(value: &ScalarValue, to: &DataType) -> Option<ArrayRef> {
+    let one = value.to_array().ok()?;
+    let found = arrow::compute::cast(&one, to).ok()?;
+    found.is_valid(0).then_some(found)
+}
+
+/// A number in steps of whole numbers or decimals; `None` when it is none of them.
+fn steps(value: &ScalarValue, place_type: &DataType) -> Option<i128> {
+    let scale = match place_type {
+        DataType::Decimal32(_, scale) | DataType::Decimal64(_, scale) | DataType::Decimal128(_, scale) => *scale,
+        _ if !value.data_type().is_integer() => return None,
+        _ => 0,
+    };
+    let fixed = cast_one(value, &DataType::Decimal128(38, scale))?;
+    let is_same =
+        ScalarValue::try_from_array(&cast_one(&ScalarValue::try_from_array(&fixed, 0).ok()?, &value.data_type())?, 0);
+    (is_same.ok()? == *value).then(|| fixed.as_primitive::<Decimal128Type>().value(0))
+}
+
+/// An interval or duration in nanoseconds; `None` of anything else.
+fn nanos(value: &ScalarValue) -> Result<Option<i128>> {
+    match value.data_type() {
+        DataType::Interval(_) => {
+            let Some(interval) = cast_one(value, &DataType::Interval(IntervalUnit::MonthDayNano)) else {
+                return Ok(None);
+            };
+            let interval = interval.as_primitive::<IntervalMonthDayNanoType>().value(0);
+            if interval.months != 0 {
+                let error = Error::usage(format!("a tolerance of {value}: months differ in length"));
+                return Err(error.with_hint("write days"));
+            }
+            Ok(Some(i128::from(interval.days) * NANOS_PER_DAY + i128::from(interval.nanoseconds)))
+        }
+        DataType::Duration(unit) => {
+            let ticks = cast_one(value, &DataType::Int64);
+            Ok(ticks.map(|ticks| i128::from(ticks.as_primitive::<Int64Type>().value(0)) * nanos_per(&unit)))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn nanos_per(unit: &TimeUnit) -> i128 {
+    match unit {
         TimeUnit::Second => 1_000_000_000,
         TimeUnit::Millisecond => 1_000_000,
         TimeUnit::Microsecond => 1_000,
         TimeUnit::Nanosecond => 1,
-    };
+    }
+}
+
+fn nanos_per_step(place_type: &DataType) -> Option<i128> {
+    use DataType::*;
     match place_type {
         Date32 => Some(NANOS_PER_DAY),
         Date64 => Some(1_000_000),
-        Timestamp(unit, _) | Time32(unit) | Time64(unit) | Duration(unit) => Some(of_unit(unit)),
+        Timestamp(unit, _) | Time32(unit) | Time64(unit) | Duration(unit) => Some(nanos_per(unit)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::IntervalMonthDayNano;
+
+    use super::*;
+
+    fn days(months: i32, days: i32, nanos: i64) -> ScalarValue {
+        ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(months, days, nanos)))
+    }
+
+    #[test]
+    fn a_tolerance_is_of_the_kind_of_the_places() {
+        use DataType::*;
+        let micros = Timestamp(TimeUnit::Microsecond, None);
+        let steps = |n| Some(Tolerance::Steps(n));
+        let decimal = |value| ScalarValue::Decimal128(Some(value), 5, 3);
+        for (value, places, want) in [
+            (ScalarValue::from(3i64), Int32, steps(3)),
+            (ScalarValue::from(3u8), UInt64, steps(3)),
+            (ScalarValue::from(u64::MAX), UInt64, steps(u64::MAX.into())),
+            (ScalarValue::from(1.5f64), Int64, None),
+            (ScalarValue::from(2.0f64), Int64, None),
+            (ScalarValue::from(-1i64), Int64, None),
+            (ScalarValue::from("3"), Int64, None),
+            (ScalarValue::Int64(None), Int64, None),
+            (days(0, 1, 0), Int64, None),
+            (ScalarValue::from(2i64), Float32, Some(Tolerance::Float(2.0))),
+            (ScalarValue::from(0.5f64), Float64, Some(Tolerance::Float(0.5))),
+            (ScalarValue::from(f64::NAN), Float64, None),
+            (days(0, 1, 0), Float64, None),
+            (ScalarValue::from(0.5f64), Decimal128(10, 2), steps(50)),
+            (ScalarValue::from(0.125f64), Decimal128(10, 2), None),
+            (ScalarValue::from(7i64), Decimal64(10, 2), steps(700)),
+            (decimal(1500), Decimal128(10, 2), steps(150)),
+            (decimal(1501), Decimal128(10, 2), None),
+            (ScalarValue::from(7i64), micros.clone(), None),
+            (ScalarValue::from("7s"), micros.clone(), None),
+            (days(0, 1, 1500), micros.clone(), steps(86_400_000_001)),
+            (days(1, 0, 0), micros.clone(), None),
+            (ScalarValue::DurationSecond(Some(2)), micros, steps(2_000_000)),
+            (days(0, 2, 5), Date32, steps(2)),
+            (ScalarValue::DurationNanosecond(Some(i64::MAX)), Date64, steps(9_223_372_036_854)),
+            (ScalarValue::from(1i64), Date32, None),
+        ] {
+            let found = tolerance(&value, &places);
+            assert_eq!(found.as_ref().ok(), want.as_ref(), "{value:?} for {places}: {found:?}");
+        }
     }
 }

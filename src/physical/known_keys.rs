@@ -177,6 +177,10 @@ impl RowFilter for PartnerFilter {
         true
     }
 
+    fn may_skip_files(&self) -> bool {
+        self.may_prune
+    }
+
     fn late_comparisons(&self) -> Vec<Comparison> {
         if !self.may_prune {
             return Vec::new();

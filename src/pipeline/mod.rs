@@ -9,6 +9,7 @@
 //! Memory: texts and plans, a few MiB; everything else is the queries'.
 
 mod aggregate_sql;
+mod asof;
 mod check_sql;
 mod dry_run;
 mod fields;

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::io::suggest::closest;
 
 /// The words for each kind of step; the first is ours.
-const TYPES: [&[&str]; 17] = [
+const TYPES: [&[&str]; 18] = [
     &["select"],
     &["filter", "where"],
     &["with_columns", "with_column", "derive", "mutate"],
@@ -22,6 +22,7 @@ const TYPES: [&[&str]; 17] = [
     &["drop"],
     &["cast"],
     &["join"],
+    &["join_asof", "asof_join"],
     &["group_by", "groupby", "aggregate"],
     &["sort", "order_by"],
     &["limit", "head"],
@@ -92,25 +93,25 @@ impl StepReader<'_> {
 
     fn inputs_of(&self, of: &Fields<'_>, type_name: &str) -> Result<Vec<Text>> {
         let (left, right) = match type_name {
-            "join" => (of.text(&["left", "input"])?, of.text(&["right", "with", "other"])?),
+            "join" | "join_asof" => (of.text(&["left", "input"])?, of.text(&["right", "with", "other"])?),
             "union" => (None, None),
             _ => (of.text(&["input", "from", "source"])?, None),
         };
         let listed = match type_name {
-            "join" | "union" | "sql" => of.texts(&["inputs"])?,
+            "join" | "join_asof" | "union" | "sql" => of.texts(&["inputs"])?,
             _ => None,
         };
         let inputs = match (type_name, left, right, listed) {
-            ("join", None, None, Some(two)) if two.len() == 2 => two,
-            ("join", _, _, Some(listed)) => {
+            ("join" | "join_asof", None, None, Some(two)) if two.len() == 2 => two,
+            ("join" | "join_asof", _, _, Some(listed)) => {
                 let place = listed.first().map_or(of.place(), |first| first.place);
                 return Err(self
                     .source
                     .error(place, "a join has two inputs")
                     .with_hint("left: orders, right: customers"));
             }
-            ("join", left, Some(right), None) => vec![left.map_or_else(|| self.previous(of), Ok)?, right],
-            ("join", _, None, None) => return Err(of.missing("right", "right: customers")),
+            ("join" | "join_asof", left, Some(right), None) => vec![left.map_or_else(|| self.previous(of), Ok)?, right],
+            ("join" | "join_asof", _, None, None) => return Err(of.missing("right", "right: customers")),
             ("union", _, _, Some(listed)) if !listed.is_empty() => listed,
             ("union", ..) => return Err(of.missing("inputs", "inputs: [january, february]")),
             // Its text says what it reads.
@@ -179,6 +180,7 @@ fn read_operation(source: &Source, of: &Fields<'_>, type_name: &str) -> Result<O
             strict: of.flag(&["strict"])?.unwrap_or(true),
         },
         "join" => read_join(source, of)?,
+        "join_asof" => super::asof::read(source, of)?,
         "group_by" => read_group_by(source, of)?,
         "sort" => Operation::Sort(sort_keys(source, of, "by: [name, {column: age, descending: true}]")?),
         "limit" => Operation::Limit {

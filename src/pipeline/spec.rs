@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::fields::Text;
 use super::source::Place;
 use super::yaml::Scalar;
+use crate::frame::AsofStrategy;
 use crate::io::parquet::ParquetCompression;
 use crate::memory::Budget;
 
@@ -75,6 +76,7 @@ pub(super) enum Operation {
     Drop(Vec<Text>),
     Cast { columns: Vec<(Text, Text)>, strict: bool },
     Join(Join),
+    JoinAsof(AsofJoin),
     GroupBy { keys: Vec<Item>, aggregations: Vec<Aggregation> },
     Sort(Vec<SortKey>),
     Limit { n: Option<u64>, offset: u64 },
@@ -108,6 +110,15 @@ pub(super) struct Join {
     pub(super) right_on: Vec<Text>,
     /// What is put behind names that the left side has, too.
     pub(super) suffix: String,
+}
+
+/// Each row with the nearest one of another input.
+#[derive(Debug)]
+pub(super) struct AsofJoin {
+    /// What must be equal; the last one is where rows are.
+    pub(super) keys: Join,
+    pub(super) strategy: AsofStrategy,
+    pub(super) tolerance: Option<Text>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

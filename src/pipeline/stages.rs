@@ -158,14 +158,16 @@ impl StagePlanner<'_> {
 /// Whether a step does work that would be lost with its input; sorting few rows is none.
 fn works_on_rows(step: &Step) -> bool {
     use Operation::*;
-    matches!(&step.operation, Join(_) | GroupBy { .. } | Unique { .. } | Window { .. } | Sql(_))
+    matches!(&step.operation, Join(_) | JoinAsof(_) | GroupBy { .. } | Unique { .. } | Window { .. } | Sql(_))
 }
 
 /// Whether a step is more than a pass over its input.
 fn is_blocking(step: &Step) -> bool {
     use Operation::*;
     match &step.operation {
-        Join(_) | GroupBy { .. } | Sort(_) | Unique { .. } | Window { .. } | Sql(_) | Sample { .. } => true,
+        Join(_) | JoinAsof(_) | GroupBy { .. } | Sort(_) | Unique { .. } | Window { .. } | Sql(_) | Sample { .. } => {
+            true
+        }
         Select(_)
         | Filter(_)
         | WithColumns(_)

@@ -37,6 +37,7 @@ pub(super) struct StepCx<'a> {
 pub(super) fn translate(cx: &StepCx<'_>) -> Result<StepSql> {
     match &cx.step.operation {
         Operation::Join(join) => cx.join(join),
+        Operation::JoinAsof(join) => super::asof::translate(cx, join),
         Operation::Union { diagonal } => cx.union(*diagonal),
         Operation::Sql(sql) => {
             let mut text = SqlText::default();
@@ -113,7 +114,7 @@ impl StepCx<'_> {
                 }
                 Ok(StepSql { sql, order: kept() })
             }
-            Operation::Join(_) | Operation::Union { .. } | Operation::Sql(_) => {
+            Operation::Join(_) | Operation::JoinAsof(_) | Operation::Union { .. } | Operation::Sql(_) => {
                 Err(Error::query("a step of several inputs was taken for one of one; this is a bug"))
             }
         }
@@ -302,7 +303,7 @@ impl StepCx<'_> {
 }
 
 /// Keys stand once, as the left side's; a full join takes what is not NULL.
-fn join_columns(sql: &mut SqlText, join: &Join, left: &Relation, right: &Relation) {
+pub(super) fn join_columns(sql: &mut SqlText, join: &Join, left: &Relation, right: &Relation) {
     let key_of = |column: &str| join.left_on.iter().position(|key| key.text == column);
     sql.list(left.columns(), |sql, column| match (key_of(column), join.how) {
         (Some(idx), How::Full | How::Right) => {

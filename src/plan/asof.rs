@@ -14,14 +14,16 @@ use datafusion_expr::{
 };
 
 use crate::error::Error;
+use crate::operators::asof::Direction;
 use crate::physical::{AsofJoin, AsofMatch};
 
-/// The name of the function around the condition of an as-of join. Nobody can write it by accident.
+/// The name of the function around the condition of an as-of join. Nobody can write it by accident. Behind the condition may
+/// stand `'nearest'`, for the nearest row on either side, or NULL, and then a tolerance.
 pub const ASOF_CONDITION: &str = "asof condition";
 
 /// The function [`ASOF_CONDITION`].
 pub fn asof_condition() -> Arc<ScalarUDF> {
-    let signature = Signature::any(1, Volatility::Immutable);
+    let signature = Signature::variadic_any(Volatility::Immutable);
     Arc::new(ScalarUDF::from(Condition { signature }))
 }
 
@@ -55,7 +57,7 @@ impl ScalarUDFImpl for Condition {
 pub(super) fn rewrite_asof_joins(plan: LogicalPlan) -> Result<LogicalPlan> {
     let rewrite = |node: LogicalPlan| match node {
         LogicalPlan::Join(join) => match wrapped(&join) {
-            Some(condition) => asof_join(join, condition).map(Transformed::yes),
+            Some(args) => asof_join(join, &args).map(Transformed::yes),
             None => Ok(Transformed::no(LogicalPlan::Join(join))),
         },
         other => Ok(Transformed::no(other)),
@@ -63,14 +65,15 @@ pub(super) fn rewrite_asof_joins(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.transform_up_with_subqueries(rewrite).data()
 }
 
-fn wrapped(join: &Join) -> Option<Expr> {
+fn wrapped(join: &Join) -> Option<Vec<Expr>> {
     match join.filter.as_ref()? {
-        Expr::ScalarFunction(call) if call.func.name() == ASOF_CONDITION => call.args.first().cloned(),
+        Expr::ScalarFunction(call) if call.func.name() == ASOF_CONDITION => Some(call.args.clone()),
         _ => None,
     }
 }
 
-fn asof_join(join: Join, condition: Expr) -> Result<LogicalPlan> {
+fn asof_join(join: Join, args: &[Expr]) -> Result<LogicalPlan> {
+    let Some(condition) = args.first().cloned() else { return Err(refused()) };
     let schemas = [join.left.schema().as_ref(), join.right.schema().as_ref()];
     let (mut by, mut comparisons) = (Vec::new(), Vec::new());
     for part in split_conjunction_owned(condition) {
@@ -87,7 +90,17 @@ fn asof_join(join: Join, condition: Expr) -> Result<LogicalPlan> {
         }
     }
     let [(left_on, op, right_on)] = <[_; 1]>::try_from(comparisons).map_err(|_| refused())?;
-    let matching = AsofMatch::of_comparison(left_on, op, right_on);
+    let mut matching = AsofMatch::of_comparison(left_on, op, right_on);
+    if let Some(Expr::Literal(strategy, _)) = args.get(1)
+        && !strategy.is_null()
+    {
+        matching.direction = Direction::Nearest;
+    }
+    matching.tolerance = match args.get(2) {
+        None => None,
+        Some(Expr::Literal(tolerance, _)) => Some(tolerance.clone()),
+        Some(_) => return Err(refused()),
+    };
     let keeps_left = join.join_type == JoinType::Left;
     let (left, right) = (Arc::unwrap_or_clone(join.left), Arc::unwrap_or_clone(join.right));
     AsofJoin::plan(left, right, by, matching, keeps_left)

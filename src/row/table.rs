@@ -282,6 +282,11 @@ impl RowTable {
         self.is_new.iter().filter(|&&is_new| is_new).count()
     }
 
+    /// How many of the rows located last are the one before them.
+    pub fn n_repeated(&self) -> usize {
+        self.located.windows(2).filter(|pair| pair[0] == pair[1]).count()
+    }
+
     /// Which of the rows located last are new.
     pub fn is_new(&self) -> &[bool] {
         &self.is_new
@@ -333,6 +338,27 @@ impl RowTable {
         Ok(())
     }
 
+    /// As [`RowTable::unpin_full`], and goes on with entries for `n_groups`, if there is memory for them, however many were
+    /// forgotten.
+    ///
+    /// # Errors
+    /// As [`super::RowPage::unpin`].
+    pub fn forget_groups(&mut self, n_groups: usize, into: &mut [SealedPages]) -> Result<()> {
+        self.unpin_full(into)?;
+        let len = (n_groups * 3 / 2).next_power_of_two().max(MIN_ENTRIES);
+        if self.entries.len() != len {
+            self.drop_entries();
+            let bytes = len as u64 * 8;
+            if self.memory.try_grow(bytes).is_ok() {
+                match ZeroedWords::new(len) {
+                    Some(entries) => self.entries = entries,
+                    None => self.memory.shrink(bytes),
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Unpins all pages and empties the table. Partition `p` goes to `into[p]`; the partition that will be processed last
     /// is evicted first.
     ///
@@ -365,13 +391,14 @@ impl RowTable {
         self.memory.shrink(self.memory.bytes());
     }
 
-    /// Grows the entries until `more` rows fit at a fill of at most two thirds.
+    /// Grows the entries until `more` rows fit at a fill of at most two thirds. Rows that were forgotten and are still
+    /// pinned are then entered again: the table need not know them, but may.
     fn make_room(&mut self, more: usize) -> Result<(), OverBudget> {
-        let needed = (self.n_pinned + more) * 3 / 2;
-        if needed <= self.entries.len() {
+        let n_entries = |n_rows: usize| (n_rows + more) * 3 / 2;
+        if n_entries(self.n_rows) <= self.entries.len() {
             return Ok(());
         }
-        let len = needed.next_power_of_two().max(MIN_ENTRIES);
+        let len = n_entries(self.n_pinned).next_power_of_two().max(MIN_ENTRIES);
         let (old_bytes, new_bytes) = (self.entries.len() as u64 * 8, len as u64 * 8);
         self.memory.try_grow(new_bytes)?;
         let Some(mut entries) = ZeroedWords::new(len) else {

@@ -14,6 +14,7 @@ mod copy;
 mod date_functions;
 mod dialect;
 mod failure;
+mod field_access;
 mod functions;
 mod group_keys;
 mod names;

@@ -25,6 +25,7 @@ use datafusion_expr::{Expr as Planned, ExprSchemable, ScalarUDF, cast, lit, try_
 pub(super) use literals::is_text;
 pub(super) use names::{expand, output_name};
 pub(super) use own_functions::sample_rank;
+pub(crate) use temporal::parse_duration;
 
 use super::expr::{Expr, Node, Op};
 use crate::error::{Error, Result};

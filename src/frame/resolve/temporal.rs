@@ -73,6 +73,39 @@ impl Resolver<'_> {
     }
 }
 
+/// Reads `1h30m` as nanoseconds.
+pub(crate) fn parse_duration(text: &str) -> Result<i64> {
+    let wrong = || {
+        Error::usage(format!("{text:?} is not a duration"))
+            .with_hint("numbers, each with one of ns, us, ms, s, m, h, d, w: for example 90s or 1h30m")
+    };
+    let mut rest = text;
+    let mut nanos = 0i64;
+    while !rest.is_empty() || text.is_empty() {
+        let unit = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let len = rest[unit..].find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len() - unit);
+        let number: i64 = rest[..unit].parse().map_err(|_| wrong())?;
+        let each = match &rest[unit..unit + len] {
+            "ns" => 1,
+            "us" => 1_000,
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
+            "d" => 86_400_000_000_000,
+            "w" => 604_800_000_000_000,
+            "mo" | "q" | "y" => {
+                let error = Error::usage(format!("{text:?} is not a duration: months and years differ in length"));
+                return Err(error.with_hint("write weeks or days"));
+            }
+            _ => return Err(wrong()),
+        };
+        nanos = number.checked_mul(each).and_then(|part| nanos.checked_add(part)).ok_or_else(wrong)?;
+        rest = &rest[unit + len..];
+    }
+    Ok(nanos)
+}
+
 /// Reads `15m`, and whether it is in weeks.
 fn parse_every(every: &str) -> Result<(IntervalMonthDayNano, bool)> {
     let wrong = || {
@@ -100,4 +133,29 @@ fn parse_every(every: &str) -> Result<(IntervalMonthDayNano, bool)> {
         _ => return Err(wrong()),
     };
     Ok((interval, unit == "w"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_sums_of_parts() {
+        for (text, want) in [
+            ("90s", Some(90_000_000_000)),
+            ("1h30m", Some(5_400_000_000_000)),
+            ("1w2d", Some(777_600_000_000_000)),
+            ("7us5ns", Some(7_005)),
+            ("0s", Some(0)),
+            ("", None),
+            ("5", None),
+            ("h", None),
+            ("-5s", None),
+            ("1.5h", None),
+            ("1mo", None),
+            ("99999999w", None),
+        ] {
+            assert_eq!(parse_duration(text).ok(), want, "{text:?}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
 
 use crate::ErrorKind;
-use crate::frame::testing::{array, frame, session, shown, text};
+use crate::frame::testing::{array, check_unordered, frame, session, shown, text};
 use crate::frame::*;
 use crate::session::{Session, SessionOptions, Strain};
 
@@ -43,6 +43,66 @@ fn what_does_not_fit_says_what_to_do_and_gives_its_memory_back() {
     assert_eq!(copy.estimated_size(), size);
     drop(copy);
     assert_eq!(session.memory().reserved_outside_pages(), before);
+}
+
+#[test]
+fn copies_count_as_long_as_they_live() {
+    let session = small(16);
+    let before = session.memory().reserved_outside_pages();
+    let texts = numbers(&session, 300_000).with_columns([col("n").cast(DataType::Utf8).alias("s")]);
+    let frame = texts.collect().unwrap();
+    assert!(frame.batches().len() > 1);
+    let held = session.memory().reserved_outside_pages();
+    let column = frame.column("n").unwrap();
+    let with_column = session.memory().reserved_outside_pages();
+    assert!(with_column >= held + 8 * 300_000, "{held} {with_column}");
+    let part = column.slice(17, 3);
+    drop(column);
+    assert_eq!(session.memory().reserved_outside_pages(), with_column, "a part holds the whole");
+    drop(part);
+    assert_eq!(session.memory().reserved_outside_pages(), held);
+    // Equal rows in other batches; nothing is copied for that, so no memory is needed.
+    let mut hog = session.memory().reserve("test");
+    while hog.try_grow(64 << 10).is_ok() {}
+    assert!(frame.equals(&frame.clone()));
+    let pieces: Vec<_> = (0..300).flat_map(|idx| frame.slice(idx * 1000, 1000)).collect();
+    drop(hog);
+    let rebatched = crate::frame::testing::session().data_frame(pieces).unwrap();
+    assert!(rebatched.equals(&frame) && frame.equals(&rebatched));
+    drop(rebatched);
+    let whole = frame.to_batch().unwrap();
+    assert_eq!((whole.num_rows(), whole.num_columns()), (300_000, 2));
+    assert_eq!(whole.column(0).as_primitive::<Int64Type>().values().iter().sum::<i64>(), 300_000 * 299_999 / 2);
+    // A second copy is one too many.
+    let mut copies = vec![whole];
+    let refused = loop {
+        match frame.to_batch() {
+            Ok(copy) => copies.push(copy),
+            Err(error) => break error,
+        }
+        assert!(copies.len() < 4, "copies are not counted");
+    };
+    assert_eq!(refused.kind(), ErrorKind::Budget);
+    assert!(refused.to_string().contains("batch by batch"), "{refused}");
+    drop((copies, frame, texts));
+    assert_eq!(session.memory().reserved_outside_pages(), before);
+}
+
+#[test]
+fn frames_differ_in_values_names_types_and_length() {
+    let of = |name: &str, values: Vec<Option<i64>>| frame(vec![(name, array::<Int64Array>(values))]).collect().unwrap();
+    let one = of("a", vec![Some(1), None, Some(3)]);
+    assert!(one.equals(&of("a", vec![Some(1), None, Some(3)])));
+    for other in [
+        of("a", vec![Some(1), None, Some(4)]),
+        of("a", vec![Some(1), Some(0), Some(3)]),
+        of("a", vec![Some(1), None]),
+        of("b", vec![Some(1), None, Some(3)]),
+        of("a", vec![]),
+        one.clone().lazy().cast([("a", DataType::Float64)]).collect().unwrap(),
+    ] {
+        assert!(!one.equals(&other) && !other.equals(&one), "{other}");
+    }
 }
 
 #[test]
@@ -117,6 +177,19 @@ fn frames_show_themselves() {
 }
 
 #[test]
+fn dates_and_times_have_quartiles() {
+    let days = array::<arrow::array::Date32Array>(vec![Some(4), Some(1), None, Some(3), Some(2)]);
+    let at = array::<arrow::array::TimestampMicrosecondArray>((1..=5).map(|n| n * 3_600_000_000).collect::<Vec<i64>>());
+    let summary = frame(vec![("d", days), ("t", at)]).describe().unwrap();
+    assert_eq!(
+        text(&summary),
+        "statistic,d,t|count,4,5|null_count,1,0|mean,-,-|std,-,-|min,1970-01-02,1970-01-01T01:00:00|\
+         25%,1970-01-02,1970-01-01T02:00:00|50%,1970-01-03,1970-01-01T03:00:00|75%,1970-01-04,1970-01-01T04:00:00|\
+         max,1970-01-05,1970-01-01T05:00:00"
+    );
+}
+
+#[test]
 fn files_go_out_and_come_back() {
     let folder = tempfile::tempdir().unwrap();
     let rows = frame(vec![
@@ -139,6 +212,48 @@ fn files_go_out_and_come_back() {
     );
     let missing = session().scan_parquet(path("rows.parqet")).collect().unwrap_err().to_string();
     assert!(missing.contains("did you mean") && missing.contains("rows.parquet"), "{missing}");
+}
+
+#[test]
+fn lists_and_objects_of_json_go_through_everything_and_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let row = |n: i64| {
+        let tags = if n % 7 == 0 { "null".to_string() } else { format!("{:?}", vec!["t"; (n % 4) as usize]) };
+        let user = match n % 5 {
+            0 => "null".to_string(),
+            _ => format!("{{\"name\":\"n{}\",\"at\":{{\"x\":{n},\"y\":[{n},null]}}}}", n % 3),
+        };
+        format!("{{\"id\":{n},\"tags\":{},\"user\":{user}}}\n", tags.replace(", ", ","))
+    };
+    // Backwards, so that a sort has something to do.
+    std::fs::write(path("in.ndjson"), (0..12_000).rev().map(row).collect::<String>()).unwrap();
+    let session = small(14);
+    let rows = session.scan_ndjson(path("in.ndjson")).sort("id", SortOptions::new());
+    rows.sink_ndjson(path("out.ndjson")).unwrap();
+    let written = std::fs::read_to_string(path("out.ndjson")).unwrap();
+    assert!(written == (0..12_000).map(row).collect::<String>(), "{}", &written[..300]);
+    rows.sink_parquet(path("out.parquet"), Default::default()).unwrap();
+    rows.sink_ipc(path("out.arrow")).unwrap();
+    for back in [session.scan_parquet(path("out.parquet")), session.scan_ipc(path("out.arrow"))] {
+        back.sink_ndjson(path("back.ndjson")).unwrap();
+        assert!(std::fs::read_to_string(path("back.ndjson")).unwrap() == written);
+    }
+    rows.clone().head(2).sink_csv(path("out.csv")).unwrap();
+    assert_eq!(
+        std::fs::read_to_string(path("out.csv")).unwrap(),
+        "id,tags,user\n0,,\n1,\"[\"\"t\"\"]\",\"{\"\"name\"\":\"\"n1\"\",\"\"at\"\":{\"\"x\"\":1,\"\"y\"\":[1,null]}}\"\n"
+    );
+    check_unordered(
+        rows.clone().group_by("tags").agg([len().alias("n")]),
+        "tags,n|-,1715|[],2571|[t, t, t],2571|[t, t],2571|[t],2572",
+    );
+    rows.create_view("t").unwrap();
+    let joined = session.sql(
+        "SELECT a.id, b.user.at.y[1] AS y, user.name AS n FROM (SELECT id FROM t) AS a \
+         JOIN (SELECT id AS i, user FROM t) AS b ON b.i = a.id + 1 WHERE user.name = 'n2' ORDER BY 1 LIMIT 2",
+    );
+    assert_eq!(shown(joined.and_then(|query| query.collect())), "id,y,n|1,2,n2|7,8,n2");
 }
 
 #[test]

@@ -175,6 +175,10 @@ impl Table for CsvTable {
         CsvScan::prepare(self.definition.clone(), request, &self.memory, &self.seen)
     }
 
+    fn may_refuse_rows(&self) -> bool {
+        true
+    }
+
     fn describe(&self) -> String {
         match &self.definition.paths[..] {
             [path] => format!("csv {}", path.display()),

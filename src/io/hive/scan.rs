@@ -4,16 +4,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, BooleanArray, DictionaryArray, Int32Array, RecordBatch, RecordBatchOptions, UInt32Array,
-};
-use arrow::compute::{filter_record_batch, take};
+use arrow::array::{Array, ArrayRef, DictionaryArray, Int32Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::take;
 use arrow::datatypes::{Field, Fields, Schema, SchemaRef};
 
 use super::partitions::Partitions;
 use super::table::Origin;
 use crate::error::{Error, Result};
 use crate::exec::{Batch, LocalSource, OperatorReport, Report, Sequence, Source, TaskContext};
+use crate::io::scan_columns::passing;
 use crate::io::{RowFilter, Scan, SelectedFiles};
 
 /// What becomes of the batches of the files.
@@ -22,16 +21,16 @@ pub(super) struct HiveScan {
     pub(super) output: Vec<Origin>,
     /// Which output columns are wanted as dictionaries.
     pub(super) dictionaries: Vec<bool>,
-    pub(super) mixed: Vec<MixedFilter>,
+    /// Conditions over columns of files and folders.
+    pub(super) mixed: Vec<(Arc<dyn RowFilter>, AskedColumns)>,
     /// Of the output.
     pub(super) schema: SchemaRef,
     pub(super) partitions: Arc<Partitions>,
     pub(super) selected: Arc<SelectedFiles>,
 }
 
-/// A condition over columns of files and folders.
-pub(super) struct MixedFilter {
-    pub(super) filter: Arc<dyn RowFilter>,
+/// What a condition looks at.
+pub(super) struct AskedColumns {
     pub(super) columns: Vec<Origin>,
     pub(super) schema: SchemaRef,
 }
@@ -57,18 +56,11 @@ impl HiveScan {
 
     /// The rows of `batch` that pass the conditions.
     fn filter(&self, batch: RecordBatch, folder: usize) -> Result<RecordBatch> {
-        let mut batch = batch;
-        for mixed in self.mixed.iter().filter(|mixed| mixed.filter.is_active()) {
-            let columns = mixed.columns.iter().map(|&origin| self.column(origin, &batch, folder));
+        passing(batch, &self.mixed, |batch, asked| {
+            let columns = asked.columns.iter().map(|&origin| self.column(origin, batch, folder));
             let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-            let asked =
-                RecordBatch::try_new_with_options(mixed.schema.clone(), columns.collect::<Result<_>>()?, &options)?;
-            let keep: BooleanArray = mixed.filter.evaluate(&asked)?;
-            if keep.null_count() > 0 || keep.true_count() < keep.len() {
-                batch = filter_record_batch(&batch, &keep)?;
-            }
-        }
-        Ok(batch)
+            Ok(RecordBatch::try_new_with_options(asked.schema.clone(), columns.collect::<Result<_>>()?, &options)?)
+        })
     }
 
     /// The output columns of `batch`.

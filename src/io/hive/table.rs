@@ -9,7 +9,7 @@ use arrow::compute::{SortOptions, and, prep_null_mask_filter, sort_limit, take};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 
 use super::partitions::Partitions;
-use super::scan::{HiveScan, MixedFilter};
+use super::scan::{AskedColumns, HiveScan};
 use crate::error::{Error, Result};
 use crate::io::{
     ColumnStatistics, Comparison, RowFilter, Scan, ScanRequest, SelectedFiles, Table, TableFacts, TableStatistics,
@@ -113,6 +113,30 @@ impl HiveTable {
         Ok((0..self.partitions.n_files()).filter(is_kept).collect())
     }
 
+    /// With what is left out by conditions on folders that have an answer only once the scan has begun: the partners of
+    /// joins. Those answers may be given up, so files whose rows may be refused are read in any case.
+    fn with_late_choice(&self, selected: SelectedFiles, conditions: &Conditions) -> Result<SelectedFiles> {
+        let is_of_folder = |column: &usize| matches!(self.columns.get(*column), Some(Origin::Partition(_)));
+        let mut late = Vec::new();
+        for filter in &conditions.mixed {
+            if filter.may_skip_files() && filter.columns().iter().all(is_of_folder) {
+                late.push((filter.clone(), self.folders(filter.columns())?));
+            }
+        }
+        if late.is_empty() || self.inner.may_refuse_rows() {
+            return Ok(selected);
+        }
+        let partitions = self.partitions.clone();
+        Ok(selected.with_late_choice(Box::new(move |files| {
+            let active = late.iter().filter(|(filter, _)| filter.is_active());
+            // Whoever fails here is asked again, row by row.
+            let answers: Vec<BooleanArray> =
+                active.filter_map(|(filter, folders)| filter.evaluate(folders).ok()).collect();
+            let passes = |folder: usize| answers.iter().all(|keep| keep.is_valid(folder) && keep.value(folder));
+            files.iter().copied().filter(|file| passes(partitions.folder_of(*file))).collect()
+        })))
+    }
+
     /// The values of `columns`, a row a folder.
     fn folders(&self, columns: &[usize]) -> Result<RecordBatch> {
         let values = columns.iter().filter_map(|&column| match self.columns[column] {
@@ -183,16 +207,16 @@ impl Table for HiveTable {
             return Err(Error::query(format!("a scan asks for column {column}, which the table does not have")));
         }
         let mut conditions = self.sort_out(&request);
-        let selected = Arc::new(SelectedFiles::new(self.select(&mut conditions)?, &self.memory)?);
+        let selected = SelectedFiles::new(self.select(&mut conditions)?, &self.memory)?;
+        let selected = Arc::new(self.with_late_choice(selected, &conditions)?);
         let of_files = self.request_of_files(&request, &conditions);
         let place = |column: &usize| match self.columns[*column] {
             Origin::File(idx) => Origin::File(of_files.projection.iter().position(|known| *known == idx).unwrap_or(0)),
             folder => folder,
         };
-        let mixed = conditions.mixed.iter().map(|filter| MixedFilter {
-            filter: filter.clone(),
-            columns: filter.columns().iter().map(place).collect(),
-            schema: self.projected(filter.columns()),
+        let mixed = conditions.mixed.iter().map(|filter| {
+            let columns = filter.columns().iter().map(place).collect();
+            (filter.clone(), AskedColumns { columns, schema: self.projected(filter.columns()) })
         });
         let is_text = |column: &usize| self.schema.field(*column).data_type() == &DataType::Utf8;
         let wants_dictionary = |column: &usize| is_text(column) && request.dictionary_columns.contains(column);
@@ -206,6 +230,10 @@ impl Table for HiveTable {
         };
         let inner = self.inner.scan(ScanRequest { files: Some(selected), ..of_files })?;
         Ok(scan.over(inner))
+    }
+
+    fn may_refuse_rows(&self) -> bool {
+        self.inner.may_refuse_rows()
     }
 
     fn describe(&self) -> String {

@@ -233,6 +233,69 @@ fn conditions_on_folders_leave_files_out_and_others_leave_rows_out() {
     }
 }
 
+/// Knows which months are wanted only after the scan was prepared, as a join does.
+struct Partners {
+    wanted: std::sync::OnceLock<Vec<i64>>,
+    may_skip: bool,
+}
+
+impl RowFilter for Partners {
+    fn columns(&self) -> &[usize] {
+        &[2]
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<BooleanArray> {
+        let wanted = self.wanted.get().unwrap();
+        Ok(ints(batch, 0).iter().map(|month| month.map(|month| wanted.contains(&month))).collect())
+    }
+
+    fn is_active(&self) -> bool {
+        self.wanted.get().is_some()
+    }
+
+    fn is_total(&self) -> bool {
+        true
+    }
+
+    fn may_skip_files(&self) -> bool {
+        self.may_skip
+    }
+}
+
+#[test]
+fn partners_that_are_known_late_leave_folders_out() {
+    for (parquet, may_skip) in [(true, true), (true, false), (false, true)] {
+        let folder = TempDir::new().unwrap();
+        months(folder.path(), parquet);
+        let memory = memory();
+        let table = open(folder.path(), &FileTables::default(), &memory).unwrap();
+        let mut read_bytes = Vec::new();
+        for wanted in [Some(vec![]), Some(vec![3, 11]), Some((1..=12).collect::<Vec<_>>()), None] {
+            let partners = Arc::new(Partners { wanted: std::sync::OnceLock::new(), may_skip });
+            let request = ScanRequest { filters: vec![partners.clone()], ..everything(&*table) };
+            let prepared = table.scan(request).unwrap();
+            let before = prepared.report.report().read_bytes;
+            let n_months = wanted.as_ref().map_or(12, Vec::len);
+            if let Some(wanted) = wanted {
+                partners.wanted.set(wanted).unwrap();
+            }
+            let mut reader = prepared.source.local(&crate::io::testing::contexts(&memory, 1)[0]).unwrap();
+            let mut n_rows = 0;
+            while let Some(batch) = reader.next().unwrap() {
+                n_rows += batch.n_rows();
+            }
+            assert_eq!(n_rows, n_months * 150);
+            read_bytes.push(prepared.report.report().read_bytes - before);
+        }
+        // A malformed row of a CSV file is told, whoever joins it.
+        match may_skip && parquet {
+            true => assert!(read_bytes[0] == 0 && read_bytes[1] * 5 < read_bytes[2], "{read_bytes:?}"),
+            false => assert!(read_bytes.iter().all(|bytes| *bytes == read_bytes[3]), "{read_bytes:?}"),
+        }
+        assert_eq!(read_bytes[2], read_bytes[3]);
+    }
+}
+
 #[test]
 fn a_condition_that_fails_for_a_folder_is_left_to_its_rows() {
     let folder = TempDir::new().unwrap();

@@ -1,9 +1,11 @@
 //! Writing Arrow files and streams from the batches of all workers.
 //!
 //! Memory: each worker holds the rows of one record batch and its encoding; for ordered input a window of those that came
-//! too early besides; for a file, where its record batches are. All reserved.
+//! too early besides; for a file, where its record batches are; while one is packed, what packing takes. All reserved.
 //!
-//! Workers encode side by side; only writing is done one at a time.
+//! Workers encode side by side; only writing is done one at a time. Files are packed with LZ4, streams are not: whoever reads
+//! them is waiting. The surprising part: LZ4 works on blocks of 4 MiB, here and in whoever reads the file, for any buffer of
+//! more than 256 KiB; so record batches are cut before that, and one with a single value that long is not packed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,6 +25,10 @@ use crate::memory::{Memory, Reservation};
 
 /// Record batches that a worker may be ahead of its turn.
 const BATCHES_AHEAD: u64 = 4;
+
+/// The longest buffer for which LZ4 works on small blocks, and what it takes then: the block before and after, and a table.
+const PACKED_BUFFER_BYTES: usize = 256 << 10;
+const PACKING_BYTES: u64 = 640 << 10;
 
 const MAGIC: &[u8; 6] = b"ARROW1";
 
@@ -70,6 +76,8 @@ struct LocalRows {
     waiting: Vec<RecordBatch>,
     n_rows: usize,
     n_bytes: usize,
+    /// Bytes of the waiting rows by column.
+    column_bytes: Vec<usize>,
     /// The morsel that the waiting rows belong to.
     morsel: u64,
     batch_rows: usize,
@@ -107,6 +115,7 @@ impl Sink for IpcSink {
             waiting: Vec::new(),
             n_rows: 0,
             n_bytes: 0,
+            column_bytes: vec![0; self.shared.schema.fields().len()],
             morsel: 0,
             batch_rows: 4 * sizes.batch_rows,
             batch_bytes: sizes.batch_bytes,
@@ -129,15 +138,22 @@ impl LocalSink for LocalRows {
             self.hand_over(true)?;
         }
         self.morsel = batch.sequence.morsel;
-        if batch.n_rows() > 0 {
-            let rows = self.shared.plain(&batch.data)?;
-            self.n_rows += rows.num_rows();
-            self.n_bytes += rows.columns().iter().map(bytes_of).sum::<usize>();
-            self.waiting.push(rows);
-        }
         let ends = batch.last_of_morsel && self.window.is_some();
-        let is_full = self.n_rows >= self.batch_rows || self.n_bytes >= self.batch_bytes / 2;
-        if ends || is_full { self.hand_over(ends) } else { Ok(Flow::More) }
+        if batch.n_rows() == 0 {
+            return if ends { self.hand_over(true) } else { Ok(Flow::More) };
+        }
+        let rows = self.shared.plain(&batch.data)?;
+        let longest = rows.columns().iter().map(bytes_of).max().unwrap_or(0);
+        let n_pieces = longest.div_ceil(PACKED_BUFFER_BYTES).clamp(1, rows.num_rows());
+        let piece_rows = rows.num_rows().div_ceil(n_pieces);
+        for first in (0..rows.num_rows()).step_by(piece_rows) {
+            let n_rows = piece_rows.min(rows.num_rows() - first);
+            let is_last = first + n_rows == rows.num_rows();
+            if self.wait(rows.slice(first, n_rows), ends && is_last)? == Flow::Done {
+                return Ok(Flow::Done);
+            }
+        }
+        Ok(Flow::More)
     }
 
     fn combine(mut self: Box<Self>) -> Result<()> {
@@ -156,6 +172,21 @@ fn bytes_of(column: &ArrayRef) -> usize {
 }
 
 impl LocalRows {
+    /// Adds `rows` to those that wait, and writes these when they are enough for a record batch or their morsel `ends`.
+    fn wait(&mut self, rows: RecordBatch, ends: bool) -> Result<Flow> {
+        let bytes: Vec<usize> = rows.columns().iter().map(bytes_of).collect();
+        let is_too_long = self.column_bytes.iter().zip(&bytes).any(|(a, b)| a + b > PACKED_BUFFER_BYTES);
+        if is_too_long && self.n_rows > 0 && self.hand_over(false)? == Flow::Done {
+            return Ok(Flow::Done);
+        }
+        self.n_rows += rows.num_rows();
+        self.n_bytes += bytes.iter().sum::<usize>();
+        self.column_bytes.iter_mut().zip(bytes).for_each(|(known, more)| *known += more);
+        self.waiting.push(rows);
+        let is_full = self.n_rows >= self.batch_rows || self.n_bytes >= self.batch_bytes / 2;
+        if ends || is_full { self.hand_over(ends) } else { Ok(Flow::More) }
+    }
+
     /// Encodes the waiting rows and writes them, or places them in the window; `ends` says that nothing of their morsel
     /// follows.
     fn hand_over(&mut self, ends: bool) -> Result<Flow> {
@@ -165,8 +196,14 @@ impl LocalRows {
         let waiting = std::mem::take(&mut self.waiting);
         let beyond = (4 * self.n_bytes as u64).saturating_sub(self.reserved.bytes());
         self.reserved.try_grow(beyond)?;
+        let packs = self.shared.layout == IpcLayout::File
+            && self.column_bytes.iter().all(|bytes| *bytes <= PACKED_BUFFER_BYTES)
+            && self.reserved.try_grow(PACKING_BYTES).is_ok();
         (self.n_rows, self.n_bytes) = (0, 0);
-        let encoded = self.shared.encode(waiting)?;
+        self.column_bytes.fill(0);
+        let encoded = self.shared.encode(waiting, packs);
+        self.reserved.shrink(if packs { PACKING_BYTES } else { 0 });
+        let encoded = encoded?;
         let shared = &self.shared;
         let flow = match &mut self.window {
             None => shared.write(encoded),
@@ -192,8 +229,8 @@ impl Shared {
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns.collect::<Result<_>>()?, &options)?)
     }
 
-    /// One message of all rows of `batches`; nothing for no rows.
-    fn encode(&self, batches: Vec<RecordBatch>) -> Result<Encoded> {
+    /// One message of all rows of `batches`, packed or not; nothing for no rows.
+    fn encode(&self, batches: Vec<RecordBatch>, packs: bool) -> Result<Encoded> {
         let batch = match &batches[..] {
             [] => return Ok(Encoded { bytes: Vec::new(), metadata_bytes: 0, body_bytes: 0 }),
             [only] => only.clone(),
@@ -201,7 +238,8 @@ impl Shared {
         };
         drop(batches);
         let (mut tracker, mut context) = (DictionaryTracker::new(false), IpcWriteContext::default());
-        let options = IpcWriteOptions::default();
+        let codec = packs.then_some(ipc::CompressionType::LZ4_FRAME);
+        let options = IpcWriteOptions::default().try_with_compression(codec).map_err(not_encoded)?;
         let (_, encoded) =
             IpcDataGenerator::default().encode(&batch, &mut tracker, &options, &mut context).map_err(not_encoded)?;
         framed(encoded)

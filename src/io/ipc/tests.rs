@@ -396,6 +396,44 @@ proptest! {
     }
 }
 
+#[test]
+fn files_are_packed_and_streams_are_not() {
+    let folder = TempDir::new().unwrap();
+    // Large batches, and one value that is longer than what is packed.
+    let batch = |first: i64, n: i64| {
+        let long = |row: i64| (row == 7_000).then(|| "long ".repeat(100_000));
+        let texts: StringArray =
+            (first..first + n).map(|row| long(row).or(Some(format!("text {}", row % 10)))).collect();
+        let numbers: Int64Array = (first..first + n).collect();
+        RecordBatch::try_from_iter_with_nullable([
+            ("n", Arc::new(numbers) as ArrayRef, true),
+            ("s", Arc::new(texts) as ArrayRef, true),
+        ])
+        .unwrap()
+    };
+    let batches = [batch(0, 5_000), batch(5_000, 3_000), batch(8_000, 100_000), batch(108_000, 10)];
+    let schema = batches[0].schema();
+    let want = concat_batches(&schema, &batches).unwrap();
+    for (layout, n_workers) in [(IpcLayout::File, 1), (IpcLayout::File, 2), (IpcLayout::Stream, 1)] {
+        let path = folder.path().join("out");
+        let memory = Memory::with_governed(70 << 20, 2);
+        let cx = contexts(&memory, 1).remove(0);
+        let cx = QueryContext { memory: cx.memory, pages: cx.pages, cancel: cx.cancel };
+        let destination = Destination::to(OutputFile::create_on(Disk::real(), &path).unwrap());
+        let sink = IpcSink::new(destination, schema.clone(), layout, true, &cx);
+        write(&sink, &batches, 2, &memory, n_workers).unwrap();
+        let n_bytes = std::fs::metadata(&path).unwrap().len();
+        let plain = want.get_array_memory_size() as u64;
+        match layout {
+            IpcLayout::File => assert!(n_bytes * 3 / 2 < plain, "{n_bytes} of {plain}"),
+            IpcLayout::Stream => assert!(n_bytes * 3 > plain * 2, "{n_bytes} of {plain}"),
+        }
+        assert_eq!(read_by_library(&path, layout), want);
+        let table = IpcTable::open(std::slice::from_ref(&path), &memory).unwrap();
+        assert_eq!(rows(&table.schema(), &scan(&table, everything(&table), &memory, 2).unwrap()), want);
+    }
+}
+
 fn sorted(batch: &RecordBatch) -> RecordBatch {
     let order = arrow::compute::sort_to_indices(batch.column(0), None, None).unwrap();
     arrow::compute::take_record_batch(batch, &order).unwrap()

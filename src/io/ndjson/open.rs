@@ -188,6 +188,10 @@ impl Table for NdJsonTable {
         Ok(TableFacts { format: "ndjson".into(), n_files: self.definition.paths.len(), ..TableFacts::default() })
     }
 
+    fn may_refuse_rows(&self) -> bool {
+        true
+    }
+
     fn describe(&self) -> String {
         match &self.definition.paths[..] {
             [path] => format!("ndjson {}", path.display()),

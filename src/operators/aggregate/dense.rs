@@ -47,9 +47,7 @@ impl Dense {
 impl DenseSums {
     /// The sum of each code's values, or `None` when one might not fit.
     pub(super) fn add_ints(&mut self, codes: &[u32], values: &[i64]) -> Option<&[i64]> {
-        let (low, high) = values.iter().fold((0, 0), |(low, high), &value| (value.min(low), value.max(high)));
-        let most = low.unsigned_abs().max(high.unsigned_abs());
-        most.checked_mul(values.len() as u64).filter(|&total| total <= i64::MAX as u64)?;
+        sum_fits(values.iter().fold(0, |bits, &value| bits | magnitude(value)), values.len())?;
         self.ints.clear();
         self.ints.resize(self.n_codes, 0);
         let ints = self.ints.as_mut_slice();
@@ -61,14 +59,13 @@ impl DenseSums {
 
     /// The sum of each code's values, or `None` when one might need more than 64 bits.
     pub(super) fn add_decimals(&mut self, codes: &[u32], values: &[i128]) -> Option<&[i64]> {
-        let (mut beyond, mut low, mut high) = (0, 0, 0);
+        let (mut bits, mut beyond) = (0, 0);
         for &value in values {
             let narrow = value as i64;
             beyond |= (value >> 64) as i64 ^ (narrow >> 63);
-            (low, high) = (narrow.min(low), narrow.max(high));
+            bits |= magnitude(narrow);
         }
-        let most = low.unsigned_abs().max(high.unsigned_abs());
-        most.checked_mul(values.len() as u64).filter(|&total| beyond == 0 && total <= i64::MAX as u64)?;
+        sum_fits(bits, values.len()).filter(|()| beyond == 0)?;
         self.ints.clear();
         self.ints.resize(self.n_codes, 0);
         let ints = self.ints.as_mut_slice();
@@ -90,6 +87,19 @@ impl DenseSums {
     }
 }
 
+/// What is not sign in `value`: one less than its distance from zero, where it is negative. To gather the bits of many
+/// values costs less than to find the largest of them.
+#[inline(always)]
+fn magnitude(value: i64) -> u64 {
+    (value ^ (value >> 63)) as u64
+}
+
+/// Whether `n` values that have no more than these `bits` of magnitude have a sum.
+fn sum_fits(bits: u64, n: usize) -> Option<()> {
+    let most = bits.checked_add(1)?.checked_mul(n as u64)?;
+    (most <= i64::MAX as u64).then_some(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,8 +110,17 @@ mod tests {
 
     #[test]
     fn decimals_add_up_by_code() {
-        let values = [5, -7, i128::from(i64::MAX / 8), 100, -i128::from(i64::MAX / 8)];
+        let values = [5, -7, i128::from(i64::MAX / 16), 100, -i128::from(i64::MAX / 16)];
         assert_eq!(sums().add_decimals(&[0, 2, 1, 0, 1], &values), Some([105, 0, -7].as_slice()));
+    }
+
+    #[test]
+    fn integers_add_up_by_code_where_they_fit() {
+        let most = i64::MAX / 4;
+        assert_eq!(sums().add_ints(&[0, 0, 2], &[1, -5, most]), Some([-4, 0, most].as_slice()));
+        for values in [[i64::MAX, 1], [i64::MIN, -1], [0, i64::MIN]] {
+            assert_eq!(sums().add_ints(&[0, 1], &values), None, "{values:?}");
+        }
     }
 
     #[test]

@@ -28,22 +28,31 @@ pub(super) struct AggregateSink {
 /// How a worker treats its next rows.
 enum Mode {
     /// Look every key up; count rows and new groups to see whether it pays.
-    Probing { n_rows: usize, n_new: usize },
+    Probing { n_rows: usize, n_new: usize, n_repeated: usize },
     /// Keys are nearly all different: append so many rows before looking again.
     Appending { n_left: usize },
 }
 
-/// Rows after which probing is judged. With 1 Mi rows of 50 million keys 99 % are new.
-const JUDGED_AFTER_ROWS: usize = 1 << 20;
+/// Rows after which probing is judged. With 1 Mi rows of 50 million keys 99 % are new. Tests have fewer rows and see all modes.
+const JUDGED_AFTER_ROWS: usize = if cfg!(test) { 1 << 10 } else { 1 << 20 };
 /// From this share of new groups on, looking keys up costs more than it saves, even when memory is plenty.
 const NEARLY_ALL_NEW: f64 = 0.99;
+/// When this share of rows is new or has the key of the row before it, equal keys stand together and old groups need not be
+/// found again.
+const NEARLY_ALL_TOGETHER: f64 = 0.98;
+/// Groups after which a table forgets, when it need not find them again: their entries fit into a second-level cache.
+const REMEMBERED_GROUPS: usize = if cfg!(test) { 1 << 7 } else { 1 << 16 };
+/// A table up to this size misses neither the cache nor the page table much.
+const CACHED_BYTES: u64 = if cfg!(test) { 1 << 12 } else { 8 << 20 };
+/// Judgements after which a table that gets few new groups is moved to large system pages: there may be many rows to come.
+const SETTLED_AFTER: u32 = 4;
 /// From this share on, a table that has run out of memory has not saved enough to be tried again.
 const MOSTLY_NEW: f64 = 0.8;
 /// Rows appended before probing is tried again, in case the input has changed.
-const APPENDED_ROWS: usize = 1 << 24;
+const APPENDED_ROWS: usize = if cfg!(test) { 1 << 12 } else { 1 << 24 };
 
 impl Mode {
-    const PROBING: Mode = Mode::Probing { n_rows: 0, n_new: 0 };
+    const PROBING: Mode = Mode::Probing { n_rows: 0, n_new: 0, n_repeated: 0 };
 }
 
 /// The part of the governed memory that the maps of all workers take at most.
@@ -72,6 +81,10 @@ struct LocalAggregate {
     missing: Vec<u32>,
     dense: Dense,
     mode: Mode,
+    /// Whether equal keys stand together: see [`NEARLY_ALL_TOGETHER`].
+    together: bool,
+    /// How often in a row few keys of a large table were new.
+    n_settled: u32,
     share_bytes: u64,
     /// Rows of a piece.
     piece_rows: usize,
@@ -109,6 +122,8 @@ impl Sink for AggregateSink {
             missing: Vec::new(),
             dense: Dense::default(),
             mode: Mode::PROBING,
+            together: false,
+            n_settled: 0,
             share_bytes: shared.input_share(cx.n_workers),
             piece_rows,
             piece_bytes: (piece_rows * row_bytes).max(cx.sizes().batch_bytes),
@@ -286,9 +301,9 @@ impl LocalAggregate {
             let located =
                 if appending { self.table.append(rows, hashes) } else { self.table.find_or_insert(rows, hashes) };
             if located.n_rows > 0 {
-                let n_new = self.table.n_new();
+                let (n_new, n_repeated) = (self.table.n_new(), self.table.n_repeated());
                 self.update(batch, start + done, located.n_rows)?;
-                self.judge(located.n_rows, n_new)?;
+                self.judge(located.n_rows, n_new, n_repeated)?;
                 done += located.n_rows;
             }
             match located.refused {
@@ -318,17 +333,28 @@ impl LocalAggregate {
     }
 
     /// Counts the piece located last and decides how the next one is treated.
-    fn judge(&mut self, n_located: usize, n_found_new: usize) -> Result<()> {
+    fn judge(&mut self, n_located: usize, n_found_new: usize, n_found_repeated: usize) -> Result<()> {
         match &mut self.mode {
-            Mode::Probing { n_rows, n_new } => {
+            Mode::Probing { n_rows, n_new, n_repeated } => {
                 *n_rows += n_located;
                 *n_new += n_found_new;
+                *n_repeated += n_found_repeated;
                 if *n_rows >= JUDGED_AFTER_ROWS {
-                    let nearly_all_new = *n_new as f64 > *n_rows as f64 * NEARLY_ALL_NEW;
+                    let is_most = |n: usize, share: f64| n as f64 > *n_rows as f64 * share;
+                    let nearly_all_new = is_most(*n_new, NEARLY_ALL_NEW);
+                    self.together = self.library.is_none() && is_most(*n_new + *n_repeated, NEARLY_ALL_TOGETHER);
+                    let is_settled = *n_new * 10 < *n_rows && self.table.held_bytes() > CACHED_BYTES;
+                    self.n_settled = if is_settled { self.n_settled + 1 } else { 0 };
                     self.mode = Mode::PROBING;
-                    if nearly_all_new {
-                        self.start_appending()?;
+                    if self.n_settled == SETTLED_AFTER {
+                        self.shared.cx.pages.use_large_pages();
                     }
+                    if nearly_all_new {
+                        return self.start_appending();
+                    }
+                }
+                if self.together && self.table.n_rows() > REMEMBERED_GROUPS {
+                    self.table.forget_groups(REMEMBERED_GROUPS + 2 * RowScratch::MAX_ROWS, &mut self.sealed)?;
                 }
             }
             Mode::Appending { n_left } => {
@@ -353,7 +379,7 @@ impl LocalAggregate {
 
     /// Makes room when memory was refused: the table starts anew, or is given up when it saved little.
     fn make_room(&mut self) -> Result<()> {
-        if let Mode::Probing { n_rows, n_new } = self.mode {
+        if let Mode::Probing { n_rows, n_new, .. } = self.mode {
             self.mode = Mode::PROBING;
             if n_new as f64 > n_rows as f64 * MOSTLY_NEW && n_rows > RowScratch::MAX_ROWS {
                 return self.start_appending();

@@ -233,6 +233,21 @@ fn groups_many_times_the_memory_are_split_and_right() {
 }
 
 #[test]
+fn keys_that_stand_together_are_forgotten_and_merged() {
+    // Three rows of each key one after the other, then the same keys once more, then keys in no order.
+    let text = |key: usize| Some(format!("key number {key:012}"));
+    let together = (0..2).flat_map(|_| (0..9_000).map(|idx| idx / 3));
+    let mut rows: Vec<Row> = many_rows(18_000, 1);
+    rows.iter_mut().zip(together).for_each(|(row, key)| row.text = text(key));
+    rows.extend(many_rows(6_000, 3_000));
+    for (governed, batch_rows, threads) in [(64 << 20, 4096, 1), (1536 << 10, 100, 2), (8 << 20, 1, 2)] {
+        let batches: Vec<_> = rows.chunks(batch_rows).map(|rows| batch_of(rows, false)).collect();
+        let (found, _) = run_batches(&batches, &[0], &Trial::new(governed, threads)).unwrap();
+        assert!(found == oracle(&rows, &[0]), "{governed} bytes, batches of {batch_rows}");
+    }
+}
+
+#[test]
 fn few_groups_in_many_rows_take_the_path_of_codes() {
     let rows = many_rows(100_000, 90);
     let batches: Vec<_> = rows.chunks(5000).map(|rows| batch_of(rows, true)).collect();
