@@ -8,7 +8,6 @@
 mod commands;
 mod complete;
 mod lines;
-mod statements;
 
 use std::cell::RefCell;
 use std::io::IsTerminal;
@@ -24,6 +23,7 @@ use crate::exec::CancelToken;
 use crate::io::{Output, OutputFormat};
 use crate::memory::Budget;
 use crate::session::{Prepared, Session, SessionOptions};
+use crate::sql::split;
 use commands::Next;
 use complete::SharedSession;
 use lines::{Lines, Typed};
@@ -83,10 +83,9 @@ impl Repl<'_> {
         if text.trim_start().starts_with('\\') {
             return self.command(text);
         }
-        let (whole, rest) = statements::split(text);
-        let rest = Some(rest).filter(|rest| !statements::is_blank(rest));
-        for statement in whole.into_iter().chain(rest).filter(|text| !statements::is_blank(text.trim_end_matches(';')))
-        {
+        let (whole, rest) = split::split(text);
+        let rest = Some(rest).filter(|rest| !split::is_blank(rest));
+        for statement in whole.into_iter().chain(rest).filter(|text| !split::is_blank(text.trim_end_matches(';'))) {
             self.run(statement)?;
         }
         Ok(Next::GoOn)
