@@ -179,7 +179,7 @@ mod tests {
             ("2024-01-01T10:00:00.123456Z", Microsecond),
             ("2024-01-01 10:00:00.1234567", Nanosecond),
             ("2024-01-01 10:00:00.1234560000", Microsecond),
-            ("9.x", Millisecond),
+            ("9.x", Second),
         ] {
             assert_eq!(written_unit(text), want, "{text}");
         }
