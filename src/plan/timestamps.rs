@@ -2,6 +2,7 @@
 //!
 //! Memory: none beside the plan.
 //! The planner would compare them in nanoseconds, which end in 2262, so that 9999-12-31, a common way to say "no end", fails.
+//! A date that hours are added to becomes a timestamp, which keeps them.
 //! A text in the place of a timestamp has the coarsest unit that has a place for all of its digits; `TIMESTAMP '..'`
 //! microseconds, or nanoseconds if it has more digits.
 
@@ -44,6 +45,11 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let changed = meet([left.as_mut(), right.as_mut()], schema);
             (Expr::BinaryExpr(BinaryExpr { left, op, right }), changed)
         }
+        Expr::BinaryExpr(BinaryExpr { mut left, op: op @ (Operator::Plus | Operator::Minus), mut right }) => {
+            let changed =
+                give_time_of_day(left.as_mut(), &right, schema) || give_time_of_day(right.as_mut(), &left, schema);
+            (Expr::BinaryExpr(BinaryExpr { left, op, right }), changed)
+        }
         Expr::Between(Between { mut expr, negated, mut low, mut high }) => {
             let changed = meet([expr.as_mut(), low.as_mut(), high.as_mut()], schema);
             (Expr::Between(Between { expr, negated, low, high }), changed)
@@ -69,6 +75,28 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         other => (other, false),
     };
     Ok(Transformed::new_transformed(expr, changed))
+}
+
+/// Makes a date that an interval of hours is added to a timestamp: the planner gives a date, and would drop the hours. An
+/// interval of whole days leaves a date, by which files can be pruned.
+fn give_time_of_day(date: &mut Expr, interval: &Expr, schema: &DFSchema) -> bool {
+    let is_interval = matches!(interval.get_type(schema), Ok(DataType::Interval(_)));
+    if !is_interval || date.get_type(schema).ok() != Some(DataType::Date32) || is_of_whole_days(interval) {
+        return false;
+    }
+    let inner = std::mem::take(date);
+    *date = Expr::Cast(Cast::new(Box::new(inner), DataType::Timestamp(TimeUnit::Microsecond, None)));
+    true
+}
+
+fn is_of_whole_days(interval: &Expr) -> bool {
+    match interval {
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(parts)), _) => parts.nanoseconds == 0,
+        Expr::Literal(ScalarValue::IntervalDayTime(Some(parts)), _) => parts.milliseconds == 0,
+        Expr::Literal(ScalarValue::IntervalYearMonth(_), _) => true,
+        Expr::Negative(inner) => is_of_whole_days(inner),
+        _ => false,
+    }
 }
 
 fn is_comparison(op: Operator) -> bool {

@@ -76,15 +76,24 @@ fn names_that_are_used_twice_over_and_over_do_not_double_the_plan_without_end() 
 
 #[test]
 fn places_in_later_statements_count_from_the_beginning_of_the_text() {
-    check("SELECT 1 AS a; SELECT 2\n  AS b;\nSELECT x FRM t", expect![[r#"
+    check(
+        "SELECT 1 AS a; SELECT 2\n  AS b;\nSELECT x FRM t",
+        expect![[r#"
         Usage: syntax error: Expected: end of statement, found: t
-          --> sql:3:14"#]]);
-    check("SELECT 1 AS a; SELECT\n  c FROM (SELECT 1 AS b) AS t", expect![[r#"
+          --> sql:3:14"#]],
+    );
+    check(
+        "SELECT 1 AS a; SELECT\n  c FROM (SELECT 1 AS b) AS t",
+        expect![[r#"
         Usage: column "c" not found in t
-          --> sql:2:3   hint: there are: b"#]]);
-    check("SELECT 1 AS a; SELECT 'x", expect![[r#"
+          --> sql:2:3   hint: there are: b"#]],
+    );
+    check(
+        "SELECT 1 AS a; SELECT 'x",
+        expect![[r#"
         Usage: syntax error: Unterminated string literal
-          --> sql:1:23"#]]);
+          --> sql:1:23"#]],
+    );
 }
 
 fn check(text: &str, expected: Expect) {
