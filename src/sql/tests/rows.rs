@@ -390,3 +390,62 @@ fn hundreds_of_orders_and_distinct_arguments() {
         assert_eq!(super::rows_of(&format!("SELECT {calls} FROM 'many.csv'")).unwrap().1, [expected]);
     }
 }
+
+#[test]
+fn intervals_are_compared_by_their_length() {
+    check(
+        "SELECT TIMESTAMP '2024-03-01' - TIMESTAMP '2024-01-01' > INTERVAL '1 day' AS a, \
+         INTERVAL '48 hours' > INTERVAL '1 day' AS b, INTERVAL '1 day' = INTERVAL '24 hours' AS c, \
+         INTERVAL '1 month' BETWEEN INTERVAL '30 days' AND INTERVAL '720 hours' AS d, \
+         INTERVAL '1 day' IN (INTERVAL '24 hours') AS e, INTERVAL '1 day' IS DISTINCT FROM INTERVAL '24 hours' AS f, \
+         CASE INTERVAL '1 day' WHEN INTERVAL '24 hours' THEN 1 END AS g, \
+         INTERVAL '1 day' > INTERVAL '-1 hour' AS h, INTERVAL '5000 years' > INTERVAL '4999 years' AS i, \
+         INTERVAL '1 day' = NULL AS j",
+        expect![[r#"
+            a, b, c, d, e, f, g, h, i, j
+            true, true, true, true, true, false, 1, true, true, _"#]],
+    );
+    let table = "(SELECT x, CASE x WHEN 0 THEN INTERVAL '36 hours' WHEN 1 THEN INTERVAL '1 day' WHEN 2 THEN \
+                 INTERVAL '24 hours' WHEN 10 THEN INTERVAL '1 month' END AS i FROM 'many.csv' WHERE x < 12)";
+    check(
+        &format!("SELECT x FROM {table} ORDER BY i, x"),
+        expect![[r#"
+            x
+            1
+            2
+            0
+            10
+            11"#]],
+    );
+    check(
+        &format!("SELECT x FROM {table} WHERE i > INTERVAL '25 hours' ORDER BY x"),
+        expect![[r#"
+            x
+            0
+            10"#]],
+    );
+    check(
+        &format!("SELECT a.x, b.x AS y FROM {table} a JOIN {table} b ON a.i = b.i WHERE a.x < b.x"),
+        expect![[r#"
+            x, y
+            1, 2"#]],
+    );
+    let seconds =
+        format!("SELECT extract(epoch FROM i) AS s, count(*) AS n FROM {table} GROUP BY s ORDER BY s LIMIT 1");
+    check(
+        &seconds,
+        expect![[r#"
+            s, n
+            86400.0, 2"#]],
+    );
+    for wrong in [
+        format!("SELECT max(i) FROM {table}"),
+        format!("SELECT count(DISTINCT i) FROM {table}"),
+        format!("SELECT x FROM {table} WHERE i IN (SELECT i FROM {table})"),
+        format!("SELECT array_agg(DISTINCT i) FROM {table}"),
+        format!("SELECT nullif(i, i) FROM {table}"),
+    ] {
+        let error = rows_of(&wrong).map(|(_, rows)| panic!("{wrong} gave {rows:?}")).unwrap_err();
+        assert!(error.message().contains("with intervals is not supported"), "{wrong}: {error}");
+    }
+}
