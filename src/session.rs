@@ -333,7 +333,7 @@ fn start_threads(n_threads: usize) -> Result<ThreadPool> {
     threads.build().map_err(|error| Error::query(format!("cannot start {n_threads} threads: {error}")))
 }
 
-/// Governed memory whatever the budget is, for tests of the program: its own code takes more than many a test wants it to have.
+/// Governed memory whatever the budget is, for tests of the program: its code alone takes more than some of them govern.
 const GOVERNED_VARIABLE: &str = "BRIMFUL_TEST_GOVERNED";
 
 fn governed_memory(budget: Budget, planning_bytes: u64, n_threads: usize, strain: Strain) -> Result<Memory> {

@@ -98,7 +98,8 @@ impl FileTables {
         Ok(Arc::new(NamedFiles { inner: table, named: paths.to_vec(), _reserved: reserved }))
     }
 
-    /// `files`, with the columns that their folders are, and what covers their paths if not the table itself does; the first parts of each path, `n_above` many, are none.
+    /// `files`, with the columns that their folders are, and what covers their paths if not the table itself does; the
+    /// first parts of each path, `n_above` many, are none.
     fn open_found(
         &self,
         files: Vec<PathBuf>,

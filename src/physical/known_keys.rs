@@ -89,7 +89,7 @@ pub(super) fn casts(cast: &Cast, schema: &DFSchema, fits: fn(&DataType, &DataTyp
 /// Whether every value of `from` is one of `to`. Dates of years past 290,000 aside, which no microsecond counts.
 pub(super) fn is_widening(from: &DataType, to: &DataType) -> bool {
     use DataType::*;
-    use TimeUnit::{Microsecond, Millisecond, Second};
+    use TimeUnit::{Millisecond, Second};
     match (from, to) {
         _ if from == to => true,
         (from, Float64) => from.is_numeric(),
@@ -97,7 +97,8 @@ pub(super) fn is_widening(from: &DataType, to: &DataType) -> bool {
         (UInt8, UInt16 | UInt32 | UInt64 | Int16 | Int32 | Int64) => true,
         (UInt16, UInt32 | UInt64 | Int32 | Int64) | (UInt32, UInt64 | Int64) => true,
         (Utf8, LargeUtf8 | Utf8View) | (Utf8View, LargeUtf8) => true,
-        (Date32, Timestamp(Second | Millisecond | Microsecond, None)) => true,
+        // The last date has no microseconds in 64 bits.
+        (Date32, Timestamp(Second | Millisecond, None)) => true,
         _ => match (digits(from), digits(to)) {
             (Some((whole, decimals)), Some(to_digits)) if to.is_decimal() => {
                 whole <= to_digits.0 && decimals <= to_digits.1
@@ -211,7 +212,8 @@ mod tests {
             (Decimal128(9, 2), Decimal128(12, 1), false),
             (Decimal128(9, -2), Decimal128(11, 0), true),
             (Decimal128(9, 0), Int64, false),
-            (Date32, Timestamp(Microsecond, None), true),
+            (Date32, Timestamp(Millisecond, None), true),
+            (Date32, Timestamp(Microsecond, None), false),
             (Date32, Timestamp(Nanosecond, None), false),
             (Date32, Timestamp(Microsecond, Some("Europe/Paris".into())), false),
             (Timestamp(Second, None), Timestamp(Microsecond, None), false),

@@ -171,7 +171,7 @@ fn pieces(text: &str) -> VecDeque<Piece> {
     whole.into_iter().chain([rest]).map(place).collect()
 }
 
-/// About what parsing and planning one word or sign takes: 0.9 KiB were measured for arguments of a function, less for others.
+/// About what parsing and planning one word or sign takes: an estimate, made from the peaks of long lists.
 const BYTES_PER_WORD: u64 = 1024;
 
 fn check_extent(piece: &Piece, text: &str, memory: &Memory) -> Result<()> {
