@@ -39,6 +39,7 @@ mod window_library;
 mod window_limit;
 
 pub use asof::{AsofJoin, AsofMatch};
+pub(crate) use failure::unsupported;
 pub use huge::bounded;
 pub use lower::{lower, lower_clustered};
 pub use numbered::NumberRows;

@@ -7,6 +7,7 @@ mod decimals;
 mod domains;
 mod explain;
 mod footprint;
+mod intervals;
 mod join_order;
 mod marks;
 mod membership;
