@@ -274,10 +274,10 @@ mod tests {
     }
 
     #[test]
-    fn targets_that_cannot_be_are_disk_errors() {
+    fn targets_that_cannot_be_are_wrong_usage() {
         let folder = tempfile::tempdir().unwrap();
         for target in [folder.path().to_path_buf(), folder.path().join("no/such/folder.csv")] {
-            assert_eq!(OutputFile::create(&target).err().unwrap().kind(), ErrorKind::Disk);
+            assert_eq!(OutputFile::create(&target).err().unwrap().kind(), ErrorKind::Usage);
         }
     }
 

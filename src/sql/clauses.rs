@@ -11,7 +11,7 @@ use datafusion_sql::sqlparser::ast::{
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
 
-use super::headers::name_of;
+use super::headers::{misnamed, name_of};
 use crate::error::{Error, Result};
 
 /// How deep an expression may be; a chain of n conditions is n deep. The stacks are made for this.
@@ -73,16 +73,11 @@ impl VisitorMut for Clauses {
             (!select.sort_by.is_empty(), "SORT BY (write ORDER BY)"),
             (select.value_table_mode.is_some(), "SELECT AS VALUE or AS STRUCT"),
         ])?;
-        super::headers::name_items(&mut select.projection);
+        if let Err(error) = name_twins(&mut select.projection) {
+            return ControlFlow::Break(error);
+        }
         select.from.iter_mut().try_for_each(check_joins)?;
         expand_group_by(&mut select.group_by)
-    }
-
-    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
-        match name_twins(&mut select.projection) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
-        }
     }
 
     fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<Error> {
@@ -247,7 +242,10 @@ fn name_twins(items: &mut [SelectItem]) -> Result<()> {
         let name = name_of(expr);
         // The planner's names have no parentheses: `(a + b) * c` would be a twin of `a + b * c`.
         if taken.insert(bare(&name)) {
-            taken.insert(name);
+            taken.insert(name.clone());
+            if misnamed(expr) {
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) };
+            }
             continue;
         }
         let numbered = (1..).map(|number| format!("{name}_{number}"));

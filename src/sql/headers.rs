@@ -7,24 +7,13 @@
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    BinaryOperator, Expr, Ident, ObjectNamePart, SelectItem, visit_expressions, visit_expressions_mut,
+    BinaryOperator, Expr, Ident, ObjectNamePart, visit_expressions, visit_expressions_mut,
 };
 
 use super::clauses::folded;
 
-/// Names such columns of a list.
-pub(super) fn name_items(items: &mut [SelectItem]) {
-    for item in items {
-        if let SelectItem::UnnamedExpr(expr) = item
-            && misnamed(expr)
-        {
-            let alias = Ident::with_quote('"', name_of(expr));
-            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
-        }
-    }
-}
-
-fn misnamed(expr: &Expr) -> bool {
+/// Whether the planner's own name of `expr` would be such a one.
+pub(super) fn misnamed(expr: &Expr) -> bool {
     let (mut found, mut has_query) = (false, false);
     let _ = visit_expressions(expr, |part| {
         found |= match part {

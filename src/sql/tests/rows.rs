@@ -495,3 +495,39 @@ fn a_caret_is_a_power() {
             1024.0, 18.0, 4.0, 64.0, 0.5, 4.0, true, 1.0"#]],
     );
 }
+
+#[test]
+fn columns_are_called_as_they_are_written() {
+    check(
+        "SELECT day::date, CAST(day AS timestamp), max(qty), max(CAST(qty AS DOUBLE)), sum(s.qty) OVER (PARTITION BY s.id), \
+         INTERVAL '3 years', 2 ^ 3, \"Price\"::int + 1 FROM 'sales.csv' s WHERE id = 'c' GROUP BY day, s.qty, s.id, \"Price\"",
+        expect![[r#"
+            day, day_1, max(qty), max(CAST(qty AS DOUBLE)), sum(qty) OVER (PARTITION BY id), INTERVAL '3 years', 2 ^ 3, Price::INT + 1
+            1970-01-06, 1970-01-06T00:00:00, 7, 7.0, 7, 3 years, 8.0, 2"#]],
+    );
+    check(
+        "SELECT avg(x::double), avg(x), sum(x::int) FROM 'many.csv' HAVING avg(x::double) > 1 ORDER BY avg(x)",
+        expect![[r#"
+            avg(x::DOUBLE), avg(x), sum(x::INT)
+            16.0, 16.0, 192"#]],
+    );
+    check(
+        "SELECT DISTINCT CAST(x / 10 AS INT) FROM 'many.csv' ORDER BY CAST(x / 10 AS INT) LIMIT 1",
+        expect![[r#"
+            x / 10
+            0"#]],
+    );
+    check(
+        "SELECT * FROM (SELECT x, x FROM 'one.csv') UNION ALL SELECT x, x FROM 'one.csv'",
+        expect![[r#"
+            x, x_1
+            1, 1
+            1, 1"#]],
+    );
+    check(
+        "SELECT named_struct('a', x) AS s, t.s.a FROM (SELECT x, named_struct('a', x) AS s FROM 'one.csv') t",
+        expect![[r#"
+            s, a
+            {a: 1}, 1"#]],
+    );
+}
