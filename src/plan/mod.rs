@@ -8,6 +8,7 @@ mod domains;
 mod explain;
 mod footprint;
 mod inputs;
+mod intervals;
 mod join_order;
 mod marks;
 mod membership;

@@ -390,3 +390,108 @@ fn hundreds_of_orders_and_distinct_arguments() {
         assert_eq!(super::rows_of(&format!("SELECT {calls} FROM 'many.csv'")).unwrap().1, [expected]);
     }
 }
+
+#[test]
+fn intervals_are_compared_by_their_length() {
+    check(
+        "SELECT TIMESTAMP '2024-03-01' - TIMESTAMP '2024-01-01' > INTERVAL '1 day' AS a, \
+         INTERVAL '48 hours' > INTERVAL '1 day' AS b, INTERVAL '1 day' = INTERVAL '24 hours' AS c, \
+         INTERVAL '1 month' BETWEEN INTERVAL '30 days' AND INTERVAL '720 hours' AS d, \
+         INTERVAL '1 day' IN (INTERVAL '24 hours') AS e, INTERVAL '1 day' IS DISTINCT FROM INTERVAL '24 hours' AS f, \
+         CASE INTERVAL '1 day' WHEN INTERVAL '24 hours' THEN 1 END AS g, \
+         INTERVAL '1 day' > INTERVAL '-1 hour' AS h, INTERVAL '5000 years' > INTERVAL '4999 years' AS i, \
+         INTERVAL '1 day' = NULL AS j",
+        expect![[r#"
+            a, b, c, d, e, f, g, h, i, j
+            true, true, true, true, true, false, 1, true, true, _"#]],
+    );
+    let table = "(SELECT x, CASE x WHEN 0 THEN INTERVAL '36 hours' WHEN 1 THEN INTERVAL '1 day' WHEN 2 THEN \
+                 INTERVAL '24 hours' WHEN 10 THEN INTERVAL '1 month' END AS i FROM 'many.csv' WHERE x < 12)";
+    check(
+        &format!(
+            "SELECT x, rank() OVER (ORDER BY i) AS r, count(*) OVER (PARTITION BY i) AS n FROM {table} ORDER BY i, x"
+        ),
+        expect![[r#"
+            x, r, n
+            1, 1, 2
+            2, 1, 2
+            0, 3, 1
+            10, 4, 1
+            11, 5, 1"#]],
+    );
+    check(
+        &format!("SELECT x FROM {table} WHERE i > INTERVAL '25 hours' ORDER BY x"),
+        expect![[r#"
+            x
+            0
+            10"#]],
+    );
+    check(
+        &format!("SELECT a.x, b.x AS y FROM {table} a JOIN {table} b ON a.i = b.i WHERE a.x < b.x"),
+        expect![[r#"
+            x, y
+            1, 2"#]],
+    );
+    let seconds =
+        format!("SELECT extract(epoch FROM i) AS s, count(*) AS n FROM {table} GROUP BY s ORDER BY s LIMIT 1");
+    check(
+        &seconds,
+        expect![[r#"
+            s, n
+            86400.0, 2"#]],
+    );
+    for wrong in [
+        format!("SELECT DISTINCT i FROM {table}"),
+        format!("SELECT i, count(*) FROM {table} GROUP BY i"),
+        format!("SELECT max(i) FROM {table}"),
+        format!("SELECT count(DISTINCT i) FROM {table}"),
+        format!("SELECT x FROM {table} WHERE i IN (SELECT i FROM {table})"),
+        format!("SELECT i FROM {table} UNION SELECT i FROM {table}"),
+        format!("SELECT i FROM {table} EXCEPT SELECT i FROM {table}"),
+        format!("SELECT array_agg(DISTINCT i) FROM {table}"),
+        format!("SELECT nullif(i, i) FROM {table}"),
+    ] {
+        let error = rows_of(&wrong).map(|(_, rows)| panic!("{wrong} gave {rows:?}")).unwrap_err();
+        assert!(error.message().contains("with intervals is not supported"), "{wrong}: {error}");
+    }
+}
+
+#[test]
+fn the_first_of_a_group_is_the_first_of_the_input_whatever_stands_beside_it() {
+    check_sorted(
+        "SELECT id, first_value(\"Price\") AS f, last_value(\"Price\") AS l FROM 'sales.csv' GROUP BY id",
+        expect![[r#"
+            id, f, l
+            _, 4.0, 4.0
+            a, 1.5, 0.5
+            b, 2.0, 8.0
+            c, 1.0, 1.0"#]],
+    );
+    check_sorted(
+        "SELECT id, first_value(\"Price\") AS f, first_value(DISTINCT \"Price\") AS d, last_value(\"Price\") AS l, \
+         median(\"Price\") AS m, count(DISTINCT qty) AS n FROM 'sales.csv' GROUP BY id",
+        expect![[r#"
+            id, f, d, l, m, n
+            _, 4.0, 4.0, 4.0, 4.0, 1
+            a, 1.5, 1.5, 0.5, 1.0, 1
+            b, 2.0, 2.0, 8.0, 5.0, 2
+            c, 1.0, 1.0, 1.0, 1.0, 1"#]],
+    );
+    check(
+        "SELECT first_value(x) AS f, median(x) AS m, last_value(x) AS l FROM 'many.csv'",
+        expect![[r#"
+            f, m, l
+            0, 16.0, 32"#]],
+    );
+}
+
+#[test]
+fn a_caret_is_a_power() {
+    check(
+        "SELECT 2^10 AS a, 2 * 3 ^ 2 AS b, -2 ^ 2 AS c, 2 ^ 3 ^ 2 AS d, 2 ^ -1 AS e, (x + 1) ^ 2 AS f, 1 + 2 ^ 2 = 5 AS g, \
+         -x ^ 2 AS h FROM 'one.csv'",
+        expect![[r#"
+            a, b, c, d, e, f, g, h
+            1024.0, 18.0, 4.0, 64.0, 0.5, 4.0, true, 1.0"#]],
+    );
+}
