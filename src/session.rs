@@ -16,7 +16,6 @@
 //! Memory: what the process holds when the session begins counts against the budget, so what start-up costs for good
 //! (threads, function tables) is touched before it is measured. Code that only planning needs is let go again.
 
-use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -26,13 +25,15 @@ use rayon::ThreadPool;
 use crate::error::{Error, Result};
 use crate::exec::{self, CancelToken, LocalSink, Monitor, NodeIdx, Query, QueryContext, RunMetrics, Sink, TaskContext};
 use crate::io::csv::RejectFile;
-use crate::io::{FileTables, Output, Table};
-use crate::memory::{Budget, Memory, PagePool, ResidentGuard, release_freed_memory, release_program_pages};
+use crate::io::{FileTables, Output, Table, WrittenFile};
+use crate::memory::{
+    Budget, Memory, PagePool, ResidentGuard, ResidentSet, release_freed_memory, release_program_pages,
+};
 use crate::operators::stored::StoredRows;
 use crate::physical;
 use crate::plan::{self, Effort, LogicalPlan};
 use crate::spill::{Disk, SpillConfig, SpillStore};
-use crate::sql::{self, Defined, Explain, ParsedStatement, Planned, PlannedQuery, Registry, Target};
+use crate::sql::{self, Defined, Explain, ParsedStatement, Planned, PlannedQuery, Registry, Script, Target};
 
 /// What a session is made with.
 #[derive(Debug, Clone, Default)]
@@ -90,8 +91,7 @@ struct Shared {
 /// The statements of a text.
 pub struct Statements<'s> {
     session: &'s Session,
-    text: String,
-    waiting: VecDeque<ParsedStatement>,
+    script: Script,
 }
 
 /// A statement that was understood.
@@ -105,7 +105,7 @@ pub enum Prepared<'s> {
 impl<'s> Statements<'s> {
     /// How many statements that are left have rows for the user.
     pub fn n_results(&self) -> usize {
-        self.waiting.iter().filter(|statement| statement.has_result()).count()
+        self.script.n_results()
     }
 
     /// Plans the next statement; `None` after the last.
@@ -113,10 +113,10 @@ impl<'s> Statements<'s> {
     /// # Errors
     /// As [`Session::sql`].
     pub fn prepare_next(&mut self) -> Result<Option<Prepared<'s>>> {
-        match self.waiting.pop_front() {
+        match self.script.next_statement()? {
             Some(statement) => {
-                let prepared = self.session.prepare(&statement, &self.text)?;
-                if self.waiting.is_empty() {
+                let prepared = self.session.prepare(&statement, self.script.text())?;
+                if self.script.n_statements() == 0 {
                     self.session.shared.files.end_text()?;
                 }
                 Ok(Some(prepared))
@@ -171,9 +171,10 @@ impl Session {
         let threads = start_threads(n_threads)?;
         threads.broadcast(|_| ());
         warm_up(n_threads);
+        let planning_bytes = ResidentSet::read().map_or(0, |set| set.resident_bytes);
         release_freed_memory();
         release_program_pages();
-        let memory = governed_memory(budget, n_threads, options.strain)?;
+        let memory = governed_memory(budget, planning_bytes, n_threads, options.strain)?;
         let spill = SpillStore::new(&options.spill, &memory, Disk::from_environment()?)?;
         let pages = PagePool::new(memory.clone(), spill.clone())?;
         pages.evict_always(options.strain.evict_always);
@@ -194,7 +195,7 @@ impl Session {
     /// cannot be read.
     pub fn sql(&self, text: &str) -> Result<PreparedQuery<'_>> {
         self.shared.files.start_text();
-        let prepared = self.prepare(&sql::parse_one(text)?, text)?;
+        let prepared = self.prepare(&sql::parse_one(text, &self.shared.memory)?, text)?;
         self.shared.files.end_text()?;
         match prepared {
             Prepared::Query(query) => Ok(*query),
@@ -224,7 +225,7 @@ impl Session {
     /// # Errors
     /// As [`Session::sql`].
     pub(crate) fn further_query(&self, text: &str) -> Result<PreparedQuery<'_>> {
-        match self.prepare(&sql::parse_one(text)?, text)? {
+        match self.prepare(&sql::parse_one(text, &self.shared.memory)?, text)? {
             Prepared::Query(query) => Ok(*query),
             Prepared::Done => Err(Error::usage("this statement gives no rows")),
         }
@@ -235,12 +236,12 @@ impl Session {
     /// # Errors
     /// [`crate::ErrorKind::Usage`] with a location where the text is wrong, also when there is none.
     pub fn statements(&self, text: &str) -> Result<Statements<'_>> {
-        let waiting: VecDeque<ParsedStatement> = sql::parse(text)?.into();
-        if waiting.is_empty() {
+        let script = Script::read(text, &self.shared.memory)?;
+        if script.n_statements() == 0 {
             return Err(sql::nothing_asked());
         }
         self.shared.files.start_text();
-        Ok(Statements { session: self, text: text.to_string(), waiting })
+        Ok(Statements { session: self, script })
     }
 
     /// Temporary tables may fill the memory, and planning brings program pages back that were let go before.
@@ -334,10 +335,17 @@ fn start_threads(n_threads: usize) -> Result<ThreadPool> {
     threads.build().map_err(|error| Error::query(format!("cannot start {n_threads} threads: {error}")))
 }
 
-fn governed_memory(budget: Budget, n_threads: usize, strain: Strain) -> Result<Memory> {
-    let memory = match strain.governed_bytes {
+/// Governed memory whatever the budget is, for tests of the program: its own code takes more than many a test wants it to have.
+const GOVERNED_VARIABLE: &str = "BRIMFUL_TEST_GOVERNED";
+
+fn governed_memory(budget: Budget, planning_bytes: u64, n_threads: usize, strain: Strain) -> Result<Memory> {
+    let governed = match std::env::var(GOVERNED_VARIABLE) {
+        Ok(text) => Some(crate::memory::parse_bytes(&text)?),
+        Err(_) => strain.governed_bytes,
+    };
+    let memory = match governed {
         Some(governed) => Memory::with_governed(governed, n_threads),
-        None => Memory::for_process(budget, n_threads)?,
+        None => Memory::for_process(budget, planning_bytes, n_threads)?,
     };
     Ok(match strain.batch_rows {
         Some(n_rows) => memory.with_batch_rows(n_rows),
@@ -432,13 +440,24 @@ impl<'s> PreparedQuery<'s> {
             Some(Output::File(path, _)) => Some(path.as_path()),
             _ => file,
         };
-        if let (Some(rejects), Some(path)) = (&self.rejects, file) {
-            rejects.refuse_output(path)?;
+        if let Some(path) = file {
+            self.refuse_overwriting(path)?;
         }
         self.into_clustered(cancel, &clusters, |schema, ordered, cx| match &copied {
             Some(output) => output.sink(schema, ordered, cx),
             None => make_sink(schema, ordered, cx),
         })
+    }
+
+    /// Refuses an output that the query reads, or that something else is written to.
+    fn refuse_overwriting(&self, path: &Path) -> Result<()> {
+        self.session.shared.files.written.refuse_output(path)?;
+        let result = WrittenFile::result(path);
+        // What is not there yet is not read.
+        if !result.is_there() {
+            return Ok(());
+        }
+        plan::for_each_input(&self.planned.plan, &|files| result.refuse(files, "an input of the query"))
     }
 
     /// The same, into a sink that is made from the schema of the result and whether its order must be kept.

@@ -304,6 +304,51 @@ fn an_output_is_replaced_only_by_a_complete_result() {
 }
 
 #[test]
+fn no_file_is_written_that_is_read_or_written_otherwise() {
+    let folder = inputs();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("made.yaml", "inputs: {sales: sales.csv}\noutputs: {csv: out.csv}\n");
+    let all = "SELECT * FROM 'sales.csv'";
+    let copy = "COPY (SELECT * FROM 'sal*.csv') TO './sales.csv'";
+    let copy_twice = "COPY (SELECT 1 AS a) TO 'out.csv'";
+    for (args, what) in [
+        (vec!["sql", all, "--metrics", "sales.csv"], "the metrics cannot go to sales.csv: it is an input of the query"),
+        (vec!["sql", all, "--report", "./sales.csv"], "the report cannot go to ./sales.csv: it is an input"),
+        (vec!["sql", all, "-o", "sales.csv"], "the result cannot go to sales.csv: it is an input of the query"),
+        (vec!["sql", copy], "the result cannot go to ./sales.csv: it is an input of the query"),
+        (vec!["convert", "sales.csv", "sales.csv"], "the result cannot go to sales.csv: it is an input of the query"),
+        (
+            vec!["sql", all, "-o", "out.csv", "--metrics", "out.csv"],
+            "the metrics cannot go to out.csv: it is the output",
+        ),
+        (vec!["sql", all, "--report", "x", "--metrics", "x"], "the report cannot go to x: it is where the metrics go"),
+        (vec!["sql", copy_twice, "--report", "out.csv"], "the report cannot go to out.csv: it is the output"),
+        (vec!["sql", "-f", "query.sql", "--report", "query.sql"], "the report cannot go to query.sql: it is an input"),
+        (
+            vec!["sql", all, "--on-bad-row", "reject=x", "--metrics", "x"],
+            "the metrics cannot go to x: it is where rejected rows go",
+        ),
+        (vec!["run", "made.yaml", "--report", "sales.csv"], "sales.csv"),
+        (vec!["run", "made.yaml", "--report", "out.csv"], "out.csv"),
+        (vec!["run", "made.yaml", "--report", "made.yaml"], "the report cannot go to made.yaml: it is an input"),
+    ] {
+        let before = fs::read(folder.path().join("sales.csv")).unwrap();
+        let output = brimful(folder.path()).args(&args).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).to_string();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        assert!(said.contains(what), "{args:?}: {said}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+        assert_eq!(fs::read(folder.path().join("sales.csv")).unwrap(), before, "{args:?}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4, "{args:?}");
+    }
+    // Later statements may read what earlier ones wrote, and what is nowhere holds nothing.
+    let works = "COPY (SELECT 1 AS a) TO 'out.csv'; COPY (SELECT 2 AS a) TO 'out.csv'; SELECT a FROM 'out.csv'";
+    let args = ["sql", works, "--metrics", "/dev/null", "--report", "/dev/null"];
+    let output = brimful(folder.path()).args(args).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "a\n2\n", "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn plans_are_shown_as_text_and_json() {
     check(
         &["explain", "SELECT city FROM 'sales.csv' WHERE price > 2"],

@@ -695,10 +695,10 @@ fn mistakes_have_a_place_and_a_way_out() {
     steps(
         "  - {type: join_asof, left: visits, right: visits, left_on: heart_rate, right_on: timestamp}",
         expect![[r#"
-        exit 2
-        err| error: "heart_rate" is Int64 and "timestamp" is Timestamp(µs)
-        err|   --> p.yaml:3:80   hint: both numbers, or both dates or times
-    "#]],
+            exit 2
+            err| error: "heart_rate" is Int64 and "timestamp" is Timestamp(µs)
+            err|   --> p.yaml:3:83   hint: both numbers, or both dates or times
+        "#]],
     );
     steps(
         "  - {type: join_asof, left: visits, right: visits, on: timstamp}",

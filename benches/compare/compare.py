@@ -234,7 +234,8 @@ def prepare(options):
     files = {file for question in options.questions for file in question.files(options.data).values()}
     missing = {file for file in files if not file.exists()}
     if missing:
-        raise SystemExit(f"error: no {min(missing)}; write it with generate.py --format parquet,csv or tpch.py")
+        makers = "generate.py --format parquet,csv, joins.py, skew.py or tpch.py"
+        raise SystemExit(f"error: no {min(missing)}; write it with {makers}")
     if "brimful" in options.engines and not os.access(options.brimful, os.X_OK):
         raise SystemExit(f"error: no program at {options.brimful}; build it or name it with --brimful")
     choose_cache(options)
@@ -261,7 +262,8 @@ def arguments():
     add = parser.add_argument
     add("--data", required=True, help="path of the data without or with its extension")
     add("--engines", default=",".join(ENGINES))
-    add("--questions", help="comma-separated, all, all_csv, or tpch (default: all; with --ladder q10; for a folder tpch)")
+    groups = ", ".join(queries.GROUPS)
+    add("--questions", help=f"comma-separated, or one of {groups} (default: all, q10 with --ladder; a folder's own)")
     add("--budgets", help="default: 4GiB,1GiB,256MiB,128MiB; with --ladder " + LADDER_BUDGETS)
     add("--ladder", action="store_true", help="report each budget against the one before it")
     add("--brimful", type=Path, default=default_brimful(), help="the program (default: %(default)s)")
@@ -285,7 +287,8 @@ def arguments():
 def parse(parser):
     options = parser.parse_args()
     options.data = re.sub(r"\.(parquet|csv)$", "", str(Path(options.data).expanduser().resolve()))
-    usual = "tpch" if Path(options.data).is_dir() else "q10" if options.ladder else "all"
+    is_folder = Path(options.data).is_dir()
+    usual = queries.usual_group(options.data) if is_folder else "q10" if options.ladder else "all"
     options.questions = queries.chosen(options.questions or usual)
     budgets = options.budgets or (LADDER_BUDGETS if options.ladder else "4GiB,1GiB,256MiB,128MiB")
     options.budgets = [size(budget) for budget in budgets.split(",")]

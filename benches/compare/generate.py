@@ -35,6 +35,7 @@ import pyarrow.parquet  # noqa: E402
 CHUNK_ROWS = 1_000_000  # also the rows of a Parquet row group
 V3_STEPS = 100_000_000  # v3 is an integer number of millionths, so it has six decimals exactly
 CSV_BATCH_ROWS = 65_536  # the writer's default of 1024 costs a third of the time
+DICTIONARY_BYTES = 4 << 20  # the 1e5 values of a medium key as text take more than the default of 1 MiB
 MAX_LINKS = 60_000  # ext4 allows 65,000 links to a file
 
 SCHEMA = pa.schema(
@@ -212,14 +213,20 @@ def to_table(shape, columns):
 # ---- writing -------------------------------------------------------------------------------
 
 
+SMALL_COLUMNS = ["id1", "id2", "id4", "id5", "v1", "v2"]
+
+
 class ParquetFile:
     """Small keys as dictionaries; id3, id6 and v3 plain: a dictionary of them overflows in every row group."""
 
-    def __init__(self, path, compression):
-        small = ["id1", "id2", "id4", "id5", "v1", "v2"]
+    def __init__(self, path, compression, schema=SCHEMA, dictionaries=SMALL_COLUMNS):
         # Without the Arrow schema in the footer every engine sees plain Parquet types.
         self.writer = pa.parquet.ParquetWriter(
-            path, SCHEMA, compression=compression, use_dictionary=small, store_schema=False
+            *(path, schema),
+            compression=compression,
+            use_dictionary=dictionaries,
+            dictionary_pagesize_limit=DICTIONARY_BYTES,
+            store_schema=False,
         )
 
     def write(self, table):
@@ -231,9 +238,9 @@ class ParquetFile:
 
 
 class CsvFile:
-    def __init__(self, path):
+    def __init__(self, path, schema=SCHEMA):
         options = pa.csv.WriteOptions(batch_size=CSV_BATCH_ROWS, quoting_style="none", quoting_header="none")
-        self.writer = pa.csv.CSVWriter(path, SCHEMA, write_options=options)
+        self.writer = pa.csv.CSVWriter(path, schema, write_options=options)
 
     def write(self, table):
         self.writer.write_table(table)

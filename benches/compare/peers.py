@@ -47,13 +47,24 @@ def prepare_duckdb(task):
     return duckdb.__version__, answer
 
 
+def polars_frame(task, tables):
+    """The question as Polars is asked it: in SQL, except where only another form is what its users would write."""
+    import polars
+
+    if task.question.name == "q8":
+        # Its row_number() takes twice the processor time. The db-benchmark asks it like this as well.
+        largest = polars.col("v3").top_k(2)
+        return tables["x"].drop_nulls("v3").group_by("id6").agg(largest).explode("v3")
+    return polars.SQLContext(tables).execute(task.question.text_for("polars", task.data))
+
+
 def prepare_polars(task):
     import polars
 
     def answer():
         scan = polars.scan_csv if task.question.file_format == "csv" else polars.scan_parquet
         tables = {table: scan(file) for table, file in task.question.files(task.data).items()}
-        frame = polars.SQLContext(tables).execute(task.question.text_for("polars", task.data))
+        frame = polars_frame(task, tables)
         frame.sink_parquet(
             task.out, compression="zstd", engine="streaming", maintain_order=bool(task.question.order)
         )

@@ -7,6 +7,8 @@ text and integer columns and copied floats must match bit for bit, measures up t
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import joins
+import skew
 import tpch
 
 
@@ -41,7 +43,8 @@ class Question:
         names = {table: table if registers else f"'{file}'" for table, file in self.files(stem).items()}
         if self.tables == ("x",):
             return self.sql.format(table=names["x"])
-        return self.sql.format(**names, **tpch.settings(stem))
+        scale = tpch.settings(stem) if "{fraction}" in self.sql else {}
+        return self.sql.format(**names, **scale)
 
 
 IDS = "id1, id2, id3, id4, id5, id6"
@@ -117,6 +120,37 @@ QUESTIONS = (
     ),
 )
 
+# These need all values of a group at once, or the rows of a group in order.
+HOLISTIC = (
+    Question(
+        "q6",
+        "SELECT id4, id5, median(v3) AS median_v3, stddev(v3) AS sd_v3 FROM {table} GROUP BY id4, id5",
+        ints=("id4", "id5"),
+        measures=("median_v3", "sd_v3"),
+    ),
+    Question(
+        "q8",
+        "SELECT id6, v3 FROM (SELECT id6, v3, row_number() OVER (PARTITION BY id6 ORDER BY v3 DESC) AS n "
+        "FROM {table} WHERE v3 IS NOT NULL) AS ranked WHERE n <= 2",
+        ints=("id6",),
+        copied_floats=("v3",),
+    ),
+    Question(
+        "count_distinct",
+        "SELECT id1, count(DISTINCT id3) AS n_id3 FROM {table} GROUP BY id1",
+        text=("id1",),
+        ints=("n_id3",),
+    ),
+    Question("count_distinct_all", "SELECT count(DISTINCT id3) AS n_id3 FROM {table}", ints=("n_id3",)),
+    Question("median_all", "SELECT median(v3) AS median_v3 FROM {table}", measures=("median_v3",)),
+)
+
+JOINS = tuple(Question(name, **shape) for name, shape in joins.QUESTIONS.items())
+
+TPCH_JOIN = (Question("orders_lineitem", **joins.ORDERS_LINEITEM),)
+
+SKEW = tuple(Question(name, **shape) for name, shape in skew.QUESTIONS.items())
+
 TPCH = tuple(
     Question(f"tpch{number}", tpch.sql_of(number), tables=tpch.tables_of(tpch.sql_of(number)), **shape)
     for number, shape in tpch.SHAPES.items()
@@ -128,9 +162,17 @@ CSV = tuple(
     if question.file_format == "parquet"
 )
 
-GROUPS = {"all": QUESTIONS, "all_csv": CSV, "tpch": TPCH}
+GROUPS = {
+    **{"all": QUESTIONS, "all_csv": CSV, "holistic": HOLISTIC, "joins": JOINS},
+    **{"tpch": TPCH, "tpch_join": TPCH_JOIN, "skew": SKEW},
+}
 
 BY_NAME = {question.name: question for group in GROUPS.values() for question in group} | {"scan": QUESTIONS[-1]}
+
+
+def usual_group(stem):
+    """What is asked of data in a folder, by the name that its generator gave the folder."""
+    return {"J1": "joins", "S1": "skew"}.get(Path(stem).name[:2], "tpch")
 
 
 def chosen(names):

@@ -134,7 +134,17 @@ def ladder_table(runs):
         for engine in dict.fromkeys(run["engine"] for run in runs):
             steps = sorted((key[1], run) for key, run in found.items() if (key[0], key[2]) == (question, engine))
             rows += ladder_rows(question, engine, steps[::-1])
-    return table(["question", "engine", "budget", "query s", "step", "peak MiB", "written MiB", "status"], rows)
+    header = ["question", "engine", "budget", "query s", "step", "peak MiB", "written MiB", "status"]
+    return table(header, rows) + "\n\n" + steepest_text(rows)
+
+
+def steepest_text(rows):
+    """The worst step of the ladder, which is what the promise is about."""
+    steps = [(float(row[4].split("x")[0]), row) for row in rows if row[4] != "-"]
+    if not steps:
+        return "no step: not two neighbouring budgets finished"
+    factor, (question, engine, budget, *_) = max(steps, key=lambda step: step[0])
+    return f"steepest step: {factor:.2f}x, {engine} {question} to {budget} (bound {LADDER_PROMISE})"
 
 
 def ladder_rows(question, engine, steps):

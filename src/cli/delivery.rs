@@ -10,7 +10,7 @@ use super::messages;
 use super::report::{Report, Section};
 use crate::error::{Error, Result};
 use crate::exec::{CancelToken, Progress, ProgressStyle, Recorder, RunMetrics};
-use crate::io::{Output, OutputFile, OutputFormat};
+use crate::io::{Output, OutputFile, OutputFormat, WrittenFile};
 use crate::session::{MakeSink, PreparedQuery, QueryRun, Session};
 
 /// How the queries of a command are run.
@@ -54,15 +54,19 @@ impl<'a> Delivery<'a> {
     }
 
     /// Also writes what queries took to a file.
-    pub(super) fn with_metrics(mut self, file: Option<PathBuf>) -> Self {
+    pub(super) fn with_metrics(mut self, file: Option<PathBuf>) -> Result<Self> {
+        if let Some(path) = &file {
+            let written = WrittenFile::new(path, "the metrics", "name another file: --metrics FILE.json");
+            self.session.files().written.add(written)?;
+        }
         self.metrics_file = file;
-        self
+        Ok(self)
     }
 
     /// Also writes a page about every query.
-    pub(super) fn with_report(mut self, file: Option<&Path>) -> Self {
-        self.report = file.map(Report::new);
-        self
+    pub(super) fn with_report(mut self, file: Option<&Path>) -> Result<Self> {
+        self.report = file.map(|path| Report::new(path, self.session)).transpose()?;
+        Ok(self)
     }
 
     /// Says what the next query is, for the report.

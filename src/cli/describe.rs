@@ -56,6 +56,14 @@ const FIGURES: [Figure; 10] = [
 ];
 
 impl Figure {
+    /// Its type, and with `has_days` that of figures that are days for some columns and numbers for others.
+    fn shown_type(&self, has_days: bool) -> &'static str {
+        match self.name {
+            "q25" | "median" | "q75" if has_days => "VARCHAR",
+            _ => self.sql_type,
+        }
+    }
+
     /// Its name in the result: approximate figures say so.
     fn shown_name(&self, exact: bool) -> String {
         match self.name {
@@ -73,6 +81,28 @@ impl Summarized<'_> {
     fn quantile(&self, part: &str) -> Option<String> {
         let function = if self.exact { "percentile_cont" } else { "approx_percentile_cont" };
         self.numeric(|x| format!("{function}({part}) WITHIN GROUP (ORDER BY {x})"))
+            .or_else(|| self.quantile_of_days(part))
+    }
+
+    /// Of dates and timestamps, as text: one of the values, or the moment nearest to the approximate number.
+    fn quantile_of_days(&self, part: &str) -> Option<String> {
+        let column = &self.column;
+        let number = match self.data_type {
+            DataType::Date32 => "Int32",
+            DataType::Timestamp(..) => "Int64",
+            _ => return None,
+        };
+        if self.exact {
+            return Some(format!("CAST(percentile_disc({part}) WITHIN GROUP (ORDER BY {column}) AS VARCHAR)"));
+        }
+        let place = format!("CAST(arrow_cast({column}, '{number}') AS DOUBLE)");
+        let found = format!("round(approx_percentile_cont({part}) WITHIN GROUP (ORDER BY {place}))");
+        let moment = format!("arrow_cast(arrow_cast({found}, '{number}'), {})", literal(&self.data_type.to_string()));
+        Some(format!("CAST({moment} AS VARCHAR)"))
+    }
+
+    fn has_days(&self) -> bool {
+        matches!(self.data_type, DataType::Date32 | DataType::Timestamp(..))
     }
 
     fn distinct(&self) -> Option<String> {
@@ -112,6 +142,7 @@ fn summary(fields: &[&Field], exact: bool, table: &str) -> String {
         .iter()
         .map(|field| Summarized { column: quoted(field.name()), data_type: field.data_type(), exact })
         .collect();
+    let has_days = columns.iter().any(Summarized::has_days);
     let texts = |text: fn(&Field) -> String| {
         let texts: Vec<String> = fields.iter().map(|field| literal(&text(field))).collect();
         texts.join(", ")
@@ -127,10 +158,11 @@ fn summary(fields: &[&Field], exact: bool, table: &str) -> String {
             .map(|column| match (figure.aggregate)(column) {
                 Some(aggregate) => {
                     let name = format!("f{}", aggregates.len());
+                    let sql_type = figure.shown_type(has_days);
                     aggregates.push(format!("{aggregate} AS {name}"));
-                    name
+                    if sql_type == figure.sql_type { name } else { format!("CAST({name} AS {sql_type})") }
                 }
-                None => format!("CAST(NULL AS {})", figure.sql_type),
+                None => format!("CAST(NULL AS {})", figure.shown_type(has_days)),
             })
             .collect();
         lists.push(format!("unnest(make_array({})) AS \"{}\"", elements.join(", "), figure.shown_name(exact)));

@@ -22,7 +22,8 @@ pub(super) fn run(args: &RunArgs, cancel: &CancelToken) -> Result<()> {
         return messages::print(&file.dry_run(&session)?);
     }
     let shows_progress = shows_progress(args.progress.progress, false);
-    let report = RefCell::new(args.report.as_deref().map(Report::new));
+    let report = RefCell::new(args.report.as_deref().map(|path| Report::new(path, &session)).transpose()?);
+    session.files().written.refuse_inputs(std::slice::from_ref(&args.file))?;
     let recorder = RefCell::new(None);
     let watch = |monitor: Arc<Monitor>, memory: &Memory| -> Option<Onlooker> {
         if report.borrow().is_some() {

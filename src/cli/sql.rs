@@ -28,8 +28,11 @@ pub(super) fn run(args: &SqlArgs, cancel: &CancelToken) -> Result<()> {
         return Err(nothing_for(path).with_hint("leave out -o: no statement here gives rows to write"));
     }
     let mut delivery = Delivery::new(&session, &args.messages, cancel)
-        .with_metrics(args.metrics.clone())
-        .with_report(args.report.as_deref());
+        .with_metrics(args.metrics.clone())?
+        .with_report(args.report.as_deref())?;
+    if let Some(file) = &args.query.file {
+        session.files().written.refuse_inputs(std::slice::from_ref(file))?;
+    }
     delivery.describe(&text);
     while let Some(statement) = statements.prepare_next()? {
         if let Prepared::Query(query) = statement {

@@ -25,6 +25,7 @@ mod tee;
 pub(crate) mod testing;
 pub mod text;
 pub(crate) mod type_names;
+mod written_files;
 
 pub use facts::TableFacts;
 pub use open::{FileTables, HiveFolders};
@@ -37,3 +38,4 @@ pub use table::{
     ColumnStatistics, Comparison, ComparisonOp, OpenTable, RowFilter, Scan, ScanRequest, Table, TableStatistics,
 };
 pub use tee::Tee;
+pub use written_files::{WrittenFile, WrittenFiles};

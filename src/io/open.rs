@@ -13,7 +13,7 @@ use super::hive::{BYTES_PER_FILE, HiveTable, Partitions};
 use super::ipc::IpcTable;
 use super::ndjson::NdJsonTable;
 use super::parquet::{ParquetOptions, ParquetTable};
-use super::{OpenTable, Scan, ScanRequest, Table, TableFacts, TableStatistics};
+use super::{OpenTable, Scan, ScanRequest, Table, TableFacts, TableStatistics, WrittenFiles};
 use crate::error::{Error, Result};
 use crate::memory::{Memory, Reservation};
 
@@ -26,6 +26,8 @@ pub struct FileTables {
     pub parquet: ParquetOptions,
     /// What folders called `key=value` mean.
     pub hive: HiveFolders,
+    /// What is written meanwhile and therefore not read.
+    pub written: WrittenFiles,
 }
 
 /// What folders called `key=value` mean.
@@ -41,9 +43,11 @@ pub enum HiveFolders {
 impl FileTables {
     /// The same, with a reject file of its own: every session has one, whatever the number of its tables and views.
     pub(crate) fn for_session(self) -> Self {
-        let mut files = self;
+        let mut files = FileTables { written: WrittenFiles::default(), ..self };
         if let OnBadRow::Reject(rejects) = &mut files.csv.on_bad_row {
             *rejects = rejects.for_session();
+            // Nothing else is written yet.
+            let _ = files.written.add(rejects.written());
         }
         files.csv.shared_schema = Some(Arc::default());
         files
@@ -84,20 +88,23 @@ impl FileTables {
             files.extend(find_files(path)?);
             n_above.resize(files.len(), n_parts_above(path));
         }
-        if let Some(rejects) = self.rejects() {
-            files.iter().try_for_each(|file| rejects.refuse_input(file))?;
-        }
-        let table = self.open_found(files, &n_above, memory)?;
+        self.written.refuse_inputs(&files)?;
+        let (table, reserved) = self.open_found(files, &n_above, memory)?;
         if let Some(shared) = &self.csv.shared_schema {
             let schema = table.schema();
             let names = self.csv.schema_overrides.iter().map(|(name, _)| name);
             names.filter(|name| schema.field_with_name(name).is_ok()).for_each(|name| shared.note_used(name));
         }
-        Ok(table)
+        Ok(Arc::new(NamedFiles { inner: table, named: paths.to_vec(), _reserved: reserved }))
     }
 
-    /// `files`, with the columns that their folders are; the first parts of each path, `n_above` many, are none.
-    fn open_found(&self, files: Vec<PathBuf>, n_above: &[usize], memory: &Memory) -> Result<Arc<dyn Table>> {
+    /// `files`, with the columns that their folders are, and what covers their paths if not the table itself does; the first parts of each path, `n_above` many, are none.
+    fn open_found(
+        &self,
+        files: Vec<PathBuf>,
+        n_above: &[usize],
+        memory: &Memory,
+    ) -> Result<(Arc<dyn Table>, Option<Reservation>)> {
         let declared = &self.csv.schema_overrides;
         let partitions = match self.hive {
             HiveFolders::Columns => Partitions::find(&files, n_above, declared, memory)?,
@@ -106,12 +113,12 @@ impl FileTables {
         let Some(partitions) = partitions else {
             let reserved = reserve_paths(&files, memory)?;
             let inner = self.open_files(&files, declared.clone(), memory)?;
-            return Ok(if reserved.bytes() == 0 { inner } else { Arc::new(ManyFiles { inner, _reserved: reserved }) });
+            return Ok((inner, Some(reserved)));
         };
         let is_folder = |name: &String| partitions.fields().iter().any(|field| field.name() == name);
         let of_files = declared.iter().filter(|(name, _)| !is_folder(name)).cloned().collect();
         let inner = self.open_files(&files, of_files, memory)?;
-        Ok(Arc::new(HiveTable::new(inner, partitions, memory)?))
+        Ok((Arc::new(HiveTable::new(inner, partitions, memory)?), None))
     }
 }
 
@@ -174,13 +181,15 @@ fn reserve_paths(files: &[PathBuf], memory: &Memory) -> Result<Reservation> {
     Ok(reserved)
 }
 
-/// A table whose list of files is long.
-struct ManyFiles {
+/// A table that knows what the user called its files.
+struct NamedFiles {
     inner: Arc<dyn Table>,
-    _reserved: Reservation,
+    named: Vec<String>,
+    /// Covers the paths of the files, if they are many.
+    _reserved: Option<Reservation>,
 }
 
-impl Table for ManyFiles {
+impl Table for NamedFiles {
     fn schema(&self) -> SchemaRef {
         self.inner.schema()
     }
@@ -203,6 +212,10 @@ impl Table for ManyFiles {
 
     fn describe_scan(&self, request: &ScanRequest) -> String {
         self.inner.describe_scan(request)
+    }
+
+    fn named(&self) -> &[String] {
+        &self.named
     }
 
     fn facts(&self) -> Result<TableFacts> {

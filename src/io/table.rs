@@ -31,6 +31,11 @@ pub trait Table: Send + Sync {
     /// What the table is, for EXPLAIN: format and path.
     fn describe(&self) -> String;
 
+    /// Paths, globs and folders that the user named its files by; none if it has no files.
+    fn named(&self) -> &[String] {
+        &[]
+    }
+
     /// What there is to know about its files, for `inspect`.
     ///
     /// # Errors

@@ -19,6 +19,9 @@ static LEDGERS: Mutex<Vec<Weak<Ledger>>> = Mutex::new(Vec::new());
 /// Code that running a query touches and starting does not: 6 to 9 MiB over sorts and aggregations of CSV and Parquet.
 const RUNNING_CODE_BYTES: u64 = 8 << 20;
 
+/// What planning a query takes beside what planning the first one made resident.
+const PLANNED_QUERY_BYTES: u64 = 4 << 20;
+
 /// The governed memory of one session. Cheap to clone.
 #[derive(Clone)]
 pub struct Memory {
@@ -90,16 +93,19 @@ impl From<OverBudget> for Error {
 
 impl Memory {
     /// Governs a process: `budget - resident at start - code still to be touched - safety`; see [`Budget::safety_bytes`].
+    /// `planning_bytes` were resident while a query was planned, most of it code that is let go again.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Budget`] when what is left cannot run any query.
-    pub fn for_process(budget: Budget, threads: usize) -> Result<Self> {
+    pub fn for_process(budget: Budget, planning_bytes: u64, threads: usize) -> Result<Self> {
+        let others = reserved_by_others(None).bytes;
         let resident = super::ResidentSet::read().map_or(0, |set| set.resident_bytes) + RUNNING_CODE_BYTES;
-        let resident = resident.saturating_sub(reserved_by_others(None).bytes);
+        let resident = resident.saturating_sub(others);
+        let planning = planning_bytes.saturating_sub(others) + PLANNED_QUERY_BYTES;
         let safety = budget.safety_bytes();
         let governed = budget.bytes().saturating_sub(resident + safety);
-        if governed < Sizes::smallest_governed() {
-            let smallest = (resident + safety + Sizes::smallest_governed()).div_ceil(1 << 20);
+        if governed < Sizes::smallest_governed() || budget.bytes() < planning {
+            let smallest = planning.max(resident + safety + Sizes::smallest_governed()).div_ceil(1 << 20);
             return Err(Error::budget(format!(
                 "memory budget of {} MiB is below what the program itself needs",
                 budget.bytes() >> 20

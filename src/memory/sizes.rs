@@ -25,6 +25,9 @@ impl Sizes {
     /// What a worker thread needs beside its operators: batches in flight and the scratch of its expressions.
     const BATCHES_PER_THREAD: u64 = 12;
 
+    /// What a reader of one column holds: a page of the usual size of a file, packed and unpacked, and the values made of it.
+    const READER_BYTES: u64 = 4 * MIB;
+
     /// The sizes for `governed` bytes and up to `threads` workers. With too little memory, first batches shrink, then
     /// threads, then pages; the caller fails only below [`Sizes::smallest_governed`].
     pub fn new(governed: u64, threads: usize) -> Self {
@@ -48,6 +51,12 @@ impl Sizes {
         Self::per_thread_min()
     }
 
+    /// What is left of `bytes` beside scans of `n_columns` columns in all threads: between a half and three quarters.
+    pub fn beside_readers(&self, bytes: u64, n_columns: usize) -> u64 {
+        let n_readers = (self.threads * n_columns) as u64;
+        bytes - (n_readers * Self::READER_BYTES).clamp(bytes / 4, bytes / 2)
+    }
+
     fn per_thread_min() -> u64 {
         Self::BATCHES_PER_THREAD * 64 * KIB + 2 * 128 * KIB + 32 * 16 * KIB
     }
@@ -68,6 +77,14 @@ mod tests {
         assert_eq!((small.page_bytes, small.batch_bytes, small.io_block_bytes), (32 << 10, 256 << 10, 512 << 10));
         let large = Sizes::new(4096 * MIB, 8);
         assert_eq!((large.page_bytes, large.batch_bytes, large.io_block_bytes), (256 << 10, 2 << 20, 1 << 20));
+    }
+
+    #[test]
+    fn readers_take_between_a_quarter_and_a_half() {
+        let sizes = Sizes::new(100 * MIB, 2);
+        for (n_columns, left) in [(0, 75), (3, 75), (5, 60), (10, 50)] {
+            assert_eq!(sizes.beside_readers(100 * MIB, n_columns), left * MIB, "{n_columns} columns");
+        }
     }
 
     #[test]

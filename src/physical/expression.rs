@@ -23,6 +23,7 @@ use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 use super::decimal::on_narrow_values;
 use super::failure::query_failure;
 use super::huge::Room;
+use super::zeros::compare_as_equals;
 use crate::error::{ErrorKind, Result};
 use crate::operators::expression::Expression;
 
@@ -48,6 +49,8 @@ impl Evaluator {
     pub(super) fn compile(expr: &Expr, schema: &DFSchema, props: &ExecutionProps) -> Result<Self> {
         let compiled = create_physical_expr(expr, schema, props, &PhysicalPlanningContext::default());
         let compiled = compiled.and_then(|compiled| fail_on_overflow(compiled, schema));
+        let compiled = compiled
+            .and_then(|compiled| compiled.transform_up(|part| compare_as_equals(part, schema.as_arrow())).data());
         let compiled = compiled
             .and_then(|compiled| compiled.transform_up(|part| on_narrow_values(part, schema.as_arrow())).data());
         let compiled = compiled.map_err(query_failure)?;

@@ -12,7 +12,8 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::compute::cast;
 use arrow::compute::kernels::length::length;
 use arrow::datatypes::{
-    DataType, Date32Type, FieldRef, Int64Type, IntervalMonthDayNanoType, TimeUnit, TimestampNanosecondType,
+    DataType, Date32Type, FieldRef, Int64Type, IntervalMonthDayNanoType, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
 use datafusion_common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
 use datafusion_common::{DataFusionError, ExprSchema, Result, ScalarValue};
@@ -341,8 +342,16 @@ fn ranges(args: &[ColumnarValue], n_rows: usize) -> Result<u64> {
         arrays.get(idx).filter(|array| row < array.len() && array.is_valid(row)).and_then(|array| {
             match array.data_type() {
                 DataType::Date32 => Some(i128::from(array.as_primitive::<Date32Type>().value(row)) * DAY_NANOS),
-                DataType::Timestamp(TimeUnit::Nanosecond, _) => {
-                    Some(i128::from(array.as_primitive::<TimestampNanosecondType>().value(row)))
+                DataType::Timestamp(unit, _) => {
+                    let (nanos, value) = match unit {
+                        TimeUnit::Second => (1_000_000_000, array.as_primitive::<TimestampSecondType>().value(row)),
+                        TimeUnit::Millisecond => {
+                            (1_000_000, array.as_primitive::<TimestampMillisecondType>().value(row))
+                        }
+                        TimeUnit::Microsecond => (1000, array.as_primitive::<TimestampMicrosecondType>().value(row)),
+                        TimeUnit::Nanosecond => (1, array.as_primitive::<TimestampNanosecondType>().value(row)),
+                    };
+                    Some(i128::from(value) * nanos)
                 }
                 DataType::Int64 => Some(i128::from(array.as_primitive::<Int64Type>().value(row))),
                 DataType::Interval(_) => array.as_primitive_opt::<IntervalMonthDayNanoType>().map(|steps| {

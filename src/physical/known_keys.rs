@@ -8,10 +8,10 @@
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion_common::DFSchema;
 use datafusion_common::tree_node::TreeNode;
-use datafusion_expr::{Expr, ExprSchemable, Join, LogicalPlan, Operator};
+use datafusion_expr::{Cast, Expr, ExprSchemable, Join, LogicalPlan, Operator};
 
 use super::cardinality::{estimate, estimate_rows};
 use super::expression::plain_column;
@@ -70,7 +70,7 @@ pub(super) fn cannot_fail(expr: &Expr, schema: &DFSchema) -> bool {
             Expr::IsNull(_) | Expr::IsNotNull(_) | Expr::IsTrue(_) | Expr::IsFalse(_) | Expr::IsUnknown(_) => true,
             Expr::IsNotTrue(_) | Expr::IsNotFalse(_) | Expr::IsNotUnknown(_) => true,
             Expr::Like(_) | Expr::InList(_) | Expr::Case(_) => true,
-            Expr::Cast(cast) => cast.expr.get_type(schema).is_ok_and(|from| is_widening(&from, cast.field.data_type())),
+            Expr::Cast(cast) => casts(cast, schema, is_widening),
             Expr::BinaryExpr(binary) => {
                 matches!(binary.op, And | Or | Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
             }
@@ -81,9 +81,15 @@ pub(super) fn cannot_fail(expr: &Expr, schema: &DFSchema) -> bool {
     !expr.exists(may_fail).unwrap_or(true)
 }
 
-/// Whether every value of `from` is one of `to`.
-fn is_widening(from: &DataType, to: &DataType) -> bool {
+/// Whether `fits` says so of what `cast` makes of what.
+pub(super) fn casts(cast: &Cast, schema: &DFSchema, fits: fn(&DataType, &DataType) -> bool) -> bool {
+    cast.expr.get_type(schema).is_ok_and(|from| fits(&from, cast.field.data_type()))
+}
+
+/// Whether every value of `from` is one of `to`. Dates of years past 290,000 aside, which no microsecond counts.
+pub(super) fn is_widening(from: &DataType, to: &DataType) -> bool {
     use DataType::*;
+    use TimeUnit::{Microsecond, Millisecond, Second};
     match (from, to) {
         _ if from == to => true,
         (from, Float64) => from.is_numeric(),
@@ -91,8 +97,33 @@ fn is_widening(from: &DataType, to: &DataType) -> bool {
         (UInt8, UInt16 | UInt32 | UInt64 | Int16 | Int32 | Int64) => true,
         (UInt16, UInt32 | UInt64 | Int32 | Int64) | (UInt32, UInt64 | Int64) => true,
         (Utf8, LargeUtf8 | Utf8View) | (Utf8View, LargeUtf8) => true,
-        _ => false,
+        (Date32, Timestamp(Second | Millisecond | Microsecond, None)) => true,
+        _ => match (digits(from), digits(to)) {
+            (Some((whole, decimals)), Some(to_digits)) if to.is_decimal() => {
+                whole <= to_digits.0 && decimals <= to_digits.1
+            }
+            _ => false,
+        },
     }
+}
+
+/// Digits before and after the point that values of `data_type` may have.
+fn digits(data_type: &DataType) -> Option<(i16, i16)> {
+    use DataType::*;
+    Some(match data_type {
+        Int8 | UInt8 => (3, 0),
+        Int16 | UInt16 => (5, 0),
+        Int32 | UInt32 => (10, 0),
+        Int64 => (19, 0),
+        UInt64 => (20, 0),
+        Decimal32(precision, scale) | Decimal64(precision, scale) => {
+            (i16::from(*precision) - i16::from(*scale), (*scale).into())
+        }
+        Decimal128(precision, scale) | Decimal256(precision, scale) => {
+            (i16::from(*precision) - i16::from(*scale), (*scale).into())
+        }
+        _ => return None,
+    })
 }
 
 /// Whether the call has a value for every group, however many rows that has, within reason: sums of narrow numbers.
@@ -157,5 +188,35 @@ impl RowFilter for PartnerFilter {
         let Some((min, max)) = self.known.extremes(&self.data_type) else { return Vec::new() };
         let comparison = |op, values| Comparison { column: self.column[0], op, values };
         vec![comparison(ComparisonOp::GreaterOrEqual, min), comparison(ComparisonOp::LessOrEqual, max)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cast_that_has_a_place_for_every_value_cannot_fail() {
+        use DataType::*;
+        use TimeUnit::*;
+        for (from, to, want) in [
+            (Int32, Int64, true),
+            (Int64, Int32, false),
+            (Int64, Decimal128(22, 2), true),
+            (Int64, Decimal128(20, 2), false),
+            (UInt64, Decimal128(20, 0), true),
+            (Int32, Decimal64(10, 0), true),
+            (Decimal128(9, 2), Decimal128(12, 5), true),
+            (Decimal128(9, 2), Decimal128(12, 6), false),
+            (Decimal128(9, 2), Decimal128(12, 1), false),
+            (Decimal128(9, -2), Decimal128(11, 0), true),
+            (Decimal128(9, 0), Int64, false),
+            (Date32, Timestamp(Microsecond, None), true),
+            (Date32, Timestamp(Nanosecond, None), false),
+            (Date32, Timestamp(Microsecond, Some("Europe/Paris".into())), false),
+            (Timestamp(Second, None), Timestamp(Microsecond, None), false),
+        ] {
+            assert_eq!(is_widening(&from, &to), want, "{from} to {to}");
+        }
     }
 }

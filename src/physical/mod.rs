@@ -37,6 +37,7 @@ mod window;
 mod window_frame;
 mod window_library;
 mod window_limit;
+mod zeros;
 
 pub use asof::{AsofJoin, AsofMatch};
 pub(crate) use failure::unsupported;

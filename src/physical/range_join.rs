@@ -5,14 +5,14 @@
 //! only one, the rows of one side reach to the end of the line: those of the smaller side, since they are kept. Other
 //! conditions are checked for the pairs that are found.
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use datafusion_common::{DFSchema, NullEquality};
 use datafusion_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion_expr::{Between, BinaryExpr, Expr, ExprSchemable, Join, Operator};
 
 use super::cardinality::join_candidates;
 use super::join::{Condition, Input, join_type, output_columns};
-use super::known_keys::cannot_fail;
+use super::known_keys::{cannot_fail, casts, is_widening};
 use super::lower::{Lowering, Stream, Wishes};
 use crate::error::Result;
 use crate::exec::{Node, Step};
@@ -75,14 +75,27 @@ impl Comparison {
     }
 }
 
-/// Whether `expr` may be computed for rows that another condition would have left out. Sums do overflow, but not for values
-/// that anybody compares.
+/// Whether `expr` may be computed for rows that another condition would have left out. Sums do overflow and times do not
+/// fit finer units, but not for values that anybody compares.
 fn hardly_fails(expr: &Expr, schema: &DFSchema) -> bool {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus | Operator::Minus, right }) => {
-            cannot_fail(left, schema) && cannot_fail(right, schema)
+            hardly_fails(left, schema) && hardly_fails(right, schema)
         }
+        Expr::Cast(cast) => casts(cast, schema, hardly_narrows) && hardly_fails(&cast.expr, schema),
+        Expr::Alias(alias) => hardly_fails(&alias.expr, schema),
         other => cannot_fail(other, schema),
+    }
+}
+
+fn hardly_narrows(from: &DataType, to: &DataType) -> bool {
+    use DataType::*;
+    match (from, to) {
+        (Timestamp(_, from), Timestamp(_, to)) => from == to,
+        // Nanoseconds end in 2262, and 9999-12-31 is a common end of nothing.
+        (Date32 | Date64, Timestamp(unit, None)) => *unit != TimeUnit::Nanosecond,
+        (Date32, Date64) => true,
+        _ => is_widening(from, to),
     }
 }
 

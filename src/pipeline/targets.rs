@@ -29,8 +29,7 @@ pub(super) fn check_targets(prepared: &Prepared<'_>) -> Result<()> {
     let [manifest, checksums] = side_paths(prepared);
     let unnamed = [(manifest, &outputs.manifest), (checksums, &outputs.checksums)];
     let unnamed = unnamed.into_iter().filter(|(_, asked)| asked.is_none()).map(|(path, _)| path);
-    let rejects = prepared.session.files().rejects().map(|rejects| rejects.target().to_path_buf());
-    for path in unnamed.chain(rejects) {
+    for path in unnamed.chain(prepared.session.files().written.paths()) {
         targets.insert(resolved(&path), Text::made(path.display().to_string(), first.path.place));
     }
     let files = outputs.files.iter().map(|output| &output.path);

@@ -52,6 +52,34 @@ pub(super) fn spell_out(plan: LogicalPlan) -> Result<LogicalPlan> {
     .map(|transformed| transformed.data)
 }
 
+/// Gives converted values of lists a name of their own. A conversion is called as what it converts, and a subquery that
+/// depends on the row around it may need that, too.
+///
+/// # Errors
+/// None of its own.
+pub(super) fn name_converted_lists(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let name = |part: Expr| {
+        let Expr::InSubquery(InSubquery { expr, mut subquery, negated }) = part else {
+            return Ok(Transformed::no(part));
+        };
+        let converted = match subquery.subquery.as_ref() {
+            LogicalPlan::Projection(list) => list.expr.first().filter(|value| matches!(value, Expr::Cast(_))).cloned(),
+            _ => None,
+        };
+        let is_renamed = converted.is_some();
+        if let (Some(value), LogicalPlan::Projection(list)) = (converted, subquery.subquery.as_ref()) {
+            let list = Projection::try_new(vec![value.alias(LISTED)], list.input.clone())?;
+            subquery.subquery = Arc::new(LogicalPlan::Projection(list));
+        }
+        Ok(Transformed::new_transformed(Expr::InSubquery(InSubquery { expr, subquery, negated }), is_renamed))
+    };
+    let renamed = plan.transform_up_with_subqueries(|node| node.map_expressions(|expr| expr.transform_up(name)))?;
+    Ok(renamed.data)
+}
+
+/// The name of a converted value of a list.
+const LISTED: &str = "listed value";
+
 /// Makes sure that every IN and EXISTS has become a join.
 ///
 /// # Errors

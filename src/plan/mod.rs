@@ -7,15 +7,19 @@ mod decimals;
 mod domains;
 mod explain;
 mod footprint;
+mod inputs;
 mod intervals;
 mod join_order;
 mod marks;
 mod membership;
 mod only_value;
 mod optimize;
+mod outer_types;
 mod reduce;
 mod set_operations;
 mod shared;
+mod size;
+mod timestamps;
 
 pub use crate::physical::cardinality::estimate_rows;
 pub use crate::physical::{options, statistics};
@@ -23,6 +27,8 @@ pub use asof::{ASOF_CONDITION, asof_condition};
 pub use datafusion_expr::LogicalPlan;
 pub use explain::{explain_json, explain_text};
 pub use footprint::{Footprint, footprint};
+pub use inputs::for_each_input;
 #[cfg(test)]
 pub(crate) use optimize::optimize_by_library;
 pub use optimize::{Effort, optimize};
+pub use size::check_size;

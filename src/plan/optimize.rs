@@ -26,9 +26,11 @@ use super::intervals::{compare_by_length, order_windows_by_length};
 use super::join_order::order_joins;
 use super::marks::MarkSubqueriesInLists;
 use super::only_value::check_single_rows;
+use super::outer_types::agree_on_types;
 use super::reduce::reduce_aggregates;
 use super::set_operations::rewrite_set_operations;
 use super::shared::share_common_subplans;
+use super::timestamps::meet_in_their_unit;
 
 /// Which rules run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,10 +67,10 @@ pub(crate) fn optimize_by_library(plan: LogicalPlan) -> Result<LogicalPlan, Data
 }
 
 fn apply_library_rules(plan: LogicalPlan, settings: &Settings, effort: Effort) -> Result<LogicalPlan, DataFusionError> {
-    let plan = super::membership::spell_out(rewrite_set_operations(rewrite_asof_joins(plan)?)?)?;
-    let plan = order_windows_by_length(check_single_rows(plan)?)?;
+    let plan = meet_in_their_unit(agree_on_types(rewrite_set_operations(rewrite_asof_joins(plan)?)?)?)?;
+    let plan = order_windows_by_length(check_single_rows(super::membership::spell_out(plan)?)?)?;
     let plan = Analyzer::new().execute_and_check(plan, &settings.options, |_, _| {})?;
-    let plan = compare_by_length(exact_decimals(plan)?)?;
+    let plan = super::membership::name_converted_lists(compare_by_length(exact_decimals(plan)?)?)?;
     crate::physical::constants::check_constants(&plan)?;
     let plan = optimizer(effort).optimize(plan, settings, |_, _| {})?;
     super::membership::check_none_left(&plan)?;

@@ -14,15 +14,29 @@ use datafusion_sql::sqlparser::ast::{
 };
 use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::parser::{Parser, ParserError};
-use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Word};
+use datafusion_sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Word};
 
 use super::dialect::SqlDialect;
 use crate::error::Error;
 use crate::plan::ASOF_CONDITION;
 
-/// A parser at the beginning of `text`.
-pub(super) fn parser_of(text: &str) -> Result<Parser<'static>, ParserError> {
-    let mut tokens = Tokenizer::new(&SqlDialect, text).tokenize_with_location()?;
+/// A parser at the beginning of `text`, which is a part of another one and begins there at `line` and `column`, both counted
+/// from 0.
+pub(super) fn parser_of(text: &str, (line, column): (u64, u64)) -> Result<Parser<'static>, ParserError> {
+    let move_down = |place: &mut Location| {
+        // Line 0 is no place.
+        place.column += if place.line == 1 { column } else { 0 };
+        place.line += if place.line > 0 { line } else { 0 };
+    };
+    let tokens = Tokenizer::new(&SqlDialect, text).tokenize_with_location();
+    let mut tokens = tokens.map_err(|mut error| {
+        move_down(&mut error.location);
+        error
+    })?;
+    for token in &mut tokens {
+        move_down(&mut token.span.start);
+        move_down(&mut token.span.end);
+    }
     mark_joins(&mut tokens)?;
     Ok(Parser::new(&SqlDialect).with_tokens_with_locations(tokens))
 }

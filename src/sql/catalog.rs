@@ -53,6 +53,11 @@ impl<'a> Catalog<'a> {
         Catalog { opener, memory, options, functions, opened, asked, registry, depth, created }
     }
 
+    /// What planning may take, too.
+    pub(super) fn memory(&self) -> &Memory {
+        self.memory
+    }
+
     /// Names and paths that the planned texts read.
     pub(super) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -123,6 +123,7 @@ impl VisitorMut for Clauses {
             let error = Error::usage(format!("an expression with more than {DEEPEST} operators inside each other"));
             return ControlFlow::Break(error.with_hint("write a long chain of conditions as x IN (..) if it is one"));
         }
+        super::field_access::as_name(expr);
         match expr {
             Expr::Value(ValueWithSpan { value: Value::Placeholder(name), span }) => {
                 let error = Error::usage(format!("{name} is a parameter, and there are no values for parameters"));

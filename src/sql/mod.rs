@@ -3,7 +3,8 @@
 //! Tables are named by path: `FROM 'data/*.parquet'`, `FROM "sales.csv"`. Unquoted names are lower-cased, as in
 //! PostgreSQL; a column with upper-case letters is written in double quotes.
 //!
-//! Memory: a plan takes a few MiB at most, whatever the size of the files.
+//! Memory: a plan takes a few MiB, whatever the size of the files. What a text says and what its plan is made of are counted
+//! before the planner multiplies them, and too much for the budget is an error.
 //! Planning runs on a thread of its own with a deep stack, since a long chain of conditions is a deep tree.
 
 mod asof;
@@ -13,6 +14,7 @@ mod copy;
 mod date_functions;
 mod dialect;
 mod failure;
+mod field_access;
 mod functions;
 mod group_keys;
 mod headers;
@@ -22,6 +24,7 @@ mod power;
 mod read_csv;
 mod registry;
 mod sample_key;
+pub(crate) mod split;
 mod statements;
 
 use std::path::PathBuf;
@@ -31,6 +34,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::{DataFusionError, ScalarValue};
 use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion_sql::sqlparser::ast::Query;
 
 use crate::error::{Error, Result};
 use crate::io::partitioned::PartitionedOutput;
@@ -44,7 +48,7 @@ pub(crate) use functions::functions;
 pub use registry::Registry;
 use registry::View;
 use statements::Request;
-pub use statements::{IfExists, MOST_TEXT_BYTES, ParsedStatement, nothing_asked, parse, parse_one};
+pub use statements::{IfExists, MOST_TEXT_BYTES, ParsedStatement, Script, nothing_asked, parse_one};
 
 /// Stack of a thread that plans or drops plans: enough for thousands of conditions in a chain. Only touched pages become resident.
 pub(crate) const STACK_BYTES: usize = 256 << 20;
@@ -115,7 +119,7 @@ pub enum Planned {
 /// # Errors
 /// [`crate::ErrorKind::Usage`] with a location where the text is wrong; whatever `opener` says for a table.
 pub fn plan(text: &str, opener: &dyn OpenTable, memory: &Memory) -> Result<PlannedQuery> {
-    match plan_statement(&parse_one(text)?, text, opener, &Registry::default(), memory)? {
+    match plan_statement(&parse_one(text, memory)?, text, opener, &Registry::default(), memory)? {
         Planned::Query(query) => Ok(*query),
         Planned::Done => Err(Error::usage("this statement gives no rows")),
     }
@@ -154,7 +158,7 @@ pub struct Defined {
 /// # Errors
 /// As [`plan()`], types that do not fit included; the name then stands for what it did before.
 pub fn define(name: &str, text: &str, opener: &dyn OpenTable, registry: &Registry, memory: &Memory) -> Result<Defined> {
-    let statement = parse_one(text)?;
+    let statement = parse_one(text, memory)?;
     let Request::Query { query, explain: None, target: Target::Result } = &statement.request else {
         return Err(Error::usage("this is not a query").with_hint("a step is a SELECT or WITH .. SELECT"));
     };
@@ -163,7 +167,7 @@ pub fn define(name: &str, text: &str, opener: &dyn OpenTable, registry: &Registr
     let catalog = Catalog::new(opener, memory, options.clone(), registry);
     let planner = Planner { catalog: &catalog, registry, options, text };
     on_deep_stack(|| {
-        let logical = planner.checked(catalog.plan_query(query))?;
+        let logical = planner.plan_query(query)?;
         let logical = planner.checked(names::shorten_output_names(logical))?;
         // Only here can a type that does not fit be told with its place in this text.
         planner.checked(plan::optimize(logical.clone(), &planner.options, registry.effort()))?;
@@ -237,11 +241,11 @@ impl Planner<'_> {
                 return Ok(Planned::Done);
             }
             Request::Query { query, explain, target } => {
-                let logical = self.checked(self.catalog.plan_query(query))?;
+                let logical = self.plan_query(query)?;
                 (self.checked(names::shorten_output_names(logical))?, *explain, target.clone())
             }
             Request::Describe(query) => {
-                let described = self.checked(self.catalog.plan_query(query))?;
+                let described = self.plan_query(query)?;
                 let described = self.checked(names::shorten_output_names(described))?;
                 (self.checked(describe(&described))?, None, Target::Result)
             }
@@ -254,6 +258,13 @@ impl Planner<'_> {
         };
         let plan = self.checked(plan::optimize(logical, &self.options, self.registry.effort()))?;
         Ok(Planned::Query(Box::new(PlannedQuery { plan, explain, target })))
+    }
+
+    /// The plan of `query` as it is written, if there is memory for what optimizing makes of it.
+    fn plan_query(&self, query: &Query) -> Result<LogicalPlan> {
+        let logical = self.checked(self.catalog.plan_query(query))?;
+        plan::check_size(&logical, self.catalog.memory())?;
+        Ok(logical)
     }
 
     fn checked<T>(&self, planned: Result<T, DataFusionError>) -> Result<T> {

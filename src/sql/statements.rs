@@ -2,6 +2,8 @@
 //!
 //! Several statements are separated by `;` and planned one after the other, since one may create what the next one reads.
 
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use datafusion_sql::sqlparser::ast::{
@@ -12,10 +14,11 @@ use datafusion_sql::sqlparser::parser::Parser;
 
 use super::clauses::{self, folded};
 use super::dialect::SqlDialect;
-use super::{Explain, Target, failure};
+use super::{Explain, Target, failure, split};
 use crate::error::{Error, Result};
 use crate::io::OutputFormat;
 use crate::io::partitioned::PartitionedOutput;
+use crate::memory::Memory;
 
 /// The longest text, so that even one chain of operators from end to end fits the planner's stack.
 pub const MOST_TEXT_BYTES: usize = 1 << 20;
@@ -73,38 +76,144 @@ impl ParsedStatement {
     }
 }
 
-/// The statements of `text`.
-///
-/// # Errors
-/// [`crate::ErrorKind::Usage`] with a location where the text is wrong, or naming what is not supported.
-pub fn parse(text: &str) -> Result<Vec<ParsedStatement>> {
-    if text.len() > MOST_TEXT_BYTES {
-        return Err(Error::usage(format!("the query is {} bytes long; the most is {MOST_TEXT_BYTES}", text.len()))
-            .with_hint("put long lists of values into a file and read it as a table"));
-    }
-    super::on_deep_stack(|| parse_here(text))
+/// The statements of a text. Each is parsed once to see that it can be and forgotten, and again when its turn comes: parsed
+/// they take a hundred times the memory of their text.
+#[derive(Debug)]
+pub struct Script {
+    text: String,
+    pieces: VecDeque<Piece>,
+    /// Parsed and not given out.
+    parsed: VecDeque<ParsedStatement>,
 }
 
-fn parse_here(text: &str) -> Result<Vec<ParsedStatement>> {
+/// A part of a text between semicolons.
+#[derive(Debug, Clone)]
+struct Piece {
+    range: Range<usize>,
+    /// Where it begins, both counted from 0.
+    line: u64,
+    column: u64,
+    n_statements: usize,
+    n_results: usize,
+}
+
+impl Script {
+    /// Splits and checks `text`.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Usage`] with a location where the text is wrong, or naming what is not supported;
+    /// [`crate::ErrorKind::Budget`] for a statement that says more than can be planned.
+    pub fn read(text: &str, memory: &Memory) -> Result<Self> {
+        if text.len() > MOST_TEXT_BYTES {
+            return Err(Error::usage(format!("the query is {} bytes long; the most is {MOST_TEXT_BYTES}", text.len()))
+                .with_hint("put long lists of values into a file and read it as a table"));
+        }
+        let mut pieces = pieces(text);
+        super::on_deep_stack(|| {
+            for piece in &mut pieces {
+                check_extent(piece, text, memory)?;
+                let statements = parse_piece(piece, text)?;
+                piece.n_statements = statements.len();
+                piece.n_results = statements.iter().filter(|statement| statement.has_result()).count();
+            }
+            Ok(())
+        })?;
+        pieces.retain(|piece| piece.n_statements > 0);
+        Ok(Script { text: text.to_string(), pieces, parsed: VecDeque::new() })
+    }
+
+    /// All of it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// How many statements are left.
+    pub fn n_statements(&self) -> usize {
+        self.parsed.len() + self.pieces.iter().map(|piece| piece.n_statements).sum::<usize>()
+    }
+
+    /// How many statements that are left have rows for the user.
+    pub fn n_results(&self) -> usize {
+        let parsed = self.parsed.iter().filter(|statement| statement.has_result()).count();
+        parsed + self.pieces.iter().map(|piece| piece.n_results).sum::<usize>()
+    }
+
+    /// The next statement; `None` after the last.
+    ///
+    /// # Errors
+    /// As [`Script::read`].
+    pub fn next_statement(&mut self) -> Result<Option<ParsedStatement>> {
+        while self.parsed.is_empty()
+            && let Some(piece) = self.pieces.pop_front()
+        {
+            self.parsed = super::on_deep_stack(|| parse_piece(&piece, &self.text))?.into();
+        }
+        Ok(self.parsed.pop_front())
+    }
+}
+
+/// What may mean that a semicolon does not stand where it seems to: other quotes, escapes, comments inside of comments.
+const OTHER_QUOTES: [&str; 5] = ["$", "\\", "/*", "q'", "Q'"];
+
+/// The parts of `text` between semicolons; all of it where they may stand in quotes of another kind.
+fn pieces(text: &str) -> VecDeque<Piece> {
+    let (whole, rest) = match OTHER_QUOTES.iter().any(|sign| text.contains(sign)) {
+        true => (Vec::new(), text),
+        false => split::split(text),
+    };
+    let (mut at, mut line, mut column) = (0, 0, 0);
+    let place = |part: &str| {
+        let piece = Piece { range: at..at + part.len(), line, column, n_statements: 0, n_results: 0 };
+        at += part.len();
+        line += part.matches('\n').count() as u64;
+        let last = part.rsplit('\n').next().unwrap_or_default().chars().count() as u64;
+        column = if part.contains('\n') { last } else { column + last };
+        piece
+    };
+    whole.into_iter().chain([rest]).map(place).collect()
+}
+
+/// About what parsing and planning one word or sign takes: 0.9 KiB were measured for arguments of a function, less for others.
+const BYTES_PER_WORD: u64 = 1024;
+
+fn check_extent(piece: &Piece, text: &str, memory: &Memory) -> Result<()> {
+    // Short enough whatever it says.
+    if piece.range.len() as u64 * BYTES_PER_WORD <= memory.governed_bytes() {
+        return Ok(());
+    }
+    let split::Extent { n_words, longest: (behind, n_items) } = split::extent(&text[piece.range.clone()]);
+    let bytes = n_words as u64 * BYTES_PER_WORD;
+    if bytes <= memory.governed_bytes() {
+        return Ok(());
+    }
+    let list = if behind == "[" { "in [..]".to_string() } else { format!("behind {behind}") };
+    Err(Error::budget(format!(
+        "a statement of {n_words} words and signs takes about {} MiB to plan; its longest list, {list}, has {n_items} items",
+        bytes.div_ceil(1 << 20)
+    ))
+    .with_location(format!("sql:{}:{}", piece.line + 1, piece.column + 1))
+    .with_hint("put long lists of values into a file and read it as a table, or raise --memory-budget"))
+}
+
+fn parse_piece(piece: &Piece, text: &str) -> Result<Vec<ParsedStatement>> {
     let fail = |error| failure::syntax(&error);
-    let statements = super::asof::parser_of(text).map_err(fail)?.parse_statements().map_err(fail)?;
-    let statements =
-        statements.into_iter().map(|statement| request(statement).map(|request| ParsedStatement { request }));
-    statements.collect()
+    let mut parser = super::asof::parser_of(&text[piece.range.clone()], (piece.line, piece.column)).map_err(fail)?;
+    let statements = parser.parse_statements().map_err(fail)?.into_iter();
+    statements.map(|statement| request(statement).map(|request| ParsedStatement { request })).collect()
 }
 
 /// The only statement of `text`.
 ///
 /// # Errors
-/// As [`parse`], and when there are none or several.
-pub fn parse_one(text: &str) -> Result<ParsedStatement> {
-    let mut statements = parse(text)?;
-    if statements.len() > 1 {
-        return Err(Error::usage(format!("{} statements at once", statements.len())).with_hint(
+/// As [`Script::read`], and when there are none or several.
+pub fn parse_one(text: &str, memory: &Memory) -> Result<ParsedStatement> {
+    let mut script = Script::read(text, memory)?;
+    if script.n_statements() > 1 {
+        return Err(Error::usage(format!("{} statements at once", script.n_statements())).with_hint(
             "run them one by one, or in a library with `statements`; a query may use WITH to build on another",
         ));
     }
-    statements.pop().ok_or_else(nothing_asked)
+    script.next_statement()?.ok_or_else(nothing_asked)
 }
 
 /// For a text without statements.

@@ -34,6 +34,6 @@ impl ReadingArgs {
             Some(false) => HiveFolders::Ignored,
             _ => HiveFolders::Columns,
         };
-        FileTables { csv: self.csv.options(), parquet, hive }
+        FileTables { csv: self.csv.options(), parquet, hive, ..FileTables::default() }
     }
 }

@@ -11,10 +11,10 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Context, Helper, Highlighter, Hinter};
 
 use super::commands::COMMANDS;
-use super::statements::{ends_in_quotes, is_whole};
 use crate::cli::input::quoted;
 use crate::session::Session;
 use crate::sql::function_names;
+use crate::sql::split::{ends_in_quotes, is_whole};
 
 /// Keywords worth completing.
 const KEYWORDS: &str = "all and as asc between by case cast copy count create cross describe desc distinct drop else end \

@@ -8,10 +8,10 @@ use rustyline::history::DefaultHistory;
 use rustyline::{CompletionType, Config, Editor};
 
 use super::complete::{PromptHelper, SharedSession};
-use super::statements::is_whole;
 use crate::error::{Error, Result};
 use crate::io::files::make_folder_of;
 use crate::sql::MOST_TEXT_BYTES;
+use crate::sql::split::is_whole;
 
 /// Entries of the history that are kept.
 const MOST_ENTRIES: usize = 10_000;

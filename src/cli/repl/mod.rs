@@ -8,7 +8,6 @@
 mod commands;
 mod complete;
 mod lines;
-mod statements;
 
 use std::cell::RefCell;
 use std::io::IsTerminal;
@@ -24,6 +23,7 @@ use crate::exec::CancelToken;
 use crate::io::{Output, OutputFormat};
 use crate::memory::Budget;
 use crate::session::{Prepared, Session, SessionOptions};
+use crate::sql::split;
 use commands::Next;
 use complete::SharedSession;
 use lines::{Lines, Typed};
@@ -80,16 +80,15 @@ pub(super) fn run(args: &ReplArgs, signals: &Signals) -> Result<u8> {
 impl Repl<'_> {
     /// Runs what was typed: a command, or statements.
     fn take(&mut self, text: &str) -> Result<Next> {
-        if statements::gives_up(text) {
+        if split::gives_up(text) {
             return Ok(Next::End);
         }
-        if statements::is_command(text) {
+        if split::is_command(text) {
             return self.command(text);
         }
-        let (whole, rest) = statements::split(text);
-        let rest = Some(rest).filter(|rest| !statements::is_blank(rest));
-        for statement in whole.into_iter().chain(rest).filter(|text| !statements::is_blank(text.trim_end_matches(';')))
-        {
+        let (whole, rest) = split::split(text);
+        let rest = Some(rest).filter(|rest| !split::is_blank(rest));
+        for statement in whole.into_iter().chain(rest).filter(|text| !split::is_blank(text.trim_end_matches(';'))) {
             self.run(statement)?;
         }
         Ok(Next::GoOn)

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::exec::{RunMetrics, Sample};
-use crate::io::OutputFile;
+use crate::io::{OutputFile, WrittenFile};
+use crate::session::Session;
 
 /// What is to be said of one query.
 pub(super) struct Section {
@@ -32,9 +33,11 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// A report that will be written to `path`.
-    pub(super) fn new(path: &Path) -> Self {
-        Report { path: path.to_path_buf(), sections: Vec::new() }
+    /// A report on queries of `session` that will be written to `path`.
+    pub(super) fn new(path: &Path, session: &Session) -> Result<Self> {
+        let written = WrittenFile::new(path, "the report", "name another file: --report FILE.html");
+        session.files().written.add(written)?;
+        Ok(Report { path: path.to_path_buf(), sections: Vec::new() })
     }
 
     /// Adds a query and writes what there is so far.

@@ -6,7 +6,7 @@ use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
 
 use crate::ErrorKind;
-use crate::frame::testing::{array, frame, session, shown, text};
+use crate::frame::testing::{array, check_unordered, frame, session, shown, text};
 use crate::frame::*;
 use crate::session::{Session, SessionOptions, Strain};
 
@@ -212,6 +212,48 @@ fn files_go_out_and_come_back() {
     );
     let missing = session().scan_parquet(path("rows.parqet")).collect().unwrap_err().to_string();
     assert!(missing.contains("did you mean") && missing.contains("rows.parquet"), "{missing}");
+}
+
+#[test]
+fn lists_and_objects_of_json_go_through_everything_and_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let row = |n: i64| {
+        let tags = if n % 7 == 0 { "null".to_string() } else { format!("{:?}", vec!["t"; (n % 4) as usize]) };
+        let user = match n % 5 {
+            0 => "null".to_string(),
+            _ => format!("{{\"name\":\"n{}\",\"at\":{{\"x\":{n},\"y\":[{n},null]}}}}", n % 3),
+        };
+        format!("{{\"id\":{n},\"tags\":{},\"user\":{user}}}\n", tags.replace(", ", ","))
+    };
+    // Backwards, so that a sort has something to do.
+    std::fs::write(path("in.ndjson"), (0..12_000).rev().map(row).collect::<String>()).unwrap();
+    let session = small(14);
+    let rows = session.scan_ndjson(path("in.ndjson")).sort("id", SortOptions::new());
+    rows.sink_ndjson(path("out.ndjson")).unwrap();
+    let written = std::fs::read_to_string(path("out.ndjson")).unwrap();
+    assert!(written == (0..12_000).map(row).collect::<String>(), "{}", &written[..300]);
+    rows.sink_parquet(path("out.parquet"), Default::default()).unwrap();
+    rows.sink_ipc(path("out.arrow")).unwrap();
+    for back in [session.scan_parquet(path("out.parquet")), session.scan_ipc(path("out.arrow"))] {
+        back.sink_ndjson(path("back.ndjson")).unwrap();
+        assert!(std::fs::read_to_string(path("back.ndjson")).unwrap() == written);
+    }
+    rows.clone().head(2).sink_csv(path("out.csv")).unwrap();
+    assert_eq!(
+        std::fs::read_to_string(path("out.csv")).unwrap(),
+        "id,tags,user\n0,,\n1,\"[\"\"t\"\"]\",\"{\"\"name\"\":\"\"n1\"\",\"\"at\"\":{\"\"x\"\":1,\"\"y\"\":[1,null]}}\"\n"
+    );
+    check_unordered(
+        rows.clone().group_by("tags").agg([len().alias("n")]),
+        "tags,n|-,1715|[],2571|[t, t, t],2571|[t, t],2571|[t],2572",
+    );
+    rows.create_view("t").unwrap();
+    let joined = session.sql(
+        "SELECT a.id, b.user.at.y[1] AS y, user.name AS n FROM (SELECT id FROM t) AS a \
+         JOIN (SELECT id AS i, user FROM t) AS b ON b.i = a.id + 1 WHERE user.name = 'n2' ORDER BY 1 LIMIT 2",
+    );
+    assert_eq!(shown(joined.and_then(|query| query.collect())), "id,y,n|1,2,n2|7,8,n2");
 }
 
 #[test]

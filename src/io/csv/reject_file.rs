@@ -5,14 +5,13 @@
 //! target is what it was. The statements of a text share one: each begins with a copy of what those before it left.
 
 use std::fmt;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
-use crate::io::OutputFile;
+use crate::io::{OutputFile, WrittenFile};
 
 /// Text that is collected before it is written.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -46,11 +45,6 @@ impl RejectFile {
         Arc::new(RejectFile { target: target.into(), state: Mutex::new(State::Unused) })
     }
 
-    /// Where it appears.
-    pub(crate) fn target(&self) -> &Path {
-        &self.target
-    }
-
     /// The same target, for another session.
     pub(crate) fn for_session(&self) -> Arc<Self> {
         Self::new(self.target.clone())
@@ -61,31 +55,9 @@ impl RejectFile {
         *self.lock() = State::Unused;
     }
 
-    /// Refuses an input that is the target itself.
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::Usage`].
-    pub(crate) fn refuse_input(&self, input: &Path) -> Result<()> {
-        match is_same_file(input, &self.target) {
-            true => Err(self.refused("an input of the query")),
-            false => Ok(()),
-        }
-    }
-
-    /// Refuses an output that is the target itself.
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::Usage`].
-    pub(crate) fn refuse_output(&self, output: &Path) -> Result<()> {
-        match is_same_file(output, &self.target) {
-            true => Err(self.refused("the output of the query")),
-            false => Ok(()),
-        }
-    }
-
-    fn refused(&self, what: &str) -> Error {
-        Error::usage(format!("rejected rows cannot go to {}: it is {what}", self.target.display()))
-            .with_hint("name another file: --on-bad-row reject=FILE")
+    /// The file that is written.
+    pub(crate) fn written(&self) -> WrittenFile {
+        WrittenFile::new(&self.target, "rejected rows", "name another file: --on-bad-row reject=FILE")
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -245,26 +217,9 @@ impl Writer {
     }
 }
 
-/// Whether two paths name one file, which need not exist yet.
-fn is_same_file(one: &Path, other: &Path) -> bool {
-    let place = |metadata: Metadata| (metadata.dev(), metadata.ino());
-    match (std::fs::metadata(one).map(place), std::fs::metadata(other).map(place)) {
-        (Ok(one), Ok(other)) => one == other,
-        (Err(_), Err(_)) => {
-            let whole = |path: &Path| {
-                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                Some((std::fs::canonicalize(folder).ok()?, path.file_name()?.to_owned()))
-            };
-            whole(one).is_some_and(|one| Some(one) == whole(other))
-        }
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ErrorKind;
 
     fn names_in(folder: &Path) -> usize {
         std::fs::read_dir(folder).unwrap().count()
@@ -296,19 +251,5 @@ mod tests {
         rejects.publish().unwrap();
         assert!(std::fs::read(&target).unwrap() == HEADER, "another text begins anew");
         assert_eq!(names_in(folder.path()), 1);
-    }
-
-    #[test]
-    fn inputs_and_outputs_are_never_overwritten() {
-        let folder = tempfile::tempdir().unwrap();
-        let (input, link, new) = (folder.path().join("a"), folder.path().join("b"), folder.path().join("new"));
-        std::fs::write(&input, "x").unwrap();
-        std::fs::hard_link(&input, &link).unwrap();
-        let error = RejectFile::new(&link).refuse_input(&input).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Usage);
-        let detour = folder.path().join(".").join("new");
-        assert_eq!(RejectFile::new(&new).refuse_output(&detour).unwrap_err().kind(), ErrorKind::Usage);
-        RejectFile::new(&new).refuse_input(&input).unwrap();
-        RejectFile::new(&new).refuse_output(&folder.path().join("other")).unwrap();
     }
 }

@@ -132,9 +132,6 @@ impl Report for Aggregate {
     }
 }
 
-/// What a reader of one column holds: a page of the usual size of a file, packed and unpacked, and the values made of it.
-const READER_BYTES: u64 = 4 << 20;
-
 /// As many partitions as write pages fit into a quarter of the governed memory, between 8 and 256.
 fn partition_bits(cx: &QueryContext) -> u32 {
     let sizes = cx.memory.sizes();
@@ -147,8 +144,7 @@ impl Shared {
     /// A reader may need a page of each column, packed and unpacked, for each worker.
     fn share(&self) -> u64 {
         let free = self.cx.memory.limit_bytes().saturating_sub(self.cx.memory.reserved_outside_pages());
-        let n_readers = self.cx.memory.sizes().threads * self.plan.spec.input.fields().len();
-        free - (n_readers as u64 * READER_BYTES).clamp(free / 4, free / 2)
+        self.cx.memory.sizes().beside_readers(free, self.plan.spec.input.fields().len())
     }
 
     /// What one worker may hold while it groups its input.

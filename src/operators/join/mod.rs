@@ -173,7 +173,8 @@ impl Shared {
     /// operators above need.
     fn share(&self) -> u64 {
         let obtainable = self.cx.memory.available_bytes() + self.cx.pages.evictable_bytes();
-        let most = obtainable.min(self.cx.memory.limit_bytes()) / 4 * 3;
+        let obtainable = obtainable.min(self.cx.memory.limit_bytes());
+        let most = self.cx.memory.sizes().beside_readers(obtainable, self.plan.sides[PROBE].inputs.len());
         let share = match self.builds_first.load(Ordering::Relaxed) {
             true => self.place.share_beside(most),
             false => self.place.share_for_output(most),

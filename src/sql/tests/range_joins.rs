@@ -54,6 +54,28 @@ fn a_point_in_an_interval_is_looked_for_in_one_sweep() {
     );
 }
 
+/// Whether `condition` between two tables of 5000 rows with columns ts, ms, d, c and k makes a join by order.
+fn is_range_join(condition: &str) -> bool {
+    let rows = "SELECT CAST(x AS TIMESTAMP(6)) AS ts, CAST(x AS TIMESTAMP(3)) AS ms, CAST(CAST(x AS INT) AS DATE) AS d, \
+         CAST(x AS DECIMAL(12, 2)) AS c, CAST(x AS DECIMAL(9, 1)) AS e, x AS k FROM 'many_pairs.csv'";
+    let text = format!("SELECT count(*) FROM ({rows}) AS a JOIN ({rows}) AS b ON {condition}");
+    let (query, _) = super::lower(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    crate::plan::explain_text(&query).contains("RangeJoin")
+}
+
+#[test]
+fn sides_of_different_types_are_joined_by_order() {
+    for condition in [
+        "a.ts >= b.d AND a.ts < b.d + INTERVAL '1 hour'",
+        "a.ts >= b.d",
+        "a.ms BETWEEN b.ts - INTERVAL '1 minute' AND b.ts",
+        "a.c BETWEEN b.k - 1 AND b.k",
+        "a.c > b.e",
+    ] {
+        assert!(is_range_join(condition), "{condition}");
+    }
+}
+
 #[test]
 fn few_pairs_are_compared_one_by_one() {
     check_plan(

@@ -11,7 +11,7 @@ use crate::sql::{self, Registry, catalog::Catalog, statements::Request};
 fn check(text: &str, expected: Expect) {
     let (memory, registry) = (task_context().memory, Registry::default());
     let catalog = Catalog::new(&Tpch, &memory, plan::options(), &registry);
-    let parsed = sql::parse_one(text).unwrap();
+    let parsed = sql::parse_one(text, &memory).unwrap();
     let Request::Query { query, .. } = &parsed.request else { panic!("{text} is no query") };
     let before = plan::optimize_by_library(catalog.plan_query(query).unwrap()).unwrap();
     let after = sql::plan(text, &Tpch, &memory).unwrap().plan;

@@ -40,6 +40,62 @@ fn run_in(session: &Session, folder: &tempfile::TempDir, text: &str) -> Result<S
     Ok(shown)
 }
 
+/// What planning `text` says with a few MiB of governed memory.
+fn plan_within(governed_mib: u64, text: &str) -> crate::Error {
+    let strain = crate::session::Strain { governed_bytes: Some(governed_mib << 20), ..Default::default() };
+    let session = Session::new(SessionOptions { threads: Some(1), strain, ..Default::default() }).unwrap();
+    let prepared = || -> Result<(), crate::Error> { session.statements(text)?.prepare_next().map(|_| ()) };
+    prepared().expect_err(&text[..100])
+}
+
+#[test]
+fn a_statement_that_says_too_much_is_refused_before_it_is_planned() {
+    let numbers = (0..60_000).map(|n| n.to_string()).collect::<Vec<_>>().join(", ");
+    for (text, what) in [
+        (format!("SELECT 1 AS x WHERE 5 IN ({numbers})"), "its longest list, behind IN, has 60000 items"),
+        (format!("SELECT 1;\nSELECT coalesce({numbers})"), "its longest list, behind coalesce, has 60000 items"),
+        (format!("SELECT {numbers}"), "its longest list, behind SELECT, has 60000 items"),
+        (format!("SELECT [{numbers}]"), "its longest list, in [..], has 60000 items"),
+    ] {
+        let error = plan_within(32, &text);
+        assert_eq!(error.kind(), crate::ErrorKind::Budget, "{error}");
+        assert!(error.to_string().contains(what), "{error}");
+    }
+}
+
+#[test]
+fn names_that_are_used_twice_over_and_over_do_not_double_the_plan_without_end() {
+    let mut text = "WITH c0 AS (SELECT 1 AS k)".to_string();
+    for n in 1..20 {
+        text += &format!(", c{n} AS (SELECT a.k FROM c{0} a JOIN c{0} b ON a.k = b.k)", n - 1);
+    }
+    let error = plan_within(32, &format!("{text} SELECT * FROM c19"));
+    assert_eq!(error.kind(), crate::ErrorKind::Budget, "{error}");
+    assert!(format!("{error:?}").contains("CREATE TEMP TABLE"), "{error:?}");
+}
+
+#[test]
+fn places_in_later_statements_count_from_the_beginning_of_the_text() {
+    check(
+        "SELECT 1 AS a; SELECT 2\n  AS b;\nSELECT x FRM t",
+        expect![[r#"
+        Usage: syntax error: Expected: end of statement, found: t
+          --> sql:3:14"#]],
+    );
+    check(
+        "SELECT 1 AS a; SELECT\n  c FROM (SELECT 1 AS b) AS t",
+        expect![[r#"
+        Usage: column "c" not found in t
+          --> sql:2:3   hint: there are: b"#]],
+    );
+    check(
+        "SELECT 1 AS a; SELECT 'x",
+        expect![[r#"
+        Usage: syntax error: Unterminated string literal
+          --> sql:1:23"#]],
+    );
+}
+
 fn check(text: &str, expected: Expect) {
     expected.assert_eq(&run(text));
 }
