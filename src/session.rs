@@ -145,6 +145,8 @@ pub struct QueryRun<'s> {
     rejects: Option<Arc<RejectFile>>,
     /// The table that there is afterwards.
     creates: Option<(String, Arc<StoredRows>)>,
+    /// EXPLAIN without ANALYZE stood in front of the query.
+    only_explains: bool,
 }
 
 /// Stack of a worker: expressions are evaluated from the top down. Only touched pages become resident.
@@ -497,7 +499,7 @@ impl<'s> PreparedQuery<'s> {
         let query = physical::lower_clustered(&planned.plan, clusters, sink, &cx)?;
         let monitor = Monitor::new(&query);
         let creates = stored.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Ok(QueryRun { session, query, cx, monitor, rejects, creates })
+        Ok(QueryRun { session, query, cx, monitor, rejects, creates, only_explains: !is_run })
     }
 }
 
@@ -532,9 +534,13 @@ impl QueryRun<'_> {
     /// Runs the query to its end.
     ///
     /// # Errors
-    /// The first error of any operator. The output and the reject file are then what they were before, and the session
+    /// The first error of any operator; [`crate::ErrorKind::Usage`] for EXPLAIN without ANALYZE. The output and the reject file are then what they were before, and the session
     /// can go on.
     pub fn execute(self) -> Result<RunMetrics> {
+        if self.only_explains {
+            return Err(Error::usage("EXPLAIN shows how a query is run, and does not run it")
+                .with_hint("`explain_text` has the plan; EXPLAIN ANALYZE runs the query"));
+        }
         let (metrics, done) = self.execute_measured();
         done.map(|()| metrics)
     }

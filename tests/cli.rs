@@ -169,7 +169,7 @@ fn wrong_usage_and_wrong_sql_exit_with_2() {
         expect![[r#"
         exit 2
         err| error: the name result does not tell a format
-        err|   hint: end it in .csv, .json or .parquet, or add --format
+        err|   hint: end it in .csv, .ndjson, .parquet or .arrow, or add --format
     "#]],
     );
     check(
@@ -242,7 +242,7 @@ fn rows_left_out_are_counted_on_stderr() {
         exit 0
         out| s
         out| 6
-        err| warning: 2 malformed rows left out of csv dirty.csv, 1 of 2 columns
+        err| warning: 2 malformed rows left out of dirty.csv
     "#]],
     );
     let folder = inputs();
@@ -262,13 +262,21 @@ fn a_budget_too_small_exits_with_4_and_names_one_that_would_do() {
 }
 
 #[test]
-fn a_disk_that_cannot_be_written_exits_with_5() {
+fn an_output_that_cannot_be_written_is_wrong_usage_or_a_failing_disk() {
     check(
         &["sql", "SELECT 1 AS a", "-o", "no/such/folder.csv"],
         expect![[r#"
-            exit 5
+            exit 2
             err| error: cannot create no/such/folder.csv: its folder does not exist
             err|   hint: make the folder first
+        "#]],
+    );
+    check(
+        &["sql", "SELECT 1 AS a", "-o", "a.table", "--format", "table"],
+        expect![[r#"
+            exit 2
+            err| error: a table is drawn for people to look at, with the first and last 20 rows only
+            err|   hint: write a file as csv, json, parquet or arrow; or redirect stdout: --format table > file
         "#]],
     );
     check(

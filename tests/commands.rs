@@ -267,7 +267,7 @@ fn convert_tells_both_sizes() {
             $ brimful convert trips.csv trips
             exit 2
             err| error: the name trips does not tell a format
-            err|   hint: end it in .csv, .json or .parquet, or add --format
+            err|   hint: end it in .csv, .ndjson, .parquet or .arrow, or add --format
             $ brimful convert trips.csv x.csv --sort citty
             exit 2
             err| error: column "citty" not found in trips.csv

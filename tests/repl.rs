@@ -44,8 +44,8 @@ fn statements_take_several_lines_and_share_a_session() {
             out| table_name,kind,n_rows
             out| t,temporary table,2
             out| column_name,data_type,nullable
-            out| k,Utf8,YES
-            out| v,Int64,YES
+            out| k,varchar,YES
+            out| v,bigint,YES
             out| last
             out| 1
         "#]],

@@ -134,10 +134,20 @@ pub(super) fn output_of(args: &OutputArgs) -> Result<Output> {
 /// The file `path`, in the format that is asked for or that its name tells.
 pub(super) fn file_output(path: &Path, asked: Option<OutputFormat>) -> Result<Output> {
     match asked.or_else(|| OutputFormat::from_path(path)) {
+        // Into a terminal or a pipe one may look.
+        Some(OutputFormat::Table) if !is_stream(path) => {
+            Err(Error::usage("a table is drawn for people to look at, with the first and last 20 rows only")
+                .with_hint("write a file as csv, json, parquet or arrow; or redirect stdout: --format table > file"))
+        }
         Some(format) => Ok(Output::File(path.to_path_buf(), format)),
         None => Err(Error::usage(format!("the name {} does not tell a format", path.display()))
-            .with_hint("end it in .csv, .json or .parquet, or add --format")),
+            .with_hint("end it in .csv, .ndjson, .parquet or .arrow, or add --format")),
     }
+}
+
+/// Whether `path` is a pipe or a device.
+fn is_stream(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
 /// Rows that stream to a terminal would be torn by a progress line.

@@ -111,11 +111,16 @@ impl Summarized<'_> {
             nested if nested.is_nested() => None,
             DataType::Null => None,
             _ if self.exact => Some(format!("count(DISTINCT {column})")),
-            number if number.is_integer() => Some(format!("approx_distinct({column})")),
-            DataType::Utf8 => Some(format!("approx_distinct({column})")),
+            number if number.is_integer() => Some(self.sketched(column)),
+            DataType::Utf8 => Some(self.sketched(column)),
             // The sketch does not know the other types.
-            _ => Some(format!("approx_distinct(CAST({column} AS VARCHAR))")),
+            _ => Some(self.sketched(&format!("CAST({column} AS VARCHAR)"))),
         }
+    }
+
+    /// A sketch may count more values than there are rows.
+    fn sketched(&self, values: &str) -> String {
+        format!("least(CAST(approx_distinct({values}) AS BIGINT), count({}))", self.column)
     }
 
     fn extreme(&self, function: &str) -> Option<String> {

@@ -151,7 +151,8 @@ impl Inspection<'_> {
         let Some(rows) = self.n_rows else { return "not known; --exact counts them".into() };
         let text = rows.shown(group_digits(rows.value));
         match &self.facts.likely_rows {
-            Some((_, from)) if !rows.exact => format!("{text} ({from}; --exact counts them)"),
+            Some((_, from)) if !rows.exact && !from.is_empty() => format!("{text} ({from}; --exact counts them)"),
+            _ if !rows.exact => format!("{text} (--exact counts them)"),
             _ => text,
         }
     }

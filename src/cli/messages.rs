@@ -95,7 +95,10 @@ pub(super) fn report_bad_rows(metrics: &RunMetrics) {
     for scan in metrics.operators.iter().filter(|operator| operator.n_bad_rows > 0) {
         let rows = if scan.n_bad_rows == 1 { "row" } else { "rows" };
         let n_rows = group_digits(scan.n_bad_rows);
-        warn(format_args!("{n_rows} malformed {rows} left out of {}", scan.detail));
+        // `csv dirty.csv, 2 of 2 columns`
+        let files = scan.detail.split(", ").next().unwrap_or_default();
+        let files = files.split_once(' ').map_or(files, |(_, files)| files);
+        warn(format_args!("{n_rows} malformed {rows} left out of {files}"));
     }
 }
 

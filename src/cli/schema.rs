@@ -1,12 +1,13 @@
 //! `brimful schema`.
 
-use arrow::datatypes::{DataType, Field, TimeUnit};
+use arrow::datatypes::{DataType, Field};
 use serde_json::json;
 
 use super::args::{SchemaArgs, SchemaFormat, session_options};
 use super::input::{Input, quoted};
 use super::{explain, messages};
 use crate::error::Result;
+pub(super) use crate::io::type_names::type_name;
 use crate::session::Session;
 
 /// Shows the columns and their types.
@@ -40,7 +41,7 @@ pub(super) fn as_json(field: &Field) -> serde_json::Value {
 fn as_sql(fields: &[&Field]) -> String {
     let columns = fields.iter().map(|field| {
         let nullable = if field.is_nullable() { "" } else { " NOT NULL" };
-        format!("    {} {}{nullable}", quoted(field.name()), type_name(field.data_type()).to_uppercase())
+        format!("    {} {}{nullable}", quoted(field.name()), sql_type(field.data_type()))
     });
     format!("CREATE TABLE data (\n{}\n);\n", columns.collect::<Vec<_>>().join(",\n"))
 }
@@ -52,34 +53,27 @@ fn as_flag(fields: &[&Field]) -> String {
     format!("'{}'\n", columns.join(",").replace('\'', "'\\''"))
 }
 
-/// The name that SQL and `--schema` know a type by; Arrow's own for those that they do not know.
-pub(super) fn type_name(data_type: &DataType) -> String {
+/// The same with the words of SQL in upper case; names stay as they are.
+fn sql_type(data_type: &DataType) -> String {
     match data_type {
-        DataType::Boolean => "boolean".into(),
-        DataType::Int8 => "tinyint".into(),
-        DataType::Int16 => "smallint".into(),
-        DataType::Int32 => "int".into(),
-        DataType::Int64 => "bigint".into(),
-        DataType::UInt8 => "uint8".into(),
-        DataType::UInt16 => "uint16".into(),
-        DataType::UInt32 => "uint32".into(),
-        DataType::UInt64 => "uint64".into(),
-        DataType::Float32 => "float".into(),
-        DataType::Float64 => "double".into(),
-        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
-            format!("decimal({precision},{scale})")
+        DataType::Struct(fields) => {
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|field| format!("{} {}", quoted(field.name()), sql_type(field.data_type())))
+                .collect();
+            format!("STRUCT({})", fields.join(", "))
         }
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "varchar".into(),
-        DataType::Dictionary(_, values) => type_name(values),
-        DataType::Date32 => "date".into(),
-        DataType::Timestamp(TimeUnit::Microsecond, None) => "timestamp".into(),
-        DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) if &**zone == "UTC" => "timestamptz".into(),
-        other => other.to_string().to_lowercase(),
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            format!("{}[]", sql_type(item.data_type()))
+        }
+        other => type_name(other).to_uppercase(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use arrow::datatypes::TimeUnit;
+
     use super::*;
     use crate::io::type_names::parse_columns;
 

@@ -62,6 +62,10 @@ impl FileFormat {
         let failed = |error: std::io::Error| Error::read_failed(path, &error);
         if stdin::is_stream(path) {
             let start = read_start(stdin::open(memory)?.take(START_BYTES)).map_err(failed)?;
+            if is_arrow(&start) {
+                return Err(Error::usage("standard input is Arrow data, and only text is read from a pipe")
+                    .with_hint("pipe --format csv or json, or write a file first: -o rows.arrow"));
+            }
             return Ok(Self::from_text(&unpacked(start)));
         }
         if std::fs::metadata(path).map_err(failed)?.file_type().is_fifo() {
@@ -72,10 +76,7 @@ impl FileFormat {
         let start = read_start(file.take(START_BYTES)).map_err(failed)?;
         let by_magic = match &start[..] {
             [b'P', b'A', b'R', b'1', ..] => Some(FileFormat::Parquet),
-            // A stream begins with a marker, then the length of its schema, which is short.
-            [b'A', b'R', b'R', b'O', b'W', b'1', ..] | [0xFF, 0xFF, 0xFF, 0xFF, _, _, _, 0, ..] => {
-                Some(FileFormat::Ipc)
-            }
+            start if is_arrow(start) => Some(FileFormat::Ipc),
             _ => None,
         };
         Ok(by_magic.or_else(|| Self::from_name(path)).unwrap_or_else(|| Self::from_text(&unpacked(start))))
@@ -93,6 +94,11 @@ impl FileFormat {
 
 /// Bytes that are read of a file to tell its format.
 const START_BYTES: u64 = 4096;
+
+/// A stream begins with a marker, then the length of its schema, which is short.
+fn is_arrow(start: &[u8]) -> bool {
+    matches!(start, [b'A', b'R', b'R', b'O', b'W', b'1', ..] | [0xFF, 0xFF, 0xFF, 0xFF, _, _, _, 0, ..])
+}
 
 fn read_start(mut from: impl Read) -> std::io::Result<Vec<u8>> {
     let mut start = Vec::new();
@@ -259,6 +265,13 @@ fn match_glob(pattern: &str) -> Result<Vec<PathBuf>> {
 
 fn missing(path: &Path) -> Error {
     let error = Error::data(format!("{} does not exist", path.display()));
+    let text = path.to_string_lossy();
+    if text.contains("://") {
+        return error.with_hint("there are no object stores and no downloads: copy the file here first");
+    }
+    if text.contains('{') && text.contains('}') {
+        return error.with_hint("braces are not expanded: write a glob like part[01].csv");
+    }
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -331,6 +344,12 @@ mod tests {
             expect![[r#"
             nowhere/at.csv does not exist
               hint: neither does the folder nowhere"#]],
+        );
+        check(
+            "s3://bucket/x.csv",
+            expect![[r#"
+            s3://bucket/x.csv does not exist
+              hint: there are no object stores and no downloads: copy the file here first"#]],
         );
         check(
             "*.jsonl",

@@ -37,7 +37,7 @@ impl OutputFile {
     /// Opens an output that will replace `target`. A link is followed.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Disk`] when the folder does not exist or cannot be written.
+    /// [`crate::ErrorKind::Usage`] when the folder does not exist, [`crate::ErrorKind::Disk`] when it cannot be written.
     pub fn create(target: &Path) -> Result<Self> {
         Self::create_on(Disk::from_environment()?, target)
     }
@@ -56,7 +56,7 @@ impl OutputFile {
         let existing = std::fs::metadata(&target).ok();
         let place = match &existing {
             Some(found) if found.is_dir() => {
-                return Err(Error::disk(format!("cannot write {}: it is a folder", target.display()))
+                return Err(Error::usage(format!("cannot write {}: it is a folder", target.display()))
                     .with_hint("name a file inside it"));
             }
             Some(found) if !found.is_file() => {
@@ -183,7 +183,7 @@ pub fn write_error(target: &Path, error: &io::Error) -> Error {
 fn cannot_create(target: &Path, error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::NotFound => {
-            Error::disk(format!("cannot create {}: its folder does not exist", target.display()))
+            Error::usage(format!("cannot create {}: its folder does not exist", target.display()))
                 .with_hint("make the folder first")
         }
         _ => Error::disk(format!("cannot create {}: {error}", target.display())),
@@ -274,10 +274,10 @@ mod tests {
     }
 
     #[test]
-    fn targets_that_cannot_be_are_disk_errors() {
+    fn targets_that_cannot_be_are_wrong_usage() {
         let folder = tempfile::tempdir().unwrap();
         for target in [folder.path().to_path_buf(), folder.path().join("no/such/folder.csv")] {
-            assert_eq!(OutputFile::create(&target).err().unwrap().kind(), ErrorKind::Disk);
+            assert_eq!(OutputFile::create(&target).err().unwrap().kind(), ErrorKind::Usage);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Lowering of aggregates that need the rows of a group in an order: a sort by key and order, then an ordered aggregation.
 //!
-//! Which calls these are is decided here: median, percentiles, mode, array_agg, string_agg, nth_value, and all calls
-//! with DISTINCT for which it matters. Other calls of the same query are computed from the same sorted rows.
+//! Which calls these are is decided here: median, percentiles, mode, array_agg, string_agg, nth_value, first_value and
+//! last_value without ORDER BY, and all calls with DISTINCT for which it matters. Other calls of the same query are computed from the same sorted rows.
 //!
 //! Calls with the same order share rows. With several orders each row is copied once an order; what a copy needs lies in
 //! **slots**, columns that each copy uses for values of its own of the same type, so that rows stay narrow.
@@ -93,6 +93,7 @@ fn is_holistic(call: &Call) -> bool {
         "mode" | "percentile_disc" => true,
         name if rounding_of(name).is_some() => true,
         "median" | "percentile_cont" | "array_agg" | "string_agg" | "nth_value" => has_columns,
+        "first_value" | "last_value" => has_columns && call.params.order_by.is_empty(),
         _ => call.params.distinct && has_columns,
     }
 }
@@ -213,9 +214,13 @@ fn sort_text(keys: &str, orders: &[String]) -> String {
 }
 
 fn wanted_call(expr: &Expr, output: &FieldRef, inputs: &mut Inputs<'_>) -> Result<Wanted> {
-    let Expr::AggregateFunction(call) = unaliased(expr.clone()) else {
+    let Expr::AggregateFunction(mut call) = unaliased(expr.clone()) else {
         return Err(Error::query(format!("{expr} is not an aggregate")));
     };
+    if matches!(call.func.name(), "first_value" | "last_value") {
+        // The first of all values is the first of the different ones.
+        call.params.distinct = false;
+    }
     let params = &call.params;
     let ignore_nulls = params.null_treatment == Some(NullTreatment::IgnoreNulls);
     let function = match call.func.name() {
@@ -229,6 +234,9 @@ fn wanted_call(expr: &Expr, output: &FieldRef, inputs: &mut Inputs<'_>) -> Resul
         "array_agg" => Some(OrderedFunction::ArrayAgg { ignore_nulls }),
         "string_agg" => Some(OrderedFunction::StringAgg { separator: separator(&call)? }),
         "nth_value" => Some(OrderedFunction::Nth { n: place_of(&call)?, ignore_nulls }),
+        // In the order of the input, which an aggregation does not keep.
+        "first_value" if params.order_by.is_empty() => Some(OrderedFunction::Nth { n: 1, ignore_nulls }),
+        "last_value" if params.order_by.is_empty() => Some(OrderedFunction::Nth { n: -1, ignore_nulls }),
         name => match rounding_of(name) {
             Some(rounding) => Some(OrderedFunction::PercentileRounded(percentile(&call)?, rounding)),
             None => None,

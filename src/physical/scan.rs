@@ -112,8 +112,7 @@ fn describe(table: &str, request: &ScanRequest, filters: &[Expr], schema: &Schem
     let read: BTreeSet<usize> = request.projection.iter().chain(filtered).copied().collect();
     let mut detail = format!("{table}, {} of {} columns", read.len(), schema.fields().len());
     if !filters.is_empty() {
-        let filters: Vec<String> = filters.iter().map(|filter| namer.text(filter)).collect();
-        detail += &format!(", where {}", filters.join(" AND "));
+        detail += &format!(", where {}", namer.all_of(filters));
     }
     if !request.comparisons.is_empty() {
         let skips: Vec<String> = request.comparisons.iter().map(|one| describe_comparison(one, schema)).collect();

@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
+use chrono::DateTime;
 use datafusion_common::tree_node::TreeNodeRecursion;
 use datafusion_expr::expr::Sort;
-use datafusion_expr::{Expr, LogicalPlan};
+use datafusion_expr::{Expr, LogicalPlan, Operator};
 
 /// Literals are printed with their type in front; these are dropped.
 const LITERAL_TYPES: [&str; 18] = [
@@ -52,6 +53,13 @@ impl Namer {
         Namer { relations }
     }
 
+    /// Whether `path` begins with a table or alias and a dot.
+    pub(crate) fn has_relation(&self, path: &str) -> bool {
+        self.relations
+            .iter()
+            .any(|relation| path.strip_prefix(relation.as_str()).is_some_and(|rest| rest.starts_with('.')))
+    }
+
     /// `expr` as text.
     pub(super) fn text(&self, expr: &Expr) -> String {
         let text = match expr {
@@ -66,6 +74,17 @@ impl Namer {
     /// All of `exprs`, separated by commas.
     pub(super) fn list<'a>(&self, exprs: impl IntoIterator<Item = &'a Expr>) -> String {
         exprs.into_iter().map(|expr| self.text(expr)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// All of `conditions`, which must all hold.
+    pub(super) fn all_of(&self, conditions: &[Expr]) -> String {
+        let one = |condition: &Expr| match condition {
+            Expr::BinaryExpr(either) if either.op == Operator::Or && conditions.len() > 1 => {
+                format!("({})", self.text(condition))
+            }
+            _ => self.text(condition),
+        };
+        conditions.iter().map(one).collect::<Vec<_>>().join(" AND ")
     }
 
     /// The keys of an ORDER BY. NULLs are mentioned where they are not where they would be by default.
@@ -92,6 +111,11 @@ impl Namer {
         for relation in &self.relations {
             short = without_qualifier(&short, &format!("{relation}."));
         }
+        for (unit, per_second) in
+            [("Second", 1), ("Millisecond", 1000), ("Microsecond", 1_000_000), ("Nanosecond", 1_000_000_000)]
+        {
+            short = readable_stamps(&short, &format!("Timestamp{unit}("), per_second);
+        }
         for literal in LITERAL_TYPES {
             short = without_type(&short, literal);
         }
@@ -111,6 +135,37 @@ fn without_qualifier(name: &str, qualifier: &str) -> String {
             short.push_str(qualifier);
         }
         rest = &rest[at + qualifier.len()..];
+    }
+    short + rest
+}
+
+/// `TimestampSecond(1717200000, None)` becomes `'2024-06-01 00:00:00'`.
+fn readable_stamps(name: &str, prefix: &str, per_second: i64) -> String {
+    let mut short = String::with_capacity(name.len());
+    let mut rest = name;
+    while let Some(at) = rest.find(prefix) {
+        let after = &rest[at + prefix.len()..];
+        let parts = after.split_once(", ").and_then(|(value, behind)| Some((value, behind.split_once(')')?)));
+        let stamp = parts.and_then(|(value, (zone, tail))| {
+            let value: i64 = value.parse().ok()?;
+            let nanos = value.rem_euclid(per_second) * (1_000_000_000 / per_second);
+            let moment = DateTime::from_timestamp(value.div_euclid(per_second), u32::try_from(nanos).ok()?)?;
+            let zone = if zone == "None" { "" } else { " UTC" };
+            // `Some("UTC")` ends with a parenthesis of its own.
+            let tail = if zone.is_empty() { tail } else { tail.strip_prefix(')').unwrap_or(tail) };
+            Some((format!("'{}{zone}'", moment.format("%Y-%m-%d %H:%M:%S%.f")), tail))
+        });
+        short.push_str(&rest[..at]);
+        rest = match stamp {
+            Some((text, tail)) => {
+                short.push_str(&text);
+                tail
+            }
+            None => {
+                short.push_str(prefix);
+                after
+            }
+        };
     }
     short + rest
 }
@@ -160,5 +215,7 @@ mod tests {
         check("a IN ([Int64(1), Int64(2)])", "a IN (1, 2)");
         check("day > Date32(\"2024-01-01\")", "day > '2024-01-01'");
         check("s.x", "s.x");
+        check("s.t > TimestampMicrosecond(1717200000000000, None)", "t > '2024-06-01 00:00:00'");
+        check("f(s.t,TimestampSecond(-1, Some(\"UTC\")))", "f(t,'1969-12-31 23:59:59 UTC')");
     }
 }

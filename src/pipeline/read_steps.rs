@@ -183,10 +183,13 @@ fn read_operation(source: &Source, of: &Fields<'_>, type_name: &str) -> Result<O
         "join_asof" => super::asof::read(source, of)?,
         "group_by" => read_group_by(source, of)?,
         "sort" => Operation::Sort(sort_keys(source, of, "by: [name, {column: age, descending: true}]")?),
-        "limit" => Operation::Limit {
-            n: of.count(&["n", "limit", "rows", "count"])?,
-            offset: of.count(&["offset", "skip"])?.unwrap_or(0),
-        },
+        "limit" => {
+            let (n, offset) = (of.count(&["n", "limit", "rows", "count"])?, of.count(&["offset", "skip"])?);
+            if n.is_none() && offset.is_none() {
+                return Err(of.missing("n", "n: 100"));
+            }
+            Operation::Limit { n, offset: offset.unwrap_or(0) }
+        }
         "unique" => read_unique(source, of)?,
         "union" => read_union(source, of)?,
         "window" => read_window(source, of)?,

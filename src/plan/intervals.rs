@@ -30,6 +30,32 @@ pub(super) fn compare_by_length(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.transform_up_with_subqueries(|node| rewrite_node(node).map(Transformed::yes)).data()
 }
 
+/// Orders windows of `plan` by length before types are checked: the library has no frames over intervals.
+///
+/// # Errors
+/// As [`compare_by_length`].
+pub(super) fn order_windows_by_length(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let rewrite = |node: LogicalPlan| {
+        if !matches!(node, LogicalPlan::Window(_)) {
+            return Ok(Transformed::no(node));
+        }
+        let schema = merge_schema(&node.inputs());
+        let names = NamePreserver::new(&node);
+        node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let rewritten = expr.transform_up(|mut expr| {
+                let is_window = matches!(expr, Expr::WindowFunction(_));
+                if let Expr::WindowFunction(call) = &mut expr {
+                    rewrite_window(call, &schema)?;
+                }
+                Ok(if is_window { Transformed::yes(expr) } else { Transformed::no(expr) })
+            })?;
+            Ok(rewritten.update_data(|expr| name.restore(expr)))
+        })
+    };
+    plan.transform_up_with_subqueries(rewrite).data()
+}
+
 fn rewrite_node(node: LogicalPlan) -> Result<LogicalPlan> {
     let schema = merge_schema(&node.inputs());
     let node = match node {

@@ -22,7 +22,7 @@ use datafusion_optimizer::{Analyzer, Optimizer, OptimizerConfig, OptimizerRule};
 use super::asof::rewrite_asof_joins;
 use super::decimals::exact_decimals;
 use super::domains::JoinSubqueriesByDomain;
-use super::intervals::compare_by_length;
+use super::intervals::{compare_by_length, order_windows_by_length};
 use super::join_order::order_joins;
 use super::marks::MarkSubqueriesInLists;
 use super::only_value::check_single_rows;
@@ -68,7 +68,7 @@ pub(crate) fn optimize_by_library(plan: LogicalPlan) -> Result<LogicalPlan, Data
 
 fn apply_library_rules(plan: LogicalPlan, settings: &Settings, effort: Effort) -> Result<LogicalPlan, DataFusionError> {
     let plan = meet_in_their_unit(agree_on_types(rewrite_set_operations(rewrite_asof_joins(plan)?)?)?)?;
-    let plan = check_single_rows(super::membership::spell_out(plan)?)?;
+    let plan = order_windows_by_length(check_single_rows(super::membership::spell_out(plan)?)?)?;
     let plan = Analyzer::new().execute_and_check(plan, &settings.options, |_, _| {})?;
     let plan = super::membership::name_converted_lists(compare_by_length(exact_decimals(plan)?)?)?;
     crate::physical::constants::check_constants(&plan)?;

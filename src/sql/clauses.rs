@@ -6,11 +6,12 @@ use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
     BinaryOperator, Expr, GroupByExpr, GroupByWithModifier, Ident, Join, JoinConstraint, JoinOperator, LimitClause,
-    OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, TableFactor, TableWithJoins, UnaryOperator, Value,
+    OrderByKind, Query, Select, SelectFlavor, SelectItem, TableFactor, TableWithJoins, UnaryOperator, Value,
     ValueWithSpan, VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
 
+use super::headers::{misnamed, name_of};
 use crate::error::{Error, Result};
 
 /// How deep an expression may be; a chain of n conditions is n deep. The stacks are made for this.
@@ -23,11 +24,7 @@ pub(super) const DEEPEST: usize = 2000;
 pub(super) fn check(query: &mut Query) -> Result<()> {
     match query.visit(&mut Clauses { depth: 0 }) {
         ControlFlow::Break(error) => return Err(error),
-        ControlFlow::Continue(()) => {}
-    }
-    match query.body.as_mut() {
-        SetExpr::Select(select) => name_twins(&mut select.projection),
-        _ => Ok(()),
+        ControlFlow::Continue(()) => Ok(()),
     }
 }
 
@@ -76,6 +73,9 @@ impl VisitorMut for Clauses {
             (!select.sort_by.is_empty(), "SORT BY (write ORDER BY)"),
             (select.value_table_mode.is_some(), "SELECT AS VALUE or AS STRUCT"),
         ])?;
+        if let Err(error) = name_twins(&mut select.projection) {
+            return ControlFlow::Break(error);
+        }
         select.from.iter_mut().try_for_each(check_joins)?;
         expand_group_by(&mut select.group_by)
     }
@@ -137,6 +137,7 @@ impl VisitorMut for Clauses {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         self.depth -= 1;
+        super::power::rewrite(expr);
         if let Some(exact) = exact_arithmetic(expr) {
             *expr = exact;
         }
@@ -242,7 +243,10 @@ fn name_twins(items: &mut [SelectItem]) -> Result<()> {
         let name = name_of(expr);
         // The planner's names have no parentheses: `(a + b) * c` would be a twin of `a + b * c`.
         if taken.insert(bare(&name)) {
-            taken.insert(name);
+            taken.insert(name.clone());
+            if misnamed(expr) {
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) };
+            }
             continue;
         }
         let numbered = (1..).map(|number| format!("{name}_{number}"));
@@ -257,16 +261,6 @@ fn name_twins(items: &mut [SelectItem]) -> Result<()> {
 fn twice(name: &str) -> Error {
     Error::usage(format!("two columns of the result are called {name:?}"))
         .with_hint("give one of them another name with AS")
-}
-
-/// The name that a column gets when it is given none.
-pub(super) fn name_of(expr: &Expr) -> String {
-    match expr {
-        Expr::Identifier(name) => folded(name),
-        Expr::CompoundIdentifier(names) => names.last().map(folded).unwrap_or_default(),
-        Expr::Cast { expr, .. } | Expr::Nested(expr) => name_of(expr),
-        other => other.to_string().to_lowercase(),
-    }
 }
 
 /// A name without what tells expressions apart but not their names.

@@ -9,8 +9,9 @@ use datafusion_sql::sqlparser::ast::{Expr, Statement};
 use datafusion_sql::sqlparser::dialect::{Dialect, GenericDialect, Precedence};
 use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::parser::{Parser, ParserError};
+use datafusion_sql::sqlparser::tokenizer::Token;
 
-use super::copy;
+use super::{copy, power};
 
 /// SQL as this program reads it.
 #[derive(Debug)]
@@ -61,6 +62,10 @@ impl Dialect for SqlDialect {
             true => right.map(|right| Expr::IsNotDistinctFrom(left, right)),
             false => right.map(|right| Expr::IsDistinctFrom(left, right)),
         })
+    }
+
+    fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
+        (parser.peek_token_ref().token == Token::Caret).then_some(Ok(power::PRECEDENCE))
     }
 
     as_generic!(

@@ -5,6 +5,13 @@ use datafusion_sql::sqlparser::parser::ParserError;
 
 use super::functions::functions;
 use crate::error::Error;
+use crate::physical::unsupported;
+
+/// The words that clauses begin with.
+const FIRST_WORDS: [&str; 16] = [
+    "SELECT", "FROM", "WHERE", "GROUP", "ORDER", "HAVING", "LIMIT", "WITH", "EXPLAIN", "DESCRIBE", "CREATE", "COPY",
+    "SHOW", "UNION", "JOIN", "VALUES",
+];
 
 /// A text that is not SQL.
 pub(super) fn syntax(error: &ParserError) -> Error {
@@ -13,7 +20,11 @@ pub(super) fn syntax(error: &ParserError) -> Error {
         ParserError::RecursionLimitExceeded => "too many nested parentheses or subqueries",
     };
     let (message, location) = split_location(message);
-    let error = Error::usage(format!("syntax error: {message}"));
+    let mut error = Error::usage(format!("syntax error: {message}"));
+    let found = message.rsplit_once("found: ").map_or("", |(_, found)| found);
+    if let Some(word) = closest(found, FIRST_WORDS.into_iter()).filter(|word| !found.eq_ignore_ascii_case(word)) {
+        error = error.with_hint(format!("did you mean {word}?"));
+    }
     match location {
         Some(location) => error.with_location(location),
         None => error,
@@ -52,17 +63,11 @@ fn translate(error: DataFusionError, span: Option<Span>, text: &str) -> Error {
 }
 
 fn not_implemented(message: &str) -> Error {
-    match message.split_once("does not support logical expression ").map(|(_, expr)| expr) {
-        Some(expr) if expr.starts_with("InSubquery") || expr.starts_with("Exists") => {
-            Error::usage("IN or EXISTS with a subquery is not supported outside of SELECT lists, WHERE and HAVING")
-                .with_hint("write it as a LEFT JOIN, or as a count: (SELECT count(*) FROM .. WHERE ..) > 0")
-        }
-        Some(expr) if expr.starts_with("WindowFunction") => {
-            Error::usage("a window function (OVER) may only stand in SELECT, ORDER BY and QUALIFY")
-                .with_hint("compute it in a subquery and filter outside")
-        }
-        _ => Error::usage(format!("not supported: {}", first_line(message))),
+    if message.starts_with("Dot access not supported") {
+        return Error::usage("a word of SQL stands in front of a dot, where the name of a column or table is expected")
+            .with_hint("write such a name in double quotes: \"user\".name");
     }
+    unsupported(message)
 }
 
 /// An error that the planner does not expect, of which one kind is the user's: no signature fits the arguments. The planner
@@ -122,6 +127,25 @@ fn schema(error: SchemaError, span: Option<Span>) -> Error {
     }
 }
 
+/// `trips.city` of a table that was named by a path.
+fn unknown_table(name: &str, valid: &[Column]) -> Error {
+    let mut tables: Vec<&str> = Vec::new();
+    for table in valid.iter().filter_map(|column| column.relation.as_ref()).map(|relation| relation.table()) {
+        if !tables.contains(&table) {
+            tables.push(table);
+        }
+    }
+    let error = Error::usage(format!("no table or alias is called {name:?}"));
+    let path = tables.iter().find(|table| table.contains(name)).or(tables.first());
+    match path {
+        Some(path) if path.contains(['.', '/']) => {
+            error.with_hint(format!("the table is called {path:?}; give it an alias: FROM '{path}' AS {name}"))
+        }
+        Some(_) => error.with_hint(format!("there are: {}", list(&tables))),
+        None => error,
+    }
+}
+
 fn unknown_column(field: &Column, valid: &[Column]) -> Error {
     let mut tables: Vec<String> = Vec::new();
     let of_table = |column: &&Column| match &field.relation {
@@ -134,6 +158,9 @@ fn unknown_column(field: &Column, valid: &[Column]) -> Error {
             tables.push(table);
         }
     }
+    if let (Some(relation), true, false) = (&field.relation, tables.is_empty(), valid.is_empty()) {
+        return unknown_table(relation.table(), valid);
+    }
     let place = if tables.is_empty() { String::new() } else { format!(" in {}", tables.join(" or ")) };
     let error = Error::usage(format!("column {:?} not found{place}", field.name));
     let known: Vec<&str> = valid.iter().map(|column| column.name.as_str()).collect();
@@ -145,6 +172,9 @@ fn unknown_column(field: &Column, valid: &[Column]) -> Error {
     match closest(&field.name, known.iter().copied()) {
         Some(name) => error.with_hint(format!("did you mean {name:?}?")),
         None if known.is_empty() => error,
+        None if field.relation.is_none() => {
+            error.with_hint(format!("there are: {}; a text is written in single quotes", list(&known)))
+        }
         None => error.with_hint(format!("there are: {}", list(&known))),
     }
 }

@@ -52,7 +52,7 @@ fn collect() -> Functions {
     let aggregate = datafusion_functions_aggregate::all_default_aggregate_functions().into_iter();
     let aggregate = aggregate.chain(ordered_functions().map(Arc::new));
     let window = datafusion_functions_window::all_default_window_functions().into_iter();
-    Functions {
+    let mut functions = Functions {
         scalar: by_name(scalar.map(|f| (names(f.name(), f.aliases()), f))),
         higher_order: by_name(higher_order.map(|f| (names(f.name(), f.aliases()), f))),
         aggregate: by_name(aggregate.map(|f| (names(f.name(), f.aliases()), f))),
@@ -66,7 +66,41 @@ fn collect() -> Functions {
             Arc::new(AggregateFunctionPlanner),
             Arc::new(WindowFunctionPlanner),
         ],
+    };
+    add_names(&mut functions.scalar, &SCALAR_NAMES);
+    add_names(&mut functions.aggregate, &AGGREGATE_NAMES);
+    functions
+}
+
+/// Names that people bring from other engines, and the functions that do the same.
+const SCALAR_NAMES: [(&str, &str); 6] = [
+    ("sign", "signum"),
+    ("strftime", "to_char"),
+    ("strptime", "to_timestamp"),
+    ("typeof", "arrow_typeof"),
+    ("list_value", "make_array"),
+    ("regexp_matches", "regexp_like"),
+];
+const AGGREGATE_NAMES: [(&str, &str); 2] = [("first", "first_value"), ("last", "last_value")];
+
+fn add_names<F>(functions: &mut HashMap<String, Arc<F>>, names: &[(&str, &str)]) {
+    for (name, known) in names {
+        if let Some(function) = functions.get(*known).cloned() {
+            functions.entry(name.to_string()).or_insert(function);
+        }
     }
+}
+
+/// All functions that a user may call: name and kind, sorted.
+pub(super) fn listed() -> Vec<(String, &'static str)> {
+    let functions = functions();
+    let scalar = functions.scalar.keys().chain(functions.higher_order.keys()).map(|name| (name.clone(), "scalar"));
+    let aggregate = functions.aggregate.keys().map(|name| (name.clone(), "aggregate"));
+    let window = functions.window.keys().map(|name| (name.clone(), "window"));
+    // The planner's own have names that nobody can write.
+    let mut all: Vec<_> = scalar.chain(aggregate).chain(window).filter(|(name, _)| !name.contains(' ')).collect();
+    all.sort();
+    all
 }
 
 fn names(name: &str, aliases: &[String]) -> Vec<String> {
@@ -75,4 +109,31 @@ fn names(name: &str, aliases: &[String]) -> Vec<String> {
 
 fn by_name<F>(functions: impl Iterator<Item = (Vec<String>, Arc<F>)>) -> HashMap<String, Arc<F>> {
     functions.flat_map(|(names, function)| names.into_iter().map(move |name| (name, function.clone()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+
+    /// With UPDATE_EXPECT=1 in the environment this writes the page anew.
+    #[test]
+    fn the_page_lists_all_functions() {
+        let mut page = "# Functions\n\nAll functions of SQL by name; `SHOW FUNCTIONS` lists them too. This page is written by a test.\n".to_string();
+        let kinds = [
+            ("scalar", "Of one row"),
+            ("aggregate", "Of the rows of a group, or of a window with OVER"),
+            ("window", "Of a window, with OVER only"),
+        ];
+        for (kind, title) in kinds {
+            let names: Vec<String> =
+                listed().into_iter().filter(|(_, of)| *of == kind).map(|(name, _)| format!("`{name}`")).collect();
+            write!(page, "\n## {title}\n\n").unwrap();
+            for line in names.chunks(8) {
+                writeln!(page, "{}", line.join(" ")).unwrap();
+            }
+        }
+        expect_test::expect_file!["../../docs/functions.md"].assert_eq(&page);
+    }
 }

@@ -1,4 +1,4 @@
-//! GROUP BY keys that are casts of one another: `GROUP BY x, CAST(x AS BIGINT)`.
+//! Casts of one expression: `GROUP BY x, CAST(x AS BIGINT)`, `avg(x), avg(CAST(x AS BIGINT))`.
 //!
 //! The planner calls a cast by the name of what it casts, so both keys would have one name. Such a cast is wrapped in a
 //! function that changes nothing and is simplified away, wherever the query has it.
@@ -9,15 +9,18 @@ use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident,
-    ObjectName, Query, Select, SelectItem, SetExpr, Value, ValueWithSpan, VisitMut, visit_expressions_mut,
+    ObjectName, Query, Select, SelectItem, SetExpr, Value, ValueWithSpan, VisitMut, visit_expressions,
+    visit_expressions_mut,
 };
 
-use super::clauses::{folded, name_of};
+use super::clauses::folded;
+use super::headers::name_of;
 
 /// Tells such keys of `query` apart.
 pub(super) fn tell_apart(query: &mut Query) {
     let SetExpr::Select(select) = query.body.as_mut() else { return };
-    let wrapped = twins(select);
+    let mut wrapped = twins(select);
+    wrapped.extend(casts_of_one(select).into_iter().filter(|cast| !wrapped.contains(cast)).collect::<Vec<_>>());
     if wrapped.is_empty() {
         return;
     }
@@ -60,6 +63,61 @@ fn twins(select: &Select) -> Vec<Expr> {
         matches!(keys[idx], Expr::Cast { .. }) && others.count() > 0
     };
     (0..keys.len()).filter(|&idx| is_twin(idx)).map(|idx| keys[idx].clone()).collect()
+}
+
+/// The casts inside calls of the list and HAVING whose operand stands in such a call without that cast too.
+fn casts_of_one(select: &Select) -> Vec<Expr> {
+    let mut calls: Vec<Vec<Expr>> = Vec::new();
+    let mut collect = |expr: &Expr| {
+        if matches!(expr, Expr::Function(_)) {
+            calls.push(parts_of(expr));
+        }
+        ControlFlow::<()>::Continue(())
+    };
+    let _ = visit_expressions(&select.projection, &mut collect);
+    let _ = visit_expressions(&select.having, &mut collect);
+    let mut casts: Vec<&Expr> = Vec::new();
+    for cast in calls.iter().flatten().filter(|part| matches!(part, Expr::Cast { .. })) {
+        if !matches!(bare(cast), Expr::Value(_)) && !casts.contains(&cast) {
+            casts.push(cast);
+        }
+    }
+    let stands_alone = |operand: &Expr| {
+        calls.iter().any(|parts| {
+            let n_casts = parts.iter().filter(|part| operand_of(part) == Some(operand)).count();
+            parts.iter().filter(|part| *part == operand).count() > n_casts
+        })
+    };
+    let is_twin = |cast: &&&Expr| {
+        let other_casts = casts.iter().any(|other| other != *cast && bare(other) == bare(cast));
+        other_casts || stands_alone(bare(cast))
+    };
+    casts.iter().filter(is_twin).map(|cast| (*cast).clone()).collect()
+}
+
+/// An expression with all that it is made of.
+fn parts_of(expr: &Expr) -> Vec<Expr> {
+    let mut parts = Vec::new();
+    let _ = visit_expressions(expr, |part| {
+        parts.push(part.clone());
+        ControlFlow::<()>::Continue(())
+    });
+    parts
+}
+
+/// What a cast is of.
+fn operand_of(expr: &Expr) -> Option<&Expr> {
+    match expr {
+        Expr::Cast { expr, .. } => Some(unnested(expr)),
+        _ => None,
+    }
+}
+
+fn unnested(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Nested(inner) => unnested(inner),
+        other => other,
+    }
 }
 
 /// What a key stands for: it may be the number or the name of a column of the result.

@@ -17,8 +17,10 @@ mod failure;
 mod field_access;
 mod functions;
 mod group_keys;
+mod headers;
 mod names;
 mod ordered_functions;
+mod power;
 mod read_csv;
 mod registry;
 mod sample_key;
@@ -36,6 +38,7 @@ use datafusion_sql::sqlparser::ast::Query;
 
 use crate::error::{Error, Result};
 use crate::io::partitioned::PartitionedOutput;
+use crate::io::type_names::type_name;
 use crate::io::{OpenTable, OutputFormat};
 use crate::memory::Memory;
 use crate::plan;
@@ -246,6 +249,11 @@ impl Planner<'_> {
                 let described = self.checked(names::shorten_output_names(described))?;
                 (self.checked(describe(&described))?, None, Target::Result)
             }
+            Request::ShowFunctions => {
+                let row = |(name, kind): (String, &str)| vec![lit(name), lit(kind)];
+                let rows = functions::listed().into_iter().map(row).collect();
+                (self.checked(table_of(rows, &["function", "kind"]))?, None, Target::Result)
+            }
             Request::ShowTables => (self.checked(list(self.registry))?, None, Target::Result),
         };
         let plan = self.checked(plan::optimize(logical, &self.options, self.registry.effort()))?;
@@ -269,7 +277,7 @@ fn describe(plan: &LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
     let fields = plan.schema().fields().iter();
     let rows = fields.map(|field| {
         let nullable = if field.is_nullable() { "YES" } else { "NO" };
-        vec![lit(field.name().clone()), lit(field.data_type().to_string()), lit(nullable)]
+        vec![lit(field.name().clone()), lit(type_name(field.data_type())), lit(nullable)]
     });
     table_of(rows.collect(), &["column_name", "data_type", "nullable"])
 }

@@ -12,7 +12,7 @@ use crate::physical::text::Namer;
 pub(super) fn shorten_output_names(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
     let namer = Namer::of(&plan);
     let columns = plan.schema().columns();
-    let mut short: Vec<String> = columns.iter().map(|column| namer.name(&column.name)).collect();
+    let mut short: Vec<String> = columns.iter().map(|column| shortened(&namer, column)).collect();
     let mut n_columns: HashMap<String, usize> = HashMap::new();
     for name in short.iter().cloned() {
         *n_columns.entry(name).or_default() += 1;
@@ -27,6 +27,17 @@ pub(super) fn shorten_output_names(plan: LogicalPlan) -> Result<LogicalPlan, Dat
     }
     let exprs = columns.into_iter().zip(short).map(|(column, short)| rename(column, short)).collect::<Vec<_>>();
     LogicalPlanBuilder::from(plan).project(exprs)?.build()
+}
+
+/// A field of a struct is called what it is called there: `user.name` is `name`.
+fn shortened(namer: &Namer, column: &Column) -> String {
+    let field = column.name.strip_suffix(']').and_then(|path| path.rsplit_once('['));
+    match field {
+        Some((path, field)) if column.relation.is_none() && namer.has_relation(path) && !path.contains('(') => {
+            field.to_string()
+        }
+        _ => namer.name(&column.name),
+    }
 }
 
 fn rename(column: Column, name: String) -> Expr {

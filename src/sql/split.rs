@@ -17,7 +17,20 @@ pub(crate) fn split(text: &str) -> (Vec<&str>, &str) {
 
 /// Whether nothing is left to type: all statements are whole, or it is a command of the prompt.
 pub(crate) fn is_whole(text: &str) -> bool {
-    text.trim_start().starts_with('\\') || is_blank(split(text).1)
+    is_command(text) || gives_up(text) || is_blank(split(text).1)
+}
+
+/// Whether the last line ends the prompt though a statement is not complete.
+pub(crate) fn gives_up(text: &str) -> bool {
+    let (before, last) = text.trim_end().rsplit_once('\n').unwrap_or(("", text));
+    matches!(last.trim(), "\\q" | "\\quit" | "\\exit") && !ends_in_quotes(before)
+}
+
+/// Whether it is a command of the prompt: one with a backslash, or a word that people type to leave or to ask for help.
+pub(crate) fn is_command(text: &str) -> bool {
+    let word = text.trim().trim_end_matches(';').trim_end();
+    let is_word = ["exit", "quit", "help"].iter().any(|known| word.eq_ignore_ascii_case(known));
+    is_word || text.trim_start().starts_with('\\')
 }
 
 /// Whether there is nothing but space and comments.
@@ -195,10 +208,23 @@ mod tests {
 
     #[test]
     fn what_is_whole_needs_no_further_line() {
-        for whole in ["", "SELECT 1;", "SELECT 1; -- done", "\\q", "  \\tables", "-- only this", "/* x */", ";\n"] {
+        for whole in [
+            "",
+            "exit",
+            "QUIT;",
+            "help ;",
+            "SELECT 1\n\\q",
+            "SELECT 1;",
+            "SELECT 1; -- done",
+            "\\q",
+            "  \\tables",
+            "-- only this",
+            "/* x */",
+            ";\n",
+        ] {
             assert!(is_whole(whole), "{whole:?}");
         }
-        for open in ["SELECT 1", "SELECT ';", "SELECT 1; SELECT", "/* open"] {
+        for open in ["SELECT 1", "exit now", "SELECT '\n\\q", "SELECT ';", "SELECT 1; SELECT", "/* open"] {
             assert!(!is_whole(open), "{open:?}");
         }
         assert!(ends_in_quotes("SELECT * FROM 'da") && !ends_in_quotes("SELECT 'a'"));

@@ -50,6 +50,8 @@ pub(super) enum Request {
     },
     Describe(Box<Query>),
     ShowTables,
+    /// The functions as rows.
+    ShowFunctions,
 }
 
 /// What happens to an older view or table of the same name.
@@ -68,7 +70,7 @@ impl ParsedStatement {
     pub fn has_result(&self) -> bool {
         match &self.request {
             Request::Query { explain, target, .. } => explain.is_some() || *target == Target::Result,
-            Request::Describe(_) | Request::ShowTables => true,
+            Request::Describe(_) | Request::ShowTables | Request::ShowFunctions => true,
             Request::CreateView { .. } | Request::Drop { .. } => false,
         }
     }
@@ -207,8 +209,9 @@ fn parse_piece(piece: &Piece, text: &str) -> Result<Vec<ParsedStatement>> {
 pub fn parse_one(text: &str, memory: &Memory) -> Result<ParsedStatement> {
     let mut script = Script::read(text, memory)?;
     if script.n_statements() > 1 {
-        return Err(Error::usage(format!("{} statements at once", script.n_statements()))
-            .with_hint("run them one by one; a query may use WITH to build on another"));
+        return Err(Error::usage(format!("{} statements at once", script.n_statements())).with_hint(
+            "run them one by one, or in a library with `statements`; a query may use WITH to build on another",
+        ));
     }
     script.next_statement()?.ok_or_else(nothing_asked)
 }
@@ -230,6 +233,7 @@ fn request(statement: Statement) -> Result<Request> {
             "SHOW TABLES" | "SHOW VIEWS" => Ok(Request::ShowTables),
             _ => Err(Error::usage("SHOW TABLES shows all views and tables; nothing may follow it")),
         },
+        Statement::ShowFunctions { filter: None } => Ok(Request::ShowFunctions),
         Statement::CreateView(create) => create_view(create),
         Statement::CreateTable(create) => create_table(create),
         Statement::Drop { object_type, if_exists, names, cascade, restrict, purge, temporary, table } => {
@@ -257,7 +261,7 @@ fn request(statement: Statement) -> Result<Request> {
             let verb = text.split_whitespace().next().unwrap_or_default().to_uppercase();
             Err(Error::usage(format!("{verb} is not supported")).with_hint(
                 "there are queries (SELECT, WITH, VALUES), EXPLAIN, CREATE VIEW, CREATE TEMP TABLE .. AS, DROP, \
-                 COPY .. TO, DESCRIBE and SHOW TABLES",
+                 COPY .. TO, DESCRIBE, SHOW TABLES and SHOW FUNCTIONS",
             ))
         }
     }
@@ -353,6 +357,10 @@ fn copy(
         match option {
             CopyOption::Format(name) => asked = Some(format_named(name)?),
             CopyOption::Header(true) => {}
+            CopyOption::Header(false) => {
+                return Err(Error::usage("COPY without a header is not supported")
+                    .with_hint("leave HEADER out and drop the first line afterwards: tail -n +2 file.csv"));
+            }
             other => return Err(Error::usage(format!("COPY with {other} is not supported"))),
         }
     }
@@ -365,7 +373,7 @@ fn copy(
             }
             let format = asked.or_else(|| OutputFormat::from_path(&path)).ok_or_else(|| {
                 Error::usage(format!("the name {} does not tell a format", path.display()))
-                    .with_hint("end it in .csv, .json or .parquet, or add (FORMAT parquet)")
+                    .with_hint("end it in .csv, .ndjson, .parquet or .arrow, or add (FORMAT parquet)")
             })?;
             Ok(rows(query, Target::File { path, format }))
         }
@@ -400,7 +408,9 @@ fn partitioned(
 
 fn format_named(name: &Ident) -> Result<OutputFormat> {
     let known = OutputFormat::from_path(&PathBuf::from(format!("x.{}", name.value)));
-    known.ok_or_else(|| Error::usage(format!("there is no format {}", name.value)).with_hint("csv, json or parquet"))
+    known.ok_or_else(|| {
+        Error::usage(format!("there is no format {}", name.value)).with_hint("csv, json, parquet or arrow")
+    })
 }
 
 /// The name of a view or table: one word.

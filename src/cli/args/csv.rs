@@ -15,11 +15,11 @@ pub struct CsvArgs {
     #[arg(long, value_name = "fail|skip|reject=FILE", value_parser = parse_on_bad_row)]
     on_bad_row: Option<OnBadRow>,
 
-    /// Rows to look at for the types of CSV columns [default: 10000]
+    /// Rows to look at for the types of CSV columns and the fields of NDJSON [default: 10000]
     #[arg(long, value_name = "N")]
     infer_rows: Option<u64>,
 
-    /// Types of CSV columns, instead of inferred ones: id=varchar,price='decimal(10,2)',day='date(%d.%m.%y)'
+    /// Types of columns of CSV, NDJSON and folders instead of inferred ones: id=varchar,price='decimal(10,2)',day='date(%d.%m.%y)'
     #[arg(long, value_name = "COL=TYPE,...", value_parser = parse_schema)]
     schema: Vec<ColumnTypes>,
 

@@ -96,12 +96,13 @@ Examples:
     brimful explain --analyze \"SELECT DISTINCT city FROM 'trips.csv'\"
 
 Settings:
-  Flags about resources, reading and messages may also stand in a configuration file (memory_budget = \"4GiB\") or in a
-  variable (BRIMFUL_MEMORY_BUDGET=4GiB). A flag is stronger than a variable, and a variable than a file. NO_COLOR is obeyed.
+  Flags about resources, reading and messages may also stand in a configuration file
+  (memory_budget = \"4GiB\") or in a variable (BRIMFUL_MEMORY_BUDGET=4GiB). A flag is stronger than a
+  variable, and a variable than a file. NO_COLOR is obeyed.
 
 Exit codes:
   0 done  1 the query failed  2 wrong usage or SQL  3 bad input data  4 memory budget too small
-  5 disk full or failing  130, 143 interrupted";
+  5 disk full or failing  129, 130, 143 ended by a signal";
 
 /// What to do.
 #[derive(Debug, Subcommand)]

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::ReadingArgs;
-use crate::memory::{Budget, parse_bytes};
+use crate::cli::messages;
+use crate::exec::format_bytes;
+use crate::memory::{Budget, machine_bytes, parse_bytes};
 use crate::session::{SessionOptions, Strain};
 use crate::spill::SpillConfig;
 
@@ -32,6 +34,9 @@ pub struct SessionArgs {
 
 /// A session with these resources that reads files this way.
 pub fn session_options(session: &SessionArgs, reading: &ReadingArgs) -> SessionOptions {
+    if let Some(budget) = session.memory_budget {
+        warn_of_more_than_there_is(budget);
+    }
     SessionOptions {
         budget: session.memory_budget,
         threads: session.threads.map(usize::from),
@@ -51,6 +56,16 @@ pub fn session_options_over(flags: &SessionArgs, settings: SessionOptions, usual
         threads: threads(flags).or(settings.threads).or(threads(usual)),
         spill: SpillConfig { dirs: dirs.cloned().unwrap_or_default(), limit_bytes },
         ..settings
+    }
+}
+
+/// Nothing keeps such a process from being killed by the system.
+fn warn_of_more_than_there_is(budget: Budget) {
+    if budget.bytes() > machine_bytes() {
+        let (asked, there) = (format_bytes(budget.bytes()), format_bytes(machine_bytes()));
+        messages::warn(format_args!(
+            "the memory budget of {asked} is more than the {there} of this machine or container"
+        ));
     }
 }
 

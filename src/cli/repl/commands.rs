@@ -31,7 +31,7 @@ impl Repl<'_> {
         let line = line.trim().trim_start_matches('\\').trim_end_matches(';').trim();
         let (name, argument) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         let argument = argument.trim();
-        match name {
+        match name.to_ascii_lowercase().as_str() {
             "q" | "quit" | "exit" => return Ok(Next::End),
             "help" | "h" | "?" | "" => messages::print(&help())?,
             "tables" | "dt" | "d" if argument.is_empty() => self.run("SHOW TABLES")?,

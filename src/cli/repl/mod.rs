@@ -80,7 +80,10 @@ pub(super) fn run(args: &ReplArgs, signals: &Signals) -> Result<u8> {
 impl Repl<'_> {
     /// Runs what was typed: a command, or statements.
     fn take(&mut self, text: &str) -> Result<Next> {
-        if text.trim_start().starts_with('\\') {
+        if split::gives_up(text) {
+            return Ok(Next::End);
+        }
+        if split::is_command(text) {
             return self.command(text);
         }
         let (whole, rest) = split::split(text);

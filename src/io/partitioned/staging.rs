@@ -109,7 +109,7 @@ fn check_target(target: &Path, overwrite: bool) -> Result<()> {
     let shown = target.display();
     match std::fs::metadata(target) {
         Ok(found) if !found.is_dir() => {
-            Err(Error::disk(format!("cannot write the folder {shown}: there is a file of that name"))
+            Err(Error::usage(format!("cannot write the folder {shown}: there is a file of that name"))
                 .with_hint("name another folder"))
         }
         Ok(_) if overwrite => Ok(()),
@@ -117,8 +117,8 @@ fn check_target(target: &Path, overwrite: bool) -> Result<()> {
             let mut entries = std::fs::read_dir(target).map_err(|error| Error::write_failed(target, &error))?;
             match entries.next() {
                 None => Ok(()),
-                Some(_) => Err(Error::disk(format!("cannot write {shown}: the folder is not empty")).with_hint(
-                    "name a new folder, or add OVERWRITE to the options of COPY: all that is in it is replaced then",
+                Some(_) => Err(Error::usage(format!("cannot write {shown}: the folder is not empty")).with_hint(
+                    "name a new folder, or empty this one; COPY .. TO with the option OVERWRITE replaces all that is in it",
                 )),
             }
         }

@@ -21,6 +21,9 @@ use crate::exec::{
 const SHOWN_ROWS: usize = 40;
 const HALF: usize = SHOWN_ROWS / 2;
 
+/// Columns of a terminal for which a table is fitted; a narrower one wraps lines itself.
+const NARROWEST: u16 = 20;
+
 /// A longer value says nothing more on a screen.
 const MAX_CELL_CHARS: usize = 200;
 
@@ -141,7 +144,8 @@ impl Shown {
         let mut table = Table::new();
         table.load_preset(comfy_table::presets::UTF8_FULL_CONDENSED);
         table.set_header(schema.fields().iter().map(|field| Cell::new(field.name())));
-        if std::io::stdout().is_terminal() {
+        // A terminal that does not know its width says 0, and a few columns are no room for a table.
+        if std::io::stdout().is_terminal() && table.width().is_some_and(|width| width >= NARROWEST) {
             table.set_content_arrangement(ContentArrangement::Dynamic);
         }
         for (field, column) in schema.fields().iter().zip(table.column_iter_mut()) {

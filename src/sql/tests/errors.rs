@@ -33,8 +33,8 @@ fn wrong_names_are_corrected() {
     check_error(
         "SELECT zzz FROM 'sales.csv'",
         expect![[r#"
-        Usage: column "zzz" not found in sales.csv
-          --> sql:1:8   hint: there are: id, Price, qty, day, note"#]],
+            Usage: column "zzz" not found in sales.csv
+              --> sql:1:8   hint: there are: id, Price, qty, day, note; a text is written in single quotes"#]],
     );
     check_error(
         "SELECT s.qtty FROM 'sales.csv' s",
@@ -47,6 +47,16 @@ fn wrong_names_are_corrected() {
         expect![[r#"
         Usage: column "price" not found in sales.csv
           --> sql:1:34   hint: did you mean "Price"? A name with upper-case letters is written in double quotes"#]],
+    );
+}
+
+#[test]
+fn a_table_named_by_its_path_has_no_shorter_name() {
+    check_error(
+        "SELECT sales.qty FROM 'sales.csv'",
+        expect![[r#"
+            Usage: no table or alias is called "sales"
+              --> sql:1:8   hint: the table is called "sales.csv"; give it an alias: FROM 'sales.csv' AS sales"#]],
     );
 }
 
@@ -175,8 +185,8 @@ fn wrong_text_is_located() {
     check_error(
         "SELECT 1; SELECT 2",
         expect![[r#"
-        Usage: 2 statements at once
-          hint: run them one by one; a query may use WITH to build on another"#]],
+            Usage: 2 statements at once
+              hint: run them one by one, or in a library with `statements`; a query may use WITH to build on another"#]],
     );
     check_error(
         "",
@@ -195,7 +205,7 @@ fn wrong_text_is_located() {
         "INSERT INTO t VALUES (1)",
         expect![[r#"
             Usage: INSERT is not supported
-              hint: there are queries (SELECT, WITH, VALUES), EXPLAIN, CREATE VIEW, CREATE TEMP TABLE .. AS, DROP, COPY .. TO, DESCRIBE and SHOW TABLES"#]],
+              hint: there are queries (SELECT, WITH, VALUES), EXPLAIN, CREATE VIEW, CREATE TEMP TABLE .. AS, DROP, COPY .. TO, DESCRIBE, SHOW TABLES and SHOW FUNCTIONS"#]],
     );
     check_error(
         "SELECT id, sum(qty) FROM 'sales.csv'",

@@ -89,8 +89,8 @@ fn copy_makes_folders() {
     check(
         "COPY 'DIR/claims' TO 'DIR/claims' (PARTITION_BY (year))",
         expect![[r#"
-        Disk: cannot write DIR/claims: the folder is not empty
-          hint: name a new folder, or add OVERWRITE to the options of COPY: all that is in it is replaced then"#]],
+        Usage: cannot write DIR/claims: the folder is not empty
+          hint: name a new folder, or empty this one; COPY .. TO with the option OVERWRITE replaces all that is in it"#]],
     );
     check(
         "COPY 'DIR/claims' TO 'DIR/claims' (PARTITION_BY (year), OVERWRITE); SELECT count(*) AS n FROM 'DIR/claims'",

@@ -408,14 +408,16 @@ fn intervals_are_compared_by_their_length() {
     let table = "(SELECT x, CASE x WHEN 0 THEN INTERVAL '36 hours' WHEN 1 THEN INTERVAL '1 day' WHEN 2 THEN \
                  INTERVAL '24 hours' WHEN 10 THEN INTERVAL '1 month' END AS i FROM 'many.csv' WHERE x < 12)";
     check(
-        &format!("SELECT x FROM {table} ORDER BY i, x"),
+        &format!(
+            "SELECT x, rank() OVER (ORDER BY i) AS r, count(*) OVER (PARTITION BY i) AS n FROM {table} ORDER BY i, x"
+        ),
         expect![[r#"
-            x
-            1
-            2
-            0
-            10
-            11"#]],
+            x, r, n
+            1, 1, 2
+            2, 1, 2
+            0, 3, 1
+            10, 4, 1
+            11, 5, 1"#]],
     );
     check(
         &format!("SELECT x FROM {table} WHERE i > INTERVAL '25 hours' ORDER BY x"),
@@ -448,4 +450,80 @@ fn intervals_are_compared_by_their_length() {
         let error = rows_of(&wrong).map(|(_, rows)| panic!("{wrong} gave {rows:?}")).unwrap_err();
         assert!(error.message().contains("with intervals is not supported"), "{wrong}: {error}");
     }
+}
+
+#[test]
+fn the_first_of_a_group_is_the_first_of_the_input_whatever_stands_beside_it() {
+    check_sorted(
+        "SELECT id, first_value(\"Price\") AS f, last_value(\"Price\") AS l FROM 'sales.csv' GROUP BY id",
+        expect![[r#"
+            id, f, l
+            _, 4.0, 4.0
+            a, 1.5, 0.5
+            b, 2.0, 8.0
+            c, 1.0, 1.0"#]],
+    );
+    check_sorted(
+        "SELECT id, first_value(\"Price\") AS f, first_value(DISTINCT \"Price\") AS d, last_value(\"Price\") AS l, \
+         median(\"Price\") AS m, count(DISTINCT qty) AS n FROM 'sales.csv' GROUP BY id",
+        expect![[r#"
+            id, f, d, l, m, n
+            _, 4.0, 4.0, 4.0, 4.0, 1
+            a, 1.5, 1.5, 0.5, 1.0, 1
+            b, 2.0, 2.0, 8.0, 5.0, 2
+            c, 1.0, 1.0, 1.0, 1.0, 1"#]],
+    );
+    check(
+        "SELECT first_value(x) AS f, median(x) AS m, last_value(x) AS l FROM 'many.csv'",
+        expect![[r#"
+            f, m, l
+            0, 16.0, 32"#]],
+    );
+}
+
+#[test]
+fn a_caret_is_a_power() {
+    check(
+        "SELECT 2^10 AS a, 2 * 3 ^ 2 AS b, -2 ^ 2 AS c, 2 ^ 3 ^ 2 AS d, 2 ^ -1 AS e, (x + 1) ^ 2 AS f, 1 + 2 ^ 2 = 5 AS g, \
+         -x ^ 2 AS h FROM 'one.csv'",
+        expect![[r#"
+            a, b, c, d, e, f, g, h
+            1024.0, 18.0, 4.0, 64.0, 0.5, 4.0, true, 1.0"#]],
+    );
+}
+
+#[test]
+fn columns_are_called_as_they_are_written() {
+    check(
+        "SELECT day::date, CAST(day AS timestamp), max(qty), max(CAST(qty AS DOUBLE)), sum(s.qty) OVER (PARTITION BY s.id), \
+         INTERVAL '3 days', 2 ^ 3, \"Price\"::int + 1 FROM 'sales.csv' s WHERE id = 'c' GROUP BY day, s.qty, s.id, \"Price\"",
+        expect![[r#"
+            day, day_1, max(qty), max(CAST(qty AS DOUBLE)), sum(qty) OVER (PARTITION BY id), INTERVAL '3 days', 2 ^ 3, Price::INT + 1
+            1970-01-06, 1970-01-06T00:00:00, 7, 7.0, 7, 3 days, 8.0, 2"#]],
+    );
+    check(
+        "SELECT avg(x::double), avg(x), sum(x::int) FROM 'many.csv' HAVING avg(x::double) > 1 ORDER BY avg(x)",
+        expect![[r#"
+            avg(x::DOUBLE), avg(x), sum(x::INT)
+            16.0, 16.0, 192"#]],
+    );
+    check(
+        "SELECT DISTINCT CAST(x / 10 AS INT) FROM 'many.csv' ORDER BY CAST(x / 10 AS INT) LIMIT 1",
+        expect![[r#"
+            x / 10
+            0"#]],
+    );
+    check(
+        "SELECT * FROM (SELECT x, x FROM 'one.csv') UNION ALL SELECT x, x FROM 'one.csv'",
+        expect![[r#"
+            x, x_1
+            1, 1
+            1, 1"#]],
+    );
+    check(
+        "SELECT named_struct('a', x) AS s, t.s.a FROM (SELECT x, named_struct('a', x) AS s FROM 'one.csv') t",
+        expect![[r#"
+            s, a
+            {a: 1}, 1"#]],
+    );
 }

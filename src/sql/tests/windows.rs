@@ -168,7 +168,7 @@ fn plans() {
         "SELECT id, row_number() OVER (PARTITION BY id ORDER BY qty), sum(qty) OVER (PARTITION BY id) FROM 'sales.csv'",
         expect![[r#"
             Output
-              Project: id, row_number() PARTITION BY [id] ORDER BY [qty ASC NULLS LAST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW, sum(qty) PARTITION BY [id] ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+              Project: id, row_number() OVER (PARTITION BY id ORDER BY qty), sum(qty) OVER (PARTITION BY id)
                 Window: row_number(), sum(qty) by id in order of qty
                   Sort: by id, qty
                     Scan: mem sales.csv, 2 of 5 columns
@@ -178,7 +178,7 @@ fn plans() {
         "SELECT id, row_number() OVER (PARTITION BY id ORDER BY qty), sum(qty + 1) OVER (ORDER BY day) FROM 'sales.csv'",
         expect![[r#"
             Output
-              Project: id, row_number() PARTITION BY [id] ORDER BY [qty ASC NULLS LAST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW, sum(qty + 1) ORDER BY [day ASC NULLS LAST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+              Project: id, row_number() OVER (PARTITION BY id ORDER BY qty), sum(qty + 1) OVER (ORDER BY day)
                 Project: without the columns of windows
                   Window: sum(qty + 1) in order of day
                     Sort: by day
