@@ -218,7 +218,8 @@ def main():
         lines = check(connection, options.day, options.expected, options.found)
     else:
         lines = list(differences(connection, options.day, options.expected, options.found))
-    print("\n".join(lines))
+    for line in lines:
+        print(line)
 
 
 if __name__ == "__main__":

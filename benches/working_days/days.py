@@ -42,7 +42,7 @@ class Day:
 
 DEVICE_DAYS = """
     SELECT device_id, ts_start::DATE AS date, count(*) AS segments, avg(heart_rate) AS mean_hr,
-           avg(hrv_sdnn) AS mean_sdnn, sum(steps) AS steps
+           avg(hrv_sdnn) AS mean_sdnn, sum(steps)::BIGINT AS steps
     FROM 'sensor_hrv/*.parquet'
     WHERE missingness_score <= 0.35 AND ts_start >= TIMESTAMP '2024-01-15'
     GROUP BY ALL ORDER BY device_id, date"""

@@ -70,7 +70,7 @@ def make_data(options, day):
 
 def answers_of(options, day, data):
     """The folder of DuckDB's answers; made again when a question or the data changes."""
-    said = [day.results, (data / f"{day.name}.made").stat().st_mtime_ns, (HERE / "answers.py").read_text()]
+    said = [day, (data / f"{day.name}.made").stat().st_mtime_ns, (HERE / "answers.py").read_text()]
     folder = data / f"answers-{hashlib.sha256(repr(said).encode()).hexdigest()[:12]}"
     if not folder.exists():
         print(f"DuckDB answers the questions of {day.name} ...", flush=True)

@@ -36,9 +36,8 @@ COPY (SELECT n.user_id, n.ts_start, n.heart_rate, n.hrv_rmssd, d.sleep_efficienc
       ORDER BY n.hrv_rmssd DESC, n.user_id, n.ts_start, n.heart_rate)
 TO 'out/night_segments.parquet';
 
--- 2,000 segments at random, in the order of the files: the rows with the smallest keys of their number.
+-- 2,000 segments at random, in the order of the files. A seed means the same rows here, in a pipeline and for `sample`.
 COPY (SELECT device_id, ts_start, heart_rate, hrv_rmssd
-      FROM (SELECT device_id, ts_start, heart_rate, hrv_rmssd, row_number() OVER () - 1 AS place
-            FROM 'sensor_hrv/*.parquet')
-      ORDER BY sample_key(place, 42), place LIMIT 2000)
+      FROM (SELECT *, row_number() OVER () - 1 AS place FROM 'sensor_hrv/*.parquet' ORDER BY sample_key(place, 42) LIMIT 2000)
+      ORDER BY place)
 TO 'out/segments_sample.csv';

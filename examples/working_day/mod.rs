@@ -58,14 +58,14 @@ impl Day {
     /// Makes the data of `n_rows` rows in `folder`, unless it is there already. That of another size is an error.
     pub fn make(self, folder: &Path, n_rows: usize, formats: Formats) -> Made<()> {
         let made = folder.join(format!("{}.made", self.name()));
-        let what = format!("{n_rows} rows{}{}\n", said(formats.parquet, " parquet"), said(formats.csv, " csv"));
-        match read_to_string(&made) {
-            Ok(found) if found == what => return Ok(()),
-            Ok(found) => {
-                let (folder, found) = (folder.display(), found.trim_end());
-                return Err(format!("{folder} holds {found} already: delete it, or name another folder").into());
+        if let Ok(found) = read_to_string(&made) {
+            let (rows, found_formats) = found.trim_end().split_once(" rows").unwrap_or_default();
+            let has = |wanted: bool, format: &str| !wanted || found_formats.contains(format);
+            if rows == n_rows.to_string() && has(formats.parquet, "parquet") && has(formats.csv, "csv") {
+                return Ok(());
             }
-            Err(_) => {}
+            let (folder, found) = (folder.display(), found.trim_end());
+            return Err(format!("{folder} holds {found} already: delete it, or name another folder").into());
         }
         create_dir_all(folder)?;
         match self {
@@ -73,12 +73,10 @@ impl Day {
             Day::Health => health::generate(folder, n_rows, 2, formats)?,
             Day::Claims => claims::generate(folder, n_rows, 3, formats)?,
         }
+        let said = |is_so: bool, text: &'static str| if is_so { text } else { "" };
+        let what = format!("{n_rows} rows{}{}\n", said(formats.parquet, " parquet"), said(formats.csv, " csv"));
         Ok(std::fs::write(made, what)?)
     }
-}
-
-fn said(is_so: bool, text: &str) -> &str {
-    if is_so { text } else { "" }
 }
 
 /// What the command line of an example says: `[ROWS [BUDGET [DATA OUT]]]`.
