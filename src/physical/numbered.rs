@@ -115,7 +115,7 @@ impl Lowering<'_> {
         let n_columns = numbered.input.schema().fields().len();
         let stream = self.lower_plan(&numbered.input, &Wishes::none(n_columns).in_order())?;
         let schema = numbered.schema.inner().clone();
-        let node = self.add_step_node("NumberRows", numbered.name.clone(), &stream);
+        let node = self.add_step_node("NumberRows", "in the order of the input".to_string(), &stream);
         let numbering = Limit::numbering(schema.clone(), stream.ordered);
         Ok(stream.then(node, Arc::new(numbering), schema))
     }
