@@ -31,6 +31,7 @@ pub use facts::TableFacts;
 pub use open::{FileTables, HiveFolders};
 pub use output::{Discard, Output, OutputFormat};
 pub use output_file::OutputFile;
+pub(crate) use output_file::is_pipe_or_device;
 pub(crate) use scan_columns::ScanColumns;
 pub use selected_files::SelectedFiles;
 pub(crate) use suggest::closest;

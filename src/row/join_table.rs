@@ -172,8 +172,8 @@ impl JoinTable {
         for &hash in hashes {
             let entry = self.entry(hash as usize & self.mask).load(Ordering::Relaxed);
             let row = (entry & PTR_MASK) as *const u8;
-            prefetch(row.cast());
-            prefetch(row.wrapping_add(self.layout.row_bytes - 1).cast());
+            prefetch(row);
+            prefetch(row.wrapping_add(self.layout.row_bytes - 1));
         }
         // SAFETY: the caller's rows have the key fields of this layout.
         let heads = rows.ptrs.iter().zip(hashes).map(|(&row, &hash)| unsafe { self.find(row, hash) });
@@ -207,7 +207,7 @@ impl JoinTable {
 
     #[inline(always)]
     fn prefetch_entry(&self, hash: Hash) {
-        prefetch(self.first_entry.wrapping_add(hash as usize & self.mask).cast());
+        prefetch(self.first_entry.wrapping_add(hash as usize & self.mask));
     }
 
     /// # Safety

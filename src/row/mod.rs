@@ -48,4 +48,5 @@ pub use pages::{PagesWriter, SealedPages};
 pub use pointer::{RowMut, RowRef, Rows};
 pub use run::{Run, RunWriter};
 pub use scratch::RowScratch;
+pub(crate) use table::prefetch;
 pub use table::{Located, RowTable};

@@ -148,9 +148,9 @@ impl RowTable {
             }
             self.candidates.push(slot);
             let row = (entry & PTR_MASK) as *const u8;
-            prefetch(row.cast());
+            prefetch(row);
             // Most rows of up to 64 bytes lie in two cache lines, and their states in the second.
-            prefetch(row.wrapping_add(last_byte).cast());
+            prefetch(row.wrapping_add(last_byte));
         }
         to
     }
@@ -439,8 +439,9 @@ pub(super) fn salt_of(hash: Hash) -> u64 {
     (hash >> 32) << PTR_BITS
 }
 
+/// Fetches the cache line at `address` ahead of its use.
 #[inline(always)]
-pub(super) fn prefetch(address: *const u64) {
+pub(crate) fn prefetch<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch is a hint; any address is allowed, mapped or not.
     unsafe {

@@ -13,6 +13,7 @@ mod clauses;
 mod copy;
 mod date_functions;
 mod dialect;
+mod distinct_order;
 mod failure;
 mod field_access;
 mod functions;

@@ -83,7 +83,10 @@ impl LocalSink for LocalSort {
         let mut columns = batch.data.columns().to_vec();
         if state.spec.limit.is_none() {
             let keys = state.encoder.encode(&columns, batch.sequence, None, stride)?;
-            let Some(tops) = &mut self.tops else { return self.append(&columns, keys) };
+            let Some(tops) = self.tops.as_mut().filter(|tops| !tops.is_useless()) else {
+                self.tops = None;
+                return self.append(&columns, keys);
+            };
             let admitted = tops.admit(&keys, &state.encoder);
             let (columns, keys) = keep_rows(columns, keys, admitted)?;
             return if keys.len() > 0 { self.append(&columns, keys) } else { Ok(Flow::More) };

@@ -516,10 +516,10 @@ fn columns_are_called_as_they_are_written() {
             16.0, 16.0, 192"#]],
     );
     check(
-        "SELECT DISTINCT CAST(x / 10 AS INT) FROM 'many.csv' ORDER BY CAST(x / 10 AS INT) LIMIT 1",
+        "SELECT DISTINCT CAST(x / 10 AS INT), x - x AS z FROM 'many.csv' ORDER BY x - x, CAST(x / 10 AS INT) DESC LIMIT 1",
         expect![[r#"
-            x / 10
-            0"#]],
+            x / 10, z
+            3, 0"#]],
     );
     check(
         "SELECT * FROM (SELECT x, x FROM 'one.csv') UNION ALL SELECT x, x FROM 'one.csv'",
