@@ -90,9 +90,9 @@ fn is_holistic(call: &Call) -> bool {
     let has_columns = call.params.args.iter().any(|arg| constant(arg).is_none());
     match call.func.name() {
         "min" | "max" | "bool_and" | "bool_or" => false,
-        "mode" | "percentile_disc" => true,
+        // Of a constant too: the library would keep it once a row.
+        "mode" | "percentile_disc" | "median" | "percentile_cont" | "array_agg" | "string_agg" | "nth_value" => true,
         name if rounding_of(name).is_some() => true,
-        "median" | "percentile_cont" | "array_agg" | "string_agg" | "nth_value" => has_columns,
         "first_value" | "last_value" => has_columns && call.params.order_by.is_empty(),
         _ => call.params.distinct && has_columns,
     }

@@ -10,6 +10,7 @@
 mod asof;
 mod catalog;
 mod clauses;
+mod copies;
 mod copy;
 mod date_functions;
 mod dialect;
@@ -263,6 +264,7 @@ impl Planner<'_> {
 
     /// The plan of `query` as it is written, if there is memory for what optimizing makes of it.
     fn plan_query(&self, query: &Query) -> Result<LogicalPlan> {
+        copies::check_copies(query, self.catalog.memory())?;
         let logical = self.checked(self.catalog.plan_query(query))?;
         plan::check_size(&logical, self.catalog.memory())?;
         Ok(logical)
