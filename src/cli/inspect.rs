@@ -197,7 +197,10 @@ impl Inspection<'_> {
     /// What is known of a column: bytes on disk, least and greatest value, NULLs.
     fn column_text(&self, idx: usize) -> String {
         let statistics = self.statistics.columns.get(idx);
-        let value = |bound: &Option<ArrayRef>| bound.as_ref().and_then(|bound| array_value_to_string(bound, 0).ok());
+        let text = |bound: &ArrayRef| array_value_to_string(bound, 0).ok();
+        // Parquet files give -0.0 as the least zero, whether there is one or not.
+        let plain = |text: String| if text == "-0.0" { "0.0".to_string() } else { text };
+        let value = |bound: &Option<ArrayRef>| bound.as_ref().and_then(text).map(plain);
         let bounds = statistics.and_then(|known| Some((value(&known.min)?, value(&known.max)?)));
         let n_nulls = statistics.and_then(|known| known.n_nulls);
         let parts = [
