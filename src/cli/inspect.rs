@@ -162,7 +162,13 @@ impl Inspection<'_> {
         let n_files = group_digits(self.facts.n_files as u64);
         let mut lines = vec![
             ("format", self.facts.format.clone()),
-            ("on disk", format!("{} in {n_files} {files}", format_bytes(self.statistics.file_bytes))),
+            (
+                "on disk",
+                match self.statistics.file_bytes {
+                    0 if self.input.is_stdin() => "nothing: standard input, read once".into(),
+                    bytes => format!("{} in {n_files} {files}", format_bytes(bytes)),
+                },
+            ),
             ("rows", self.rows_text()),
         ];
         if let Some(bytes) = self.memory_bytes {
