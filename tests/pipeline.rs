@@ -764,10 +764,10 @@ fn mistakes_have_a_place_and_a_way_out() {
     filter(
         "{date_range: {column: facility, end: 2024-01-01}}",
         expect![[r#"
-        exit 1
-        err| error: Parser error: Error parsing timestamp from 'UCSF': timestamp must contain at least 10 characters
-        err|   --> p.yaml:1:10
-    "#]],
+            exit 1
+            err| error: the text 'UCSF' is no timestamp: timestamp must contain at least 10 characters
+            err|   --> p.yaml:1:10   hint: try_cast (in a frame cast_or_null) gives NULL for what does not fit
+        "#]],
     );
     filter(
         "{heart_rates: [fast]}",

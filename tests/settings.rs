@@ -144,7 +144,7 @@ fn mistakes_in_a_file_say_which_and_where() {
             err|   hint: did you mean BRIMFUL_MEMORY_BUDGET?
             $ BRIMFUL_THREADS=none brimful sql 'SELECT 1'
             exit 2
-            err| error: invalid value 'none' for '--threads <N>': invalid digit found in string
+            err| error: invalid value 'none' for '--threads <N>': a number of threads is from 1 to 1024
             err|   --> threads in the variable BRIMFUL_THREADS
         "#]],
     );
