@@ -82,6 +82,8 @@ struct Shared {
     builds_first: AtomicBool,
     entry_bytes: AtomicU64,
     deepest: AtomicU64,
+    /// Pairs whose key several rows of both sides have, less those that one side's rows account for.
+    repeats: AtomicU64,
 }
 
 /// What NOT IN has to know of a side as a whole.
@@ -119,6 +121,7 @@ impl HashJoin {
             builds_first: AtomicBool::new(false),
             entry_bytes: AtomicU64::new(0),
             deepest: AtomicU64::new(0),
+            repeats: AtomicU64::new(0),
         };
         Ok(Arc::new(HashJoin { shared: Arc::new(shared) }))
     }
@@ -156,6 +159,7 @@ impl Report for HashJoin {
             restored_bytes: probe.restored_bytes + build.restored_bytes,
             n_partitions: 1 << self.shared.partition_bits,
             depth: self.shared.deepest.load(Ordering::Relaxed),
+            n_repeated_pairs: self.shared.repeats.load(Ordering::Relaxed),
             ..OperatorReport::default()
         }
     }
