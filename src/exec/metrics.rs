@@ -109,8 +109,8 @@ pub struct OperatorMetrics {
     pub n_bad_rows: u64,
     /// Rows of all input files before any filter; for scans that have read all of them.
     pub all_rows: Option<u64>,
-    /// Pairs of a join beyond those that there would be if its key were unique on one side.
-    pub n_repeated_pairs: u64,
+    /// Pairs of a join beyond those that there would be if its key were unique on one side, where they are counted.
+    pub n_repeated_pairs: Option<u64>,
 }
 
 /// Elapsed and processor time from a moment on.

@@ -124,7 +124,7 @@ impl Monitor {
             total_bytes: sum.total_bytes + one.total_bytes,
             n_bad_rows: sum.n_bad_rows + one.n_bad_rows,
             all_rows: None,
-            n_repeated_pairs: sum.n_repeated_pairs + one.n_repeated_pairs,
+            n_repeated_pairs: None,
         })
     }
 

@@ -99,20 +99,23 @@ pub(super) struct Multiplied {
     pub(super) left_rows: u64,
     pub(super) right_rows: u64,
     pub(super) rows: u64,
-    /// Rows beyond those that a key which is unique on one side would give, as the join counted them.
-    pub(super) repeated: u64,
+    /// Rows beyond those that a key which is unique on one side would give, where the join counted them.
+    pub(super) repeated: Option<u64>,
 }
 
 impl Multiplied {
     /// Rows that there would be if the key were unique on one side. What the join cannot count, since a further condition
     /// decides about pairs, is told from the rows alone.
     fn expected_rows(&self) -> u64 {
+        if let Some(repeated) = self.repeated {
+            return self.rows.saturating_sub(repeated).max(1);
+        }
         let is_outer = ["left", "right", "full"].iter().any(|kind| self.join.starts_with(kind));
         let most = match is_outer {
             true => self.left_rows.saturating_add(self.right_rows),
             false => self.left_rows.max(self.right_rows),
         };
-        most.min(self.rows.saturating_sub(self.repeated)).max(1)
+        most.max(1)
     }
 
     fn factor(&self) -> f64 {

@@ -1264,7 +1264,6 @@ fn every_file_is_written_once() {
         "outputs: {csv: out/a.csv, log: ./out/a.csv}",
         "outputs: {csv: out/a.csv, manifest: out/x/../a.csv}",
         "outputs: [a.csv, ./a.csv]",
-        "outputs: {ndjson: manifest.json}",
         "outputs: {csv: out/a.csv}\nsettings: {on_bad_row: reject=./out/a.csv}",
     ] {
         let said = refusal(&format!("{inputs}{outputs}\n"));

@@ -55,7 +55,7 @@ fn joins_that_multiply_nothing_are_not_warned_about() {
         for (left, right) in [(&unique, &unique), (&unique, &twice), (&twice, &unique)] {
             assert!(!said(left, right, how).contains("multiplies"), "{how}: {} and {}", left.len(), right.len());
         }
-        // Each side has keys twice, and none of them is the other's.
+        // Each side has keys twice, and none that the other has twice.
         let (mut left, mut right) = (twice.clone(), numbers(0, 500));
         left.extend(numbers(1_000, 1_500));
         right.extend((2_000..3_000).map(|n| n / 2));

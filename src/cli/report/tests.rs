@@ -25,7 +25,7 @@ fn metrics() -> RunMetrics {
         read_bytes: 0,
         n_bad_rows: 0,
         all_rows: None,
-        n_repeated_pairs: 0,
+        n_repeated_pairs: None,
     };
     RunMetrics {
         wall_seconds: 2.0,

@@ -188,7 +188,7 @@ impl Matcher {
 
     /// Takes pairs from the chains. Where one match of a row is all that has to be known, only a few of each at first.
     fn take_pairs(&mut self, table: &JoinTable, outer: bool) -> bool {
-        let (plan, join_type) = (&self.shared.plan, self.roles.join_type);
+        let join_type = self.roles.join_type;
         let Bounds { max_rows, max_bytes } = self.bounds;
         let bounds = PairBounds {
             max_rows,
@@ -196,7 +196,7 @@ impl Matcher {
             probe_bytes: &self.probe_bytes,
             max_of_row: self.max_of_row,
             only_unmatched: !join_type.gives_pairs() && join_type.gives_build_rows(),
-            counts_repeats: join_type.gives_pairs() && plan.n_keys > 0 && plan.residual.is_none(),
+            counts_repeats: self.shared.counts_repeats(),
         };
         let taken = self.matches.next_pairs(table, &bounds, outer);
         let n_repeats = self.matches.take_repeats();

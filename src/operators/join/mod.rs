@@ -159,7 +159,7 @@ impl Report for HashJoin {
             restored_bytes: probe.restored_bytes + build.restored_bytes,
             n_partitions: 1 << self.shared.partition_bits,
             depth: self.shared.deepest.load(Ordering::Relaxed),
-            n_repeated_pairs: self.shared.repeats.load(Ordering::Relaxed),
+            n_repeated_pairs: self.shared.counts_repeats().then(|| self.shared.repeats.load(Ordering::Relaxed)),
             ..OperatorReport::default()
         }
     }
@@ -184,6 +184,12 @@ impl Shared {
             false => self.place.share_for_output(most),
         };
         share.min(self.options.most_bytes.unwrap_or(u64::MAX))
+    }
+
+    /// Whether every pair of rows with equal keys is one of the result, so that it can be told which keys several rows
+    /// of both sides have.
+    fn counts_repeats(&self) -> bool {
+        self.plan.join_type.gives_pairs() && self.plan.n_keys > 0 && self.plan.residual.is_none()
     }
 
     /// Whether to go on; asked for every page and every few pairs, since a join may work long without giving a row.
