@@ -61,7 +61,7 @@ fn errors_do_not_end_the_prompt() {
             out| a
             out| 1
             err| error: column "q" not found in a.csv
-            err|   --> sql:1:8   hint: there are: k, v
+            err|   --> sql:1:8   hint: there are: k, v; a text is written in single quotes
             err| error: there is no command \tabels
             err|   hint: did you mean \tables?
             err| error: syntax error: Expected: identifier, found: ;

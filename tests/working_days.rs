@@ -1,32 +1,28 @@
-//! The three working days at small scale: every question as a frame, as SQL and as a pipeline file gives the same rows.
+//! The three working days at small scale: as frames, as SQL, as pipeline files and as shell scripts they write the same rows.
+//!
+//! `benches/working_days/run.py` does so at full size, and compares with DuckDB.
 
 #[path = "../examples/working_day/mod.rs"]
 mod working_day;
 
-use std::path::Path;
+mod shell;
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use brimful::frame::{DataFrame, LazyFrame};
-use brimful::io::parquet::ParquetSinkOptions;
-use brimful::io::{Output, OutputFormat};
 use brimful::memory::Budget;
 use brimful::{Session, SessionOptions};
-use working_day::{Question, claims, health, sensors};
+use working_day::write::Formats;
+use working_day::{Day, claims, health, sensors};
 
 fn session() -> Session {
     let budget = Some(Budget::from_bytes(1 << 30));
     Session::new(SessionOptions { budget, threads: Some(2), ..Default::default() }).unwrap()
-}
-
-/// The rows that SQL gives, by way of a Parquet file.
-fn by_sql(session: &Session, sql: &str, folder: &Path) -> DataFrame {
-    let path = folder.join("by_sql.parquet");
-    let output = Output::File(path.clone(), OutputFormat::Parquet);
-    session.sql(sql).unwrap().into_run(&output, Default::default()).unwrap().execute().unwrap();
-    session.read_parquet(&path).unwrap()
 }
 
 /// Values as text; of floating-point numbers the digits that do not depend on the order of additions.
@@ -50,103 +46,121 @@ fn rows_of_batch(batch: &RecordBatch) -> Vec<Vec<String>> {
     (0..batch.num_rows()).map(|row| texts.iter().map(|column| column[row].clone()).collect()).collect()
 }
 
-fn check(session: &Session, question: &Question, folder: &Path) -> DataFrame {
-    let frame = question.frame.collect().unwrap();
-    let sql = by_sql(session, &question.sql, folder);
-    assert_eq!(frame.get_column_names(), sql.get_column_names(), "{}", question.name);
-    assert!(frame.height() > 0, "{} has rows", question.name);
-    let (frame_rows, sql_rows) = (rows(&frame), rows(&sql));
-    assert_eq!(frame_rows.len(), sql_rows.len(), "{}", question.name);
-    for (idx, (one, other)) in frame_rows.iter().zip(&sql_rows).enumerate() {
-        assert_eq!(one, other, "{}, row {idx}", question.name);
-    }
-    frame
+fn read(session: &Session, path: &Path) -> DataFrame {
+    session.scan(path.display().to_string()).collect().unwrap_or_else(|error| panic!("{}: {error:?}", path.display()))
 }
 
-/// Runs a file of `examples/pipelines` where the data is, and compares what it writes with the frame.
-fn check_pipeline(session: &Session, question: &Question, folder: &Path, file: &str, output: &str) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/pipelines").join(file);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_brimful"));
-    let done = command.arg("run").arg(&file).current_dir(folder).output().unwrap();
-    assert!(done.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&done.stderr));
-    let path = folder.join("out").join(output);
-    let found = match output.ends_with(".csv") {
-        true => session.read_csv(&path).unwrap(),
-        false => session.read_parquet(&path).unwrap(),
-    };
-    let frame = question.frame.collect().unwrap();
-    assert_eq!(found.get_column_names(), frame.get_column_names(), "{output}");
-    assert_eq!(rows(&found), rows(&frame), "{output}");
+/// Runs the files called `names` in one way in a folder where the data is; what they print, and where they write.
+fn run(data: &Path, way: &str, names: &[&str]) -> (String, PathBuf) {
+    let folder = data.join(format!("run {way} {}", names[0]));
+    std::fs::create_dir_all(folder.join("out")).unwrap();
+    for entry in std::fs::read_dir(data).unwrap().map(Result::unwrap) {
+        symlink(entry.path(), folder.join(entry.file_name())).unwrap();
+    }
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut printed = String::new();
+    for name in names {
+        let line = match way {
+            "sql" => format!("brimful sql -f '{}/sql/{name}.sql'", examples.display()),
+            "yaml" => format!("brimful run '{}/pipelines/{name}.yaml'", examples.display()),
+            _ => format!("sh '{}/shell/{name}.sh'", examples.display()),
+        };
+        let mut command: Command = shell::shell(&folder, &line);
+        let done = command.env("BRIMFUL_MEMORY_BUDGET", "512MiB").env("BRIMFUL_THREADS", "2").output().unwrap();
+        assert!(done.status.success(), "{line}: {}", shell::transcript(&done));
+        printed.push_str(&String::from_utf8_lossy(&done.stdout));
+    }
+    (printed, folder.join("out"))
+}
+
+/// Holds what each way writes against what the frames wrote into `expected`; what SQL and shell printed.
+fn check_ways(session: &Session, data: &Path, expected: &Path, names: &[&str], outputs: &[&str]) -> String {
+    let mut printed = String::new();
+    for way in ["sql", "yaml", "shell"] {
+        let (said, out) = run(data, way, names);
+        printed.push_str(&said);
+        for output in outputs {
+            let (wanted, found) = (read(session, &expected.join(output)), read(session, &out.join(output)));
+            assert!(wanted.height() > 0, "{output} has rows");
+            assert_eq!(found.get_column_names(), wanted.get_column_names(), "{way}: {output}");
+            let (wanted, found) = (rows(&wanted), rows(&found));
+            assert_eq!(found.len(), wanted.len(), "{way}: {output}");
+            for (row, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+                assert_eq!(found, wanted, "{way}: {output}, row {row}");
+            }
+        }
+    }
+    printed
+}
+
+/// Data of `n_rows` rows, and the folder that the frames write to.
+fn begin(day: Day, n_rows: usize) -> (tempfile::TempDir, PathBuf, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("out"));
+    day.make(&data, n_rows, Formats::BOTH).unwrap();
+    std::fs::create_dir(&out).unwrap();
+    (folder, data, out)
 }
 
 #[test]
 fn the_sensor_study() {
-    let folder = tempfile::tempdir().unwrap();
-    sensors::generate(folder.path(), 40_000, 1).unwrap();
+    let (_folder, data, out) = begin(Day::Sensors, 40_000);
     let session = session();
-    let first = sensors::streaming_filter(&session, folder.path());
-    let plan = first.frame.explain().unwrap();
+    let plan = sensors::streaming_filter(&session, &data).explain().unwrap();
     assert!(plan.contains("6 of 14 columns"), "{plan}");
-    let of_parquet = check(&session, &first, folder.path());
-    check_pipeline(&session, &first, folder.path(), "sensor_filter.yaml", "device_days.parquet");
-    let of_csv = check(&session, &sensors::streaming_filter_of_csv(&session, folder.path()), folder.path());
-    assert_eq!(rows(&of_parquet), rows(&of_csv));
-    let by_group = sensors::sleep_by_group(&session, folder.path());
-    check(&session, &by_group, folder.path());
-    check_pipeline(&session, &by_group, folder.path(), "sleep_report.yaml", "sleep_report.parquet");
-    check_pipeline(&session, &by_group, folder.path(), "sleep_report.yaml", "sleep_report.csv");
-    let sorted = sensors::sorted_nights(&session, folder.path());
-    let nights = check(&session, &sorted, folder.path());
-    check_pipeline(&session, &sorted, folder.path(), "sleep_report.yaml", "nights.parquet");
-    let path = folder.path().join("nights.parquet");
-    sorted.frame.sink_parquet(&path, ParquetSinkOptions::default()).unwrap();
-    assert_eq!(rows(&session.read_parquet(&path).unwrap()), rows(&nights));
-    assert_eq!(sensors::sample(&session, folder.path()).collect().unwrap().height(), 2000);
+    sensors::answer(&session, &data, &out).unwrap();
+    let of_csv = sensors::streaming_filter_of_csv(&session, &data).collect().unwrap();
+    assert_eq!(rows(&of_csv), rows(&read(&session, &out.join("device_days.parquet"))));
+    assert_eq!(read(&session, &out.join("segments_sample.csv")).height(), 2000);
+    let outputs = ["device_days.parquet", "device_days.csv", "sleep_report.parquet", "sleep_report.csv"];
+    let outputs = [outputs.as_slice(), &["nights.parquet", "night_segments.parquet", "segments_sample.csv"]].concat();
+    let printed = check_ways(&session, &data, &out, &["sensor_filter", "sleep_report"], &outputs);
+    assert_eq!(printed.matches("6 of 14 columns").count(), 2, "{printed}");
 }
 
 #[test]
 fn the_health_records() {
-    let folder = tempfile::tempdir().unwrap();
-    health::generate(folder.path(), 20_000, 2).unwrap();
+    let (_folder, data, out) = begin(Day::Health, 20_000);
     let session = session();
-    let patients = session.read_csv(folder.path().join("patients.csv")).unwrap();
+    let patients = read(&session, &data.join("patients.csv"));
     let zips = patients.column("zip_code").unwrap();
     assert_eq!(zips.data_type(), &DataType::Utf8, "leading zeros are kept");
     assert!(zips.as_string::<i32>().iter().all(|zip| zip.is_some_and(|zip| zip.len() == 5)));
-    let question = health::prevalence(&session, folder.path());
-    let answer = check(&session, &question, folder.path());
+    health::answer(&session, &data, &out).unwrap();
+    let answer = read(&session, &out.join("prevalence.parquet"));
     assert_eq!(answer.height(), 8);
     assert_eq!(answer.text(7, "with_diabetes"), Some("0".to_string()));
-    check_pipeline(&session, &question, folder.path(), "prevalence.yaml", "prevalence.parquet");
-    check_pipeline(&session, &question, folder.path(), "prevalence.yaml", "prevalence.csv");
-    let (parquet, csv) = (folder.path().join("p.parquet"), folder.path().join("p.csv"));
-    question.frame.sink_parquet(&parquet, ParquetSinkOptions::default()).unwrap();
-    question.frame.sink_csv(&csv).unwrap();
-    let (parquet, csv) = (session.read_parquet(&parquet).unwrap(), session.read_csv(&csv).unwrap());
-    assert_eq!(rows(&parquet), rows(&csv));
+    assert_eq!(rows(&answer), rows(&read(&session, &out.join("prevalence.csv"))));
+    let of_parquet = health::prevalence_from_parquet(&session, &data).collect().unwrap();
+    assert_eq!(rows(&answer), rows(&of_parquet));
+    check_ways(&session, &data, &out, &["prevalence"], &["prevalence.parquet", "prevalence.csv"]);
 }
 
 #[test]
 fn the_claims_archive() {
-    let folder = tempfile::tempdir().unwrap();
-    claims::generate(folder.path(), 20_000, 3).unwrap();
-    let mut options = SessionOptions { budget: Some(Budget::from_bytes(1 << 30)), ..Default::default() };
-    // For SQL, which has no place to say it.
-    options.files.csv.schema_overrides = vec![("service_day".to_string(), DataType::Utf8)];
-    let session = Session::new(options).unwrap();
-    let by_month = check(&session, &claims::by_month(&session, folder.path()), folder.path());
+    let n_rows = 20_000;
+    let (_folder, data, out) = begin(Day::Claims, n_rows);
+    let session = session();
+    claims::answer(&session, &data, &out).unwrap();
+    let by_month = read(&session, &out.join("claims_by_month.parquet"));
     assert_eq!(by_month.text(0, "plan"), None, "a column that came later is NULL before");
-    check_pipeline(
-        &session,
-        &claims::by_month(&session, folder.path()),
-        folder.path(),
-        "claims.yaml",
-        "claims_by_month.parquet",
-    );
-    let top = claims::top_providers(&session, folder.path());
-    check(&session, &top, folder.path());
-    check_pipeline(&session, &top, folder.path(), "claims.yaml", "top_providers.csv");
-    let all: LazyFrame = claims::claims(&session, folder.path());
-    let n_rows: usize = all.collect_batches().unwrap().map(|batch| batch.unwrap().num_rows()).sum();
-    assert_eq!(n_rows, 48 * 20_000usize.div_ceil(48));
+    let of_parquet = claims::by_month(claims::claims_of_parquet(&session, &data)).collect().unwrap();
+    assert_eq!(rows(&by_month), rows(&of_parquet));
+    check_ways(&session, &data, &out, &["claims"], &["claims_by_month.parquet", "top_providers.csv"]);
+    let all: LazyFrame = claims::claims(&session, &data);
+    let read: usize = all.collect_batches().unwrap().map(|batch| batch.unwrap().num_rows()).sum();
+    assert_eq!(read, n_rows);
+}
+
+#[test]
+fn data_is_not_made_twice_and_never_mixed() {
+    let folder = tempfile::tempdir().unwrap();
+    Day::Health.make(folder.path(), 1_000, Formats::CSV).unwrap();
+    let made = folder.path().join("events/part-0000.csv");
+    let before = std::fs::metadata(&made).unwrap().modified().unwrap();
+    Day::Health.make(folder.path(), 1_000, Formats::CSV).unwrap();
+    assert_eq!(std::fs::metadata(&made).unwrap().modified().unwrap(), before);
+    let error = Day::Health.make(folder.path(), 2_000, Formats::CSV).unwrap_err().to_string();
+    assert!(error.contains("holds 1000 rows csv already"), "{error}");
+    assert!(Day::Health.make(folder.path(), 1_000, Formats::BOTH).is_err());
 }

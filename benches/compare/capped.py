@@ -108,8 +108,10 @@ class NoCgroup:
         pass
 
 
-def run(command, cap, threads, timeout_s, environment, scratch):
-    """Run `command` on `threads` processors under `cap` bytes (None: no cap); its output goes through `scratch`."""
+def run(command, cap, threads, timeout_s, environment, scratch, folder=None):
+    """Run `command` (in `folder`) on `threads` processors under `cap` bytes (None: no cap).
+
+    Its output goes through files in `scratch`. Of a shell, `peak_rss` is that of the largest process it started."""
     group = MemoryCgroup(cap) if cap_available() is None else NoCgroup()
     cpus = sorted(os.sched_getaffinity(0))[:threads]
 
@@ -120,7 +122,13 @@ def run(command, cap, threads, timeout_s, environment, scratch):
     with group, open(scratch / "stdout", "wb") as out, open(scratch / "stderr", "wb") as err:
         busy, started = busy_seconds(), time.monotonic()
         process = subprocess.Popen(
-            command, stdout=out, stderr=err, env=environment, preexec_fn=before_exec, start_new_session=True
+            command,
+            stdout=out,
+            stderr=err,
+            env=environment,
+            cwd=folder,
+            preexec_fn=before_exec,
+            start_new_session=True,
         )
         status, usage, timed_out = wait(process, timeout_s)
         wall_s, busy = time.monotonic() - started, busy_seconds() - busy

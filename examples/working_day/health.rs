@@ -1,54 +1,62 @@
 //! Health records: patients, sites, events.
 
-use std::error::Error;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray};
 use brimful::Session;
 use brimful::frame::{CsvScanOptions, DataType, LazyFrame, SortOptions, col};
+use brimful::io::parquet::ParquetSinkOptions;
 
-use super::Question;
 use super::random::Random;
-use super::write;
+use super::write::{self, Formats, Made};
 
 const SITES: [&str; 8] =
     ["Alder Creek", "Birch Lane", "Cedar Hill", "Dogwood", "Elm Street", "Fir Park", "Gum Tree", "Hazel"];
 const ICD: [&str; 8] = ["E11.9", "E11.65", "I10", "J45.909", "M54.5", "F41.1", "K21.9", "E78.5"];
 const HCPCS: [&str; 6] = ["G0008", "J1100", "A0428", "E0110", "L3000", "Q4101"];
 const ROWS_PER_FILE: usize = 500_000;
+const ROWS_PER_BATCH: usize = 100_000;
 
-/// Writes `n_events` events of a fiftieth as many patients below `folder`, as CSV and Parquet.
-pub fn generate(folder: &Path, n_events: usize, seed: u64) -> Result<(), Box<dyn Error>> {
-    let mut random = Random::new(seed);
+/// Writes `n_events` events of a fiftieth as many patients below `folder`; the patients and sites as CSV.
+pub fn generate(folder: &Path, n_events: usize, seed: u64, formats: Formats) -> Made<()> {
     let n_patients = (n_events / 50).max(10);
-    let patients = patients(&mut random, n_patients)?;
-    write::csv(&folder.join("patients.csv"), &patients)?;
-    write::parquet(&folder.join("patients.parquet"), &patients)?;
+    write_patients(&mut Random::new(seed), n_patients, &folder.join("patients.csv"))?;
     let numbers: Int64Array = (1..=SITES.len() as i64).map(Some).collect();
     let sites = RecordBatch::try_from_iter([
         ("site_id", Arc::new(numbers) as ArrayRef),
         ("site_name", Arc::new(StringArray::from_iter_values(SITES)) as ArrayRef),
     ])?;
-    write::csv(&folder.join("sites.csv"), &sites)?;
-    for (part, start) in (0..n_events).step_by(ROWS_PER_FILE).enumerate() {
-        let events = events(&mut random, start, ROWS_PER_FILE.min(n_events - start), n_patients)?;
-        write::csv(&folder.join(format!("events/part-{part:04}.csv")), &events)?;
-        write::parquet(&folder.join(format!("events_parquet/part-{part:04}.parquet")), &events)?;
-    }
-    Ok(())
+    write::csv(&folder.join("sites.csv"), sites)?;
+    write::parts(n_events.div_ceil(ROWS_PER_FILE), |part| {
+        let mut random = Random::part(seed, part + 1);
+        let (first, end) = (part * ROWS_PER_FILE, n_events.min((part + 1) * ROWS_PER_FILE));
+        let batches = (first..end)
+            .step_by(ROWS_PER_BATCH)
+            .map(|start| events(&mut random, start..end.min(start + ROWS_PER_BATCH), n_patients));
+        let parquet = folder.join(format!("events_parquet/part-{part:04}.parquet"));
+        write::files(formats, &parquet, &folder.join(format!("events/part-{part:04}.csv")), batches)
+    })
+}
+
+fn write_patients(random: &mut Random, n_patients: usize, path: &Path) -> Made<()> {
+    let batches = (0..n_patients)
+        .step_by(ROWS_PER_BATCH)
+        .map(|start| patients(random, start..n_patients.min(start + ROWS_PER_BATCH)));
+    write::files(Formats::CSV, path, path, batches)
 }
 
 fn patient_id(patient: u64) -> String {
     format!("PAT-{patient:06}")
 }
 
-fn patients(random: &mut Random, n_patients: usize) -> Result<RecordBatch, Box<dyn Error>> {
-    let ids = (1..=n_patients as u64).map(patient_id);
-    let births: Date32Array = (0..n_patients).map(|_| Some(random.between(-14_600, 18_250) as i32)).collect();
-    let genders: StringArray = (0..n_patients).map(|_| Some(*random.pick(&["F", "M", "X"]))).collect();
-    let zips: StringArray = (0..n_patients).map(|_| Some(format!("{:05}", random.below(20_000)))).collect();
-    let homes: Int64Array = (0..n_patients).map(|_| Some(random.between(1, SITES.len() as i64))).collect();
+fn patients(random: &mut Random, rows: Range<usize>) -> Made<RecordBatch> {
+    let ids = rows.clone().map(|row| patient_id(row as u64 + 1));
+    let births: Date32Array = rows.clone().map(|_| Some(random.between(-14_600, 18_250) as i32)).collect();
+    let genders: StringArray = rows.clone().map(|_| Some(*random.pick(&["F", "M", "X"]))).collect();
+    let zips: StringArray = rows.clone().map(|_| Some(format!("{:05}", random.below(20_000)))).collect();
+    let homes: Int64Array = rows.clone().map(|_| Some(random.between(1, SITES.len() as i64))).collect();
     Ok(RecordBatch::try_from_iter([
         ("patient_id", Arc::new(StringArray::from_iter_values(ids)) as ArrayRef),
         ("dob", Arc::new(births) as ArrayRef),
@@ -59,51 +67,54 @@ fn patients(random: &mut Random, n_patients: usize) -> Result<RecordBatch, Box<d
 }
 
 /// The last site sees nobody with diabetes.
-fn events(random: &mut Random, first: usize, n_rows: usize, n_patients: usize) -> Result<RecordBatch, Box<dyn Error>> {
-    let ids = (first..first + n_rows).map(|event| event as i64);
-    let mut rows: Vec<(String, i64, String, &str, &str)> = Vec::with_capacity(n_rows);
-    for _ in 0..n_rows {
-        let patient = patient_id(1 + random.below(n_patients as u64));
+fn events(random: &mut Random, rows: Range<usize>, n_patients: usize) -> Made<RecordBatch> {
+    let n_rows = rows.len();
+    let (mut patients, mut sites) = (Vec::with_capacity(n_rows), Vec::with_capacity(n_rows));
+    let (mut moments, mut kinds, mut codes) =
+        (Vec::with_capacity(n_rows), Vec::with_capacity(n_rows), Vec::with_capacity(n_rows));
+    for _ in rows.clone() {
+        patients.push(patient_id(1 + random.below(n_patients as u64)));
         let site = random.between(1, SITES.len() as i64);
         let is_icd = random.chance(0.45);
         let code = if is_icd { *random.pick(&ICD) } else { *random.pick(&HCPCS) };
-        let code = if site == SITES.len() as i64 && code.starts_with("E11") { "I10" } else { code };
+        codes.push(if site == SITES.len() as i64 && code.starts_with("E11") { "I10" } else { code });
+        kinds.push(if is_icd { "ICD-10-CM" } else { "HCPCS" });
+        sites.push(site);
         let (year, month, day) = (random.between(2021, 2024), random.between(1, 12), random.between(1, 28));
         let (hour, minute) = (random.between(0, 23), random.between(0, 59));
-        let moment = format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:00");
-        rows.push((patient, site, moment, if is_icd { "ICD-10-CM" } else { "HCPCS" }, code));
+        moments.push(format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:00"));
     }
+    let ids = rows.map(|event| event as i64);
     Ok(RecordBatch::try_from_iter([
-        ("event_id", Arc::new(ids.map(Some).collect::<Int64Array>()) as ArrayRef),
-        ("patient_id", Arc::new(rows.iter().map(|row| Some(row.0.as_str())).collect::<StringArray>()) as ArrayRef),
-        ("site_id", Arc::new(rows.iter().map(|row| Some(row.1)).collect::<Int64Array>()) as ArrayRef),
-        ("event_ts", Arc::new(rows.iter().map(|row| Some(row.2.as_str())).collect::<StringArray>()) as ArrayRef),
-        ("record_type", Arc::new(rows.iter().map(|row| Some(row.3)).collect::<StringArray>()) as ArrayRef),
-        ("code", Arc::new(rows.iter().map(|row| Some(row.4)).collect::<StringArray>()) as ArrayRef),
+        ("event_id", Arc::new(Int64Array::from_iter_values(ids)) as ArrayRef),
+        ("patient_id", Arc::new(StringArray::from(patients)) as ArrayRef),
+        ("site_id", Arc::new(Int64Array::from(sites)) as ArrayRef),
+        ("event_ts", Arc::new(StringArray::from(moments)) as ArrayRef),
+        ("record_type", Arc::new(StringArray::from(kinds)) as ArrayRef),
+        ("code", Arc::new(StringArray::from(codes)) as ArrayRef),
     ])?)
 }
 
+/// Writes everything that is asked of this day into the folder `out`.
+pub fn answer(session: &Session, folder: &Path, out: &Path) -> brimful::Result<()> {
+    let report = prevalence(session, folder).collect()?.lazy();
+    report.sink_parquet(out.join("prevalence.parquet"), ParquetSinkOptions::default())?;
+    report.sink_csv(out.join("prevalence.csv"))?;
+    Ok(())
+}
+
 /// How many patients of each site have diabetes.
-pub fn prevalence(session: &Session, folder: &Path) -> Question {
+pub fn prevalence(session: &Session, folder: &Path) -> LazyFrame {
     // The texts stay texts, as they do where dates are not found out.
     let options = CsvScanOptions::new().with_schema_overrides([("event_ts", DataType::Utf8)]);
     let events = session.scan_csv_with(folder.join("events/*.csv"), options);
-    let frame = prevalence_of(events, session.scan_csv(folder.join("sites.csv")));
-    let file = |name: &str| folder.join(name).display().to_string();
-    let events = format!(
-        "SELECT site_id, patient_id, code FROM '{}' WHERE CAST(event_ts AS TIMESTAMP) >= TIMESTAMP '2023-01-01'",
-        file("events/*.csv")
-    );
-    let sql = format!(
-        "WITH e AS ({events}), everybody AS (SELECT site_id, count(DISTINCT patient_id) AS patients FROM e GROUP BY 1), \
-         diabetes AS (SELECT site_id, count(DISTINCT patient_id) AS with_diabetes FROM e WHERE code LIKE 'E11%' GROUP BY 1) \
-         SELECT site_name, patients, coalesce(with_diabetes, 0) AS with_diabetes, \
-         CAST(coalesce(with_diabetes, 0) AS DOUBLE) / patients AS prevalence \
-         FROM everybody LEFT JOIN diabetes ON everybody.site_id = diabetes.site_id \
-         JOIN '{}' s ON everybody.site_id = s.site_id ORDER BY prevalence DESC, site_name",
-        file("sites.csv")
-    );
-    Question { name: "prevalence of diabetes", frame, sql }
+    prevalence_of(events, session.scan_csv(folder.join("sites.csv")))
+}
+
+/// The same of the Parquet files.
+pub fn prevalence_from_parquet(session: &Session, folder: &Path) -> LazyFrame {
+    let events = session.scan_parquet(folder.join("events_parquet/*.parquet"));
+    prevalence_of(events, session.scan_csv(folder.join("sites.csv")))
 }
 
 fn prevalence_of(events: LazyFrame, sites: LazyFrame) -> LazyFrame {

@@ -11,6 +11,12 @@ impl Random {
         Random { state: seed }
     }
 
+    /// Begins a part of what `seed` gives: parts have nothing in common and may be made in any order.
+    pub fn part(seed: u64, part: usize) -> Self {
+        let mut begin = Random::new(seed ^ (part as u64).wrapping_mul(0xd6e8_feb8_6659_fd93));
+        Random::new(begin.next())
+    }
+
     /// The next number.
     pub fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -1,6 +1,5 @@
 //! The sensor study: five-minute segments of wearables, sleep diaries, users.
 
-use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,11 +8,11 @@ use arrow::array::{
     TimestampMicrosecondArray,
 };
 use brimful::Session;
-use brimful::frame::{DataType, LazyFrame, QuantileMethod, SortOptions, col, concat_str, corr, datetime, len, lit};
+use brimful::frame::{LazyFrame, QuantileMethod, SortOptions, col, concat_str, corr, datetime, len, lit};
+use brimful::io::parquet::ParquetSinkOptions;
 
-use super::Question;
 use super::random::Random;
-use super::write;
+use super::write::{self, Formats, Made};
 
 const ROWS_PER_FILE: usize = 200_000;
 const DAYS: u64 = 35;
@@ -22,23 +21,27 @@ const SEGMENTS: u64 = 288;
 const FIRST_DAY: i64 = 19_723;
 const DAY_MICROS: i64 = 86_400_000_000;
 const MINUTE_MICROS: i64 = 60_000_000;
+/// What is known of a night.
+const NIGHT_COLUMNS: [&str; 8] =
+    ["user_id", "date", "night_hr", "night_rmssd", "sleep_efficiency", "sleep_duration", "occupation", "gender"];
 
-/// Writes `n_rows` segments below `folder` as Parquet and CSV, with diaries and profiles. 1,000 devices from 5 million rows on,
+/// Writes `n_rows` segments below `folder`, with diaries and profiles as Parquet. 1,000 devices from 5 million rows on,
 /// otherwise 150.
-pub fn generate(folder: &Path, n_rows: usize, seed: u64) -> Result<(), Box<dyn Error>> {
+pub fn generate(folder: &Path, n_rows: usize, seed: u64, formats: Formats) -> Made<()> {
     let n_devices = if n_rows >= 5_000_000 { 1_000 } else { 150 };
+    write::parts(n_rows.div_ceil(ROWS_PER_FILE), |part| {
+        let n_rows = ROWS_PER_FILE.min(n_rows - part * ROWS_PER_FILE);
+        let batch = segments(&mut Random::part(seed, part), n_rows, n_devices);
+        let parquet = folder.join(format!("sensor_hrv/part-{part:05}.parquet"));
+        let csv = folder.join(format!("sensor_hrv_csv/part-{part:05}.csv"));
+        write::files(formats, &parquet, &csv, std::iter::once(batch))
+    })?;
     let mut random = Random::new(seed);
-    for (part, start) in (0..n_rows).step_by(ROWS_PER_FILE).enumerate() {
-        let batch = segments(&mut random, ROWS_PER_FILE.min(n_rows - start), n_devices)?;
-        write::parquet(&folder.join(format!("sensor_hrv/part-{part:05}.parquet")), &batch)?;
-        write::csv(&folder.join(format!("sensor_hrv_csv/part-{part:05}.csv")), &batch)?;
-    }
-    write::parquet(&folder.join("sleep_diary.parquet"), &diary(&mut random, n_devices)?)?;
-    write::parquet(&folder.join("user_profile.parquet"), &profiles(&mut random, n_devices)?)?;
-    Ok(())
+    write::parquet(&folder.join("sleep_diary.parquet"), diary(&mut random, n_devices)?)?;
+    write::parquet(&folder.join("user_profile.parquet"), profiles(&mut random, n_devices)?)
 }
 
-fn segments(random: &mut Random, n_rows: usize, n_devices: u64) -> Result<RecordBatch, Box<dyn Error>> {
+fn segments(random: &mut Random, n_rows: usize, n_devices: u64) -> Made<RecordBatch> {
     let devices: Vec<u64> = (0..n_rows).map(|_| random.below(n_devices)).collect();
     let starts: Vec<i64> = (0..n_rows)
         .map(|_| {
@@ -55,7 +58,8 @@ fn segments(random: &mut Random, n_rows: usize, n_devices: u64) -> Result<Record
     let [skin, acc, missing] = [decimals(32.0, 36.0, 2), decimals(0.8, 2.5, 3), decimals(0.0, 1.0, 3)];
     let heart: Int64Array = (0..n_rows).map(|_| Some(random.between(40, 220))).collect();
     let steps: Int64Array = (0..n_rows).map(|_| Some(random.between(0, 600))).collect();
-    let names: StringArray = devices.iter().map(|device| Some(format!("DEV-{device:05}"))).collect();
+    let known: Vec<String> = (0..n_devices).map(|device| format!("DEV-{device:05}")).collect();
+    let names = StringArray::from_iter_values(devices.iter().map(|&device| &known[device as usize]));
     Ok(RecordBatch::try_from_iter([
         ("device_id", Arc::new(names) as ArrayRef),
         ("ts_start", Arc::new(TimestampMicrosecondArray::from(starts.clone())) as ArrayRef),
@@ -75,7 +79,7 @@ fn segments(random: &mut Random, n_rows: usize, n_devices: u64) -> Result<Record
 }
 
 /// One row for each user and day.
-fn diary(random: &mut Random, n_users: u64) -> Result<RecordBatch, Box<dyn Error>> {
+fn diary(random: &mut Random, n_users: u64) -> Made<RecordBatch> {
     let n_rows = (n_users * DAYS) as usize;
     let users: StringArray = (0..n_rows as u64).map(|row| Some(format!("USER-{:05}", row / DAYS))).collect();
     let dates: Date32Array = (0..n_rows as u64).map(|row| Some((FIRST_DAY + (row % DAYS) as i64) as i32)).collect();
@@ -103,7 +107,7 @@ fn diary(random: &mut Random, n_users: u64) -> Result<RecordBatch, Box<dyn Error
 }
 
 /// One row for each user; of the last tenth there is none.
-fn profiles(random: &mut Random, n_users: u64) -> Result<RecordBatch, Box<dyn Error>> {
+fn profiles(random: &mut Random, n_users: u64) -> Made<RecordBatch> {
     let n_rows = n_users - n_users / 10;
     let users: StringArray = (0..n_rows).map(|user| Some(format!("USER-{user:05}"))).collect();
     let mut texts = |values: &[&str]| -> ArrayRef {
@@ -134,18 +138,32 @@ fn profiles(random: &mut Random, n_users: u64) -> Result<RecordBatch, Box<dyn Er
     ])?)
 }
 
+/// Writes everything that is asked of this day into the folder `out`.
+pub fn answer(session: &Session, folder: &Path, out: &Path) -> brimful::Result<()> {
+    let sink = |frame: LazyFrame, name: &str| frame.sink_parquet(out.join(name), ParquetSinkOptions::default());
+    let days = streaming_filter(session, folder).collect()?.lazy();
+    days.sink_csv(out.join("device_days.csv"))?;
+    sink(days, "device_days.parquet")?;
+    // Computed once: the rows wait in a file, like everything that is larger than memory.
+    let nights_path = out.join("nights.parquet");
+    sink(nights(session, folder), "nights.parquet")?;
+    let nights = session.scan_parquet(&nights_path);
+    let report = sleep_by_group(nights).collect()?.lazy();
+    report.sink_csv(out.join("sleep_report.csv"))?;
+    sink(report, "sleep_report.parquet")?;
+    sink(night_segments(session, folder), "night_segments.parquet")?;
+    sample(session, folder).sink_csv(out.join("segments_sample.csv"))?;
+    Ok(())
+}
+
 /// A filter, and a mean for each device and day. Of 14 columns 6 are read.
-pub fn streaming_filter(session: &Session, folder: &Path) -> Question {
-    let path = folder.join("sensor_hrv/*.parquet");
-    let frame = filtered(session.scan_parquet(&path));
-    Question { name: "device days", frame, sql: filtered_sql(&path.display().to_string()) }
+pub fn streaming_filter(session: &Session, folder: &Path) -> LazyFrame {
+    filtered(session.scan_parquet(folder.join("sensor_hrv/*.parquet")))
 }
 
 /// The same of the CSV files.
-pub fn streaming_filter_of_csv(session: &Session, folder: &Path) -> Question {
-    let path = folder.join("sensor_hrv_csv/*.csv");
-    let frame = filtered(session.scan_csv(&path));
-    Question { name: "device days of CSV", frame, sql: filtered_sql(&path.display().to_string()) }
+pub fn streaming_filter_of_csv(session: &Session, folder: &Path) -> LazyFrame {
+    filtered(session.scan_csv(folder.join("sensor_hrv_csv/*.csv")))
 }
 
 fn filtered(segments: LazyFrame) -> LazyFrame {
@@ -163,49 +181,34 @@ fn filtered(segments: LazyFrame) -> LazyFrame {
         .sort(["device_id", "date"], SortOptions::new())
 }
 
-fn filtered_sql(path: &str) -> String {
-    format!(
-        "SELECT device_id, CAST(ts_start AS DATE) AS date, count(*) AS segments, avg(heart_rate) AS mean_hr, \
-         avg(hrv_sdnn) AS mean_sdnn, sum(steps) AS steps FROM '{path}' \
-         WHERE missingness_score <= 0.35 AND ts_start >= TIMESTAMP '2024-01-15' \
-         GROUP BY device_id, CAST(ts_start AS DATE) ORDER BY device_id, date"
-    )
+/// The segments from 22:00 to 06:59, with the user and the date.
+fn by_night(session: &Session, folder: &Path) -> LazyFrame {
+    let hour = || col("ts_start").dt().hour();
+    session.scan_parquet(folder.join("sensor_hrv/*.parquet")).filter(hour().gt_eq(22) | hour().lt_eq(6)).with_columns([
+        concat_str([lit("USER-"), col("device_id").str().split("-").list().get(1)], "").alias("user_id"),
+        col("ts_start").dt().date().alias("date"),
+    ])
+}
+
+fn with_diaries_and_profiles(rows: LazyFrame, session: &Session, folder: &Path) -> LazyFrame {
+    let diaries = session.scan_parquet(folder.join("sleep_diary.parquet"));
+    let profiles = session.scan_parquet(folder.join("user_profile.parquet"));
+    rows.inner_join(diaries, ["user_id", "date"], ["user_id", "date"]).left_join(profiles, "user_id", "user_id")
 }
 
 /// Nights of all users, with what their diaries say and who they are.
 pub fn nights(session: &Session, folder: &Path) -> LazyFrame {
-    let hour = || col("ts_start").dt().hour();
-    let nights = session
-        .scan_parquet(folder.join("sensor_hrv/*.parquet"))
-        .filter(hour().gt_eq(22) | hour().lt_eq(6))
-        .with_columns([
-            concat_str([lit("USER-"), col("device_id").str().split("-").list().get(1)], "").alias("user_id"),
-            col("ts_start").dt().date().alias("date"),
-        ])
+    let nights = by_night(session, folder)
         .group_by(["user_id", "date"])
         .agg([col("heart_rate").mean().alias("night_hr"), col("hrv_rmssd").mean().alias("night_rmssd")]);
+    with_diaries_and_profiles(nights, session, folder)
+        .select(NIGHT_COLUMNS)
+        .sort(["night_hr", "user_id", "date"], SortOptions::new())
+}
+
+/// Sleep by occupation and gender, from [`nights`].
+pub fn sleep_by_group(nights: LazyFrame) -> LazyFrame {
     nights
-        .inner_join(session.scan_parquet(folder.join("sleep_diary.parquet")), ["user_id", "date"], ["user_id", "date"])
-        .left_join(session.scan_parquet(folder.join("user_profile.parquet")), "user_id", "user_id")
-}
-
-fn nights_sql(folder: &Path) -> String {
-    let file = |name: &str| folder.join(name).display().to_string();
-    format!(
-        "SELECT n.user_id, n.date, night_hr, night_rmssd, d.sleep_efficiency, d.sleep_duration, occupation, gender FROM \
-         (SELECT concat('USER-', split_part(device_id, '-', 2)) AS user_id, CAST(ts_start AS DATE) AS date, \
-         avg(heart_rate) AS night_hr, avg(hrv_rmssd) AS night_rmssd FROM '{}' \
-         WHERE extract(hour FROM ts_start) >= 22 OR extract(hour FROM ts_start) <= 6 GROUP BY 1, 2) n \
-         JOIN '{}' d ON n.user_id = d.user_id AND n.date = d.date LEFT JOIN '{}' p ON n.user_id = p.user_id",
-        file("sensor_hrv/*.parquet"),
-        file("sleep_diary.parquet"),
-        file("user_profile.parquet")
-    )
-}
-
-/// Sleep by occupation and gender.
-pub fn sleep_by_group(session: &Session, folder: &Path) -> Question {
-    let frame = nights(session, folder)
         .group_by(["occupation", "gender"])
         .agg([
             len().alias("nights"),
@@ -214,29 +217,19 @@ pub fn sleep_by_group(session: &Session, folder: &Path) -> Question {
             corr("night_rmssd", "sleep_efficiency").alias("r"),
             col("sleep_duration").quantile(0.9, QuantileMethod::Linear).alias("long_sleep"),
         ])
-        .sort(["occupation", "gender"], SortOptions::new());
-    let sql = format!(
-        "SELECT occupation, gender, count(*) AS nights, avg(night_hr) AS mean_night_hr, avg(sleep_efficiency) AS \
-         mean_efficiency, corr(night_rmssd, sleep_efficiency) AS r, percentile_cont(0.9) WITHIN GROUP (ORDER BY \
-         sleep_duration) AS long_sleep FROM ({}) GROUP BY occupation, gender ORDER BY occupation NULLS FIRST, gender NULLS FIRST",
-        nights_sql(folder)
-    );
-    Question { name: "sleep by group", frame, sql }
+        .sort(["occupation", "gender"], SortOptions::new())
 }
 
-/// All nights in one order: a sort of everything.
-pub fn sorted_nights(session: &Session, folder: &Path) -> Question {
-    let columns = ["user_id", "date", "night_hr", "sleep_efficiency"];
-    let frame = nights(session, folder).select(columns).sort(["night_hr", "user_id", "date"], SortOptions::new());
-    let sql = format!(
-        "SELECT user_id, date, night_hr, sleep_efficiency FROM ({}) ORDER BY night_hr NULLS FIRST, user_id, date",
-        nights_sql(folder)
-    );
-    Question { name: "all nights", frame, sql }
+/// All segments of all nights, joined and in one order: a sort of everything.
+pub fn night_segments(session: &Session, folder: &Path) -> LazyFrame {
+    let order = [-col("hrv_rmssd"), col("user_id"), col("ts_start"), col("heart_rate")];
+    with_diaries_and_profiles(by_night(session, folder), session, folder)
+        .select(["user_id", "ts_start", "heart_rate", "hrv_rmssd", "sleep_efficiency", "occupation"])
+        .sort(order, SortOptions::new())
 }
 
 /// 2,000 segments at random; the same ones every time.
 pub fn sample(session: &Session, folder: &Path) -> LazyFrame {
     let segments = session.scan_parquet(folder.join("sensor_hrv/*.parquet"));
-    segments.select([col("device_id"), col("ts_start"), col("heart_rate").cast(DataType::Float64)]).sample_n(2000, 42)
+    segments.select(["device_id", "ts_start", "heart_rate", "hrv_rmssd"]).sample_n(2000, 42)
 }

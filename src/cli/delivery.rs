@@ -135,7 +135,7 @@ pub(super) fn output_of(args: &OutputArgs) -> Result<Output> {
 pub(super) fn file_output(path: &Path, asked: Option<OutputFormat>) -> Result<Output> {
     match asked.or_else(|| OutputFormat::from_path(path)) {
         // Into a terminal or a pipe one may look.
-        Some(OutputFormat::Table) if !is_stream(path) => {
+        Some(OutputFormat::Table) if !crate::io::is_pipe_or_device(path) => {
             Err(Error::usage("a table is drawn for people to look at, with the first and last 20 rows only")
                 .with_hint("write a file as csv, json, parquet or arrow; or redirect stdout: --format table > file"))
         }
@@ -143,11 +143,6 @@ pub(super) fn file_output(path: &Path, asked: Option<OutputFormat>) -> Result<Ou
         None => Err(Error::usage(format!("the name {} does not tell a format", path.display()))
             .with_hint("end it in .csv, .ndjson, .parquet or .arrow, or add --format")),
     }
-}
-
-/// Whether `path` is a pipe or a device.
-fn is_stream(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
 /// Rows that stream to a terminal would be torn by a progress line.

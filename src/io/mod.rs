@@ -32,6 +32,7 @@ pub use facts::TableFacts;
 pub use open::{FileTables, HiveFolders};
 pub use output::{Discard, Output, OutputFormat};
 pub use output_file::OutputFile;
+pub(crate) use output_file::is_pipe_or_device;
 pub(crate) use read_rows::ReadRows;
 pub(crate) use scan_columns::ScanColumns;
 pub use selected_files::SelectedFiles;

@@ -169,6 +169,11 @@ fn open_stream(target: &Path) -> Option<io::Result<File>> {
     })
 }
 
+/// Whether `path` is there and neither a file nor a folder: a pipe, a terminal, a device.
+pub(crate) fn is_pipe_or_device(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+}
+
 /// The error for a failed write to `target`, with what to try when the disk is full.
 pub fn write_error(target: &Path, error: &io::Error) -> Error {
     let failed = Error::write_failed(target, error);

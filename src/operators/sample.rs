@@ -21,6 +21,12 @@ use crate::memory::Reservation;
 /// Batches a worker may be ahead of its turn.
 const BATCHES_AHEAD: u64 = 4;
 
+/// What a row is chosen by, from its number and the seed: the rows with the smallest ranks, or those below a share of all
+/// numbers. All samples use this one, so that a seed means the same rows to a frame, a pipeline, a query and a command.
+pub fn rank(row: u64, seed: u64) -> u64 {
+    mix(row ^ mix(seed))
+}
+
 /// Candidates beyond twice the wanted rows before the ones with the largest hashes are dropped.
 const SLACK_ROWS: usize = 4096;
 

@@ -9,10 +9,11 @@
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use datafusion_common::{Column, DFSchema, ScalarValue};
+use datafusion_expr::utils::split_conjunction;
 use datafusion_expr::{Aggregate, Distinct, Expr, FetchType, Join, JoinType, LogicalPlan, TableScan};
 
 use super::expression::plain_column;
-use super::selectivity::{number, share_of};
+use super::selectivity::{named_values, number, share_of};
 use super::shared::SharedPlan;
 use super::table::FileTable;
 use crate::io::ColumnStatistics;
@@ -44,6 +45,8 @@ pub struct Estimate {
 pub struct ColumnEstimate {
     /// Distinct values before any rows were dropped.
     pub distinct: f64,
+    /// How many of them conditions leave that name the values.
+    pub named: Option<f64>,
     /// Rows that the column had then.
     pub base_rows: f64,
     /// Smallest and largest value, where the type is a line.
@@ -77,7 +80,7 @@ fn is_known(plan: &LogicalPlan) -> bool {
 impl ColumnEstimate {
     /// A column of `rows` values of which nothing is known.
     pub fn unknown(rows: f64) -> Self {
-        ColumnEstimate { distinct: rows.max(1.0), base_rows: rows.max(1.0), range: None, null_share: 0.0 }
+        ColumnEstimate { distinct: rows.max(1.0), named: None, base_rows: rows.max(1.0), range: None, null_share: 0.0 }
     }
 
     /// Whether no value was there twice.
@@ -91,6 +94,11 @@ impl ColumnEstimate {
             true => rows / self.base_rows,
             false => self.distinct_among(rows) / self.distinct.max(1.0),
         }
+    }
+
+    /// Distinct values that there may still be.
+    pub fn distinct_left(&self) -> f64 {
+        self.named.map_or(self.distinct, |named| named.min(self.distinct))
     }
 
     /// Distinct values that `rows` of the column have, when they are drawn at random.
@@ -116,8 +124,11 @@ pub fn estimate(plan: &LogicalPlan) -> Estimate {
         }
         LogicalPlan::Filter(filter) => {
             let input = estimate(&filter.input);
-            let share = input.share_of([&filter.predicate], filter.input.schema());
-            Estimate { rows: (input.rows * share).max(1.0), ..input }
+            let schema = filter.input.schema();
+            let share = input.share_of([&filter.predicate], schema);
+            let mut columns = input.columns;
+            note_named_values([&filter.predicate], &mut columns, |column| schema.maybe_index_of_column(column));
+            Estimate { rows: (input.rows * share).max(1.0), columns }
         }
         LogicalPlan::Join(join) => of_join(join),
         LogicalPlan::Aggregate(aggregate) => of_aggregate(aggregate),
@@ -184,9 +195,10 @@ fn of_scan(scan: &TableScan) -> Estimate {
         Some(known) => of_statistics(known, schema.field(idx).data_type(), rows),
         None => ColumnEstimate::unknown(rows),
     };
-    let all: Vec<ColumnEstimate> = (0..n_columns).map(of_column).collect();
+    let mut all: Vec<ColumnEstimate> = (0..n_columns).map(of_column).collect();
     let lookup = |column: &Column| schema.index_of(&column.name).ok().map(|idx| &all[idx]);
     let share = share_of(&scan.filters, &lookup);
+    note_named_values(&scan.filters, &mut all, |column| schema.index_of(&column.name).ok());
     let kept = if rows == 0.0 { 0.0 } else { (rows * share).max(1.0) };
     let rows = scan.fetch.map_or(kept, |fetch| kept.min(fetch as f64));
     let columns = match &scan.projection {
@@ -205,7 +217,20 @@ fn of_statistics(known: &ColumnStatistics, data_type: &DataType, rows: f64) -> C
     let in_dictionary = likely.or(known.max_distinct).map(|n| n as f64);
     let distinct = in_dictionary.unwrap_or(rows).min(in_range.unwrap_or(rows)).min(rows).max(1.0);
     let null_share = known.n_nulls.map_or(0.0, |n_nulls| (n_nulls as f64 / rows.max(1.0)).min(1.0));
-    ColumnEstimate { distinct, base_rows: rows.max(1.0), range, null_share }
+    ColumnEstimate { distinct, named: None, base_rows: rows.max(1.0), range, null_share }
+}
+
+/// Notes in `columns` how many values `conditions` leave of those whose values they name.
+fn note_named_values<'e>(
+    conditions: impl IntoIterator<Item = &'e Expr>,
+    columns: &mut [ColumnEstimate],
+    place: impl Fn(&Column) -> Option<usize>,
+) {
+    for (column, n_values) in conditions.into_iter().flat_map(split_conjunction).filter_map(named_values) {
+        if let Some(known) = place(column).and_then(|idx| columns.get_mut(idx)) {
+            known.named = Some(known.named.map_or(n_values, |before| before.min(n_values)));
+        }
+    }
 }
 
 /// Whether neighbouring values differ by one.

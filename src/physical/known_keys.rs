@@ -28,7 +28,7 @@ pub(super) struct WantedKeys {
 }
 
 /// When about this share of all keys have a partner, telling which is not worth it.
-const MOST_KEYS: f64 = 0.8;
+pub(crate) const MOST_KEYS: f64 = 0.8;
 
 /// The keys of a join that are worth telling, by their place: those that the scans of `probe` might ask about.
 pub(super) fn worth_telling(

@@ -17,7 +17,7 @@ use super::asof::AsofJoin;
 use super::expression::{Evaluator, plain_column};
 use super::failure::query_failure;
 use super::known_keys::{WantedKeys, cannot_fail};
-use super::numbered::NumberRows;
+use super::numbered::{self, NumberRows};
 use super::repeat::RepeatRows;
 use super::shared::{SharedPlan, SharedRows};
 use super::text::Namer;
@@ -264,7 +264,10 @@ impl<'a> Lowering<'a> {
             LogicalPlan::Filter(filter) => self.lower_filter(&filter.predicate, &filter.input, wishes),
             LogicalPlan::Limit(limit) => self.lower_limit(limit, wishes),
             LogicalPlan::Sort(sort) => self.lower_sort(sort),
-            LogicalPlan::Window(window) => self.lower_window(window, None),
+            LogicalPlan::Window(window) => match numbered::of_window(window)? {
+                Some(numbers) => self.lower_plan(&numbers, wishes),
+                None => self.lower_window(window, None),
+            },
             LogicalPlan::Aggregate(aggregate) => self.lower_aggregate(aggregate, wishes),
             LogicalPlan::Distinct(Distinct::All(input)) => self.lower_distinct(input, wishes),
             LogicalPlan::Join(join) => {

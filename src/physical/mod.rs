@@ -16,7 +16,7 @@ mod grouping_sets;
 mod holistic;
 mod huge;
 mod join;
-mod known_keys;
+pub(crate) mod known_keys;
 mod library;
 mod lower;
 mod numbered;

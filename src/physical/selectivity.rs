@@ -134,12 +134,35 @@ fn comparison_share<'a>(left: &Expr, op: Operator, right: &Expr, columns: &Looku
     }
 }
 
+/// The column whose values `condition` names, and how many these are: `a = 1 OR a IN (2, 3)`.
+pub(crate) fn named_values(condition: &Expr) -> Option<(&Column, f64)> {
+    match condition {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
+            let ((one, n_left), (other, n_right)) = (named_values(left)?, named_values(right)?);
+            (one == other).then_some((one, n_left + n_right))
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+            match (without_cast(left), without_cast(right)) {
+                (Expr::Column(column), Expr::Literal(..)) | (Expr::Literal(..), Expr::Column(column)) => {
+                    Some((column, 1.0))
+                }
+                _ => None,
+            }
+        }
+        Expr::InList(InList { expr, list, negated: false }) => match without_cast(expr) {
+            Expr::Column(column) => Some((column, list.len() as f64)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// The share of rows in which `expr` is one given value.
 fn equality_share<'a>(expr: &Expr, value: Option<&ScalarValue>, columns: &Lookup<'a>) -> f64 {
     let Expr::Column(column) = without_cast(expr) else { return EQUALITY_SHARE };
     let Some(known) = columns(column) else { return EQUALITY_SHARE };
     let outside = value.and_then(number).zip(known.range).is_some_and(|(value, (min, max))| value < min || value > max);
-    if outside { LEAST_SHARE } else { (1.0 - known.null_share) / known.distinct.max(1.0) }
+    if outside { LEAST_SHARE } else { (1.0 - known.null_share) / known.distinct_left().max(1.0) }
 }
 
 fn without_cast(expr: &Expr) -> &Expr {

@@ -414,18 +414,18 @@ fn limit(n: Option<u64>, offset: u64, input: &str, relation: &Relation) -> SqlTe
     sql
 }
 
-/// Rows by a random number that follows from the place of the row and the seed.
+/// Rows by a random number that follows from the place of the row and the seed, in the order they come in.
 fn sample(n: Option<u64>, fraction: Option<f64>, seed: u64, input: &str, relation: &Relation) -> StepSql {
     let mut sql = SqlText::new("SELECT ");
     sql.list(relation.columns(), |sql, column| sql.name(column));
-    let number = format!("(SELECT *, row_number() OVER () AS {ROW_NUMBER} FROM (");
+    let number = format!("(SELECT *, row_number() OVER () - 1 AS {ROW_NUMBER} FROM (");
     let pick = format!("sample_key({ROW_NUMBER}, {seed})");
     let mut order = relation.order.clone();
     match (n, fraction) {
         (Some(n), _) => {
             sql.push(&format!(" FROM (SELECT *, {pick} AS {PICK} FROM {number}"));
             sql.append(settled(input, relation));
-            sql.push(&format!("))) ORDER BY {PICK}, {ROW_NUMBER} LIMIT {n}"));
+            sql.push(&format!(")) ORDER BY {PICK}, {ROW_NUMBER} LIMIT {n}) ORDER BY {ROW_NUMBER}"));
             order = RowOrder::Given;
         }
         (None, fraction) => {

@@ -2,7 +2,7 @@
 //!
 //! Memory: none. The surprising part: a plan is small as long as its parts are shared. A WITH that is used twice is one plan
 //! with two owners until the first rule goes over it, so sixteen of them on top of one another become 65,536. The library
-//! makes some of the copies while it turns the text into a plan, before this is asked: those are not bounded.
+//! makes some of the copies while it turns the text into a plan, before this is asked; `sql::copies` has counted those.
 
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_expr::LogicalPlan;

@@ -23,7 +23,7 @@ pub(super) const DEEPEST: usize = 2000;
 /// [`crate::ErrorKind::Usage`] naming the clause.
 pub(super) fn check(query: &mut Query) -> Result<()> {
     match query.visit(&mut Clauses { depth: 0 }) {
-        ControlFlow::Break(error) => return Err(error),
+        ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }
 }
@@ -38,6 +38,7 @@ impl VisitorMut for Clauses {
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         let limit_by =
             matches!(&query.limit_clause, Some(LimitClause::LimitOffset { limit_by, .. }) if !limit_by.is_empty());
+        super::distinct_order::order_by_columns(query);
         super::group_keys::tell_apart(query);
         let order = query.order_by.as_ref();
         let with_fill = order.is_some_and(|order| match &order.kind {
@@ -73,11 +74,14 @@ impl VisitorMut for Clauses {
             (!select.sort_by.is_empty(), "SORT BY (write ORDER BY)"),
             (select.value_table_mode.is_some(), "SELECT AS VALUE or AS STRUCT"),
         ])?;
-        if let Err(error) = name_twins(&mut select.projection) {
-            return ControlFlow::Break(error);
-        }
+        name_twins(select).map_or_else(ControlFlow::Break, ControlFlow::Continue)?;
         select.from.iter_mut().try_for_each(check_joins)?;
         expand_group_by(&mut select.group_by)
+    }
+
+    /// Arithmetic of numbers may have become one and the same number.
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        name_twins(select).map_or_else(ControlFlow::Break, ControlFlow::Continue)
     }
 
     fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<Error> {
@@ -229,7 +233,8 @@ fn expand_group_by(group_by: &mut GroupByExpr) -> ControlFlow<Error> {
 }
 
 /// Gives columns without a name of their own a number when an earlier one has their name: `x, x` becomes `x, x_1`.
-fn name_twins(items: &mut [SelectItem]) -> Result<()> {
+fn name_twins(select: &mut Select) -> Result<()> {
+    let items = &mut select.projection;
     let mut taken = HashSet::new();
     for item in items.iter() {
         if let SelectItem::ExprWithAlias { alias, .. } = item
@@ -266,7 +271,9 @@ fn twice(name: &str) -> Error {
 /// A name without what tells expressions apart but not their names.
 fn bare(name: &str) -> String {
     // All subqueries have one name.
-    if name.contains("(select") {
+    let select = "(select";
+    let has_query = name.as_bytes().windows(select.len()).any(|part| part.eq_ignore_ascii_case(select.as_bytes()));
+    if has_query {
         return "<subquery>".to_string();
     }
     name.chars().filter(|letter| !matches!(letter, '(' | ')' | ' ')).collect()

@@ -10,9 +10,11 @@
 mod asof;
 mod catalog;
 mod clauses;
+mod copies;
 mod copy;
 mod date_functions;
 mod dialect;
+mod distinct_order;
 mod failure;
 mod field_access;
 mod functions;
@@ -262,6 +264,7 @@ impl Planner<'_> {
 
     /// The plan of `query` as it is written, if there is memory for what optimizing makes of it.
     fn plan_query(&self, query: &Query) -> Result<LogicalPlan> {
+        copies::check_copies(query, self.catalog.memory())?;
         let logical = self.checked(self.catalog.plan_query(query))?;
         plan::check_size(&logical, self.catalog.memory())?;
         Ok(logical)

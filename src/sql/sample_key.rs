@@ -11,6 +11,8 @@ use arrow::datatypes::{DataType, UInt64Type};
 use datafusion_common::DataFusionError;
 use datafusion_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
+use crate::operators::sample::rank;
+
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct SampleKey {
     signature: Signature,
@@ -46,18 +48,9 @@ impl ScalarUDFImpl for SampleKey {
     }
 }
 
-/// Two rounds of multiplying and folding, so that neighbours have nothing in common.
+/// The 53 upper bits of the rank, as many as a float holds.
 fn key(row: u64, seed: u64) -> f64 {
-    let mut bits = row ^ mixed(seed.wrapping_add(0x9E37_79B9_7F4A_7C15));
-    bits = mixed(mixed(bits).wrapping_add(0x9E37_79B9_7F4A_7C15));
-    // The 53 bits that a float holds.
-    (bits >> 11) as f64 / (1u64 << 53) as f64
-}
-
-fn mixed(bits: u64) -> u64 {
-    let bits = (bits ^ (bits >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
-    let bits = (bits ^ (bits >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
-    bits ^ (bits >> 32)
+    (rank(row, seed) >> 11) as f64 / (1u64 << 53) as f64
 }
 
 #[cfg(test)]

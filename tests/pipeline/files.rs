@@ -289,17 +289,18 @@ fn steps_of_every_type_do_what_they_say() {
             out| wrote a.csv: 2 rows, N
             a.csv| patient_id,facility,timestamp,heart_rate
             a.csv| 2,ZSFG,2024-01-31T23:59:59,80
-            a.csv| 1,UCSF,2024-01-02T03:04:05,70
+            a.csv| 1,UCSF,2024-02-01T00:00:00,90
         "#]],
     );
     check_steps(
         "  - {type: sample, input: visits, fraction: 0.5}",
         expect![[r#"
             exit 0
-            out| wrote a.csv: 2 rows, N
+            out| wrote a.csv: 3 rows, N
             a.csv| patient_id,facility,timestamp,heart_rate
-            a.csv| 1,UCSF,2024-01-02T03:04:05,70
             a.csv| 2,ZSFG,2024-01-31T23:59:59,80
+            a.csv| 2,ZSFG,2023-12-31T12:00:00,65
+            a.csv| 4,ZSFG,2024-02-03T00:00:00,
         "#]],
     );
 }

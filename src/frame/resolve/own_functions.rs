@@ -16,6 +16,7 @@ use datafusion_expr::{
 };
 
 use crate::error::{Error, Result};
+use crate::operators::sample::rank;
 
 fn call(function: impl ScalarUDFImpl + 'static, args: Vec<Planned>) -> Planned {
     Planned::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::from(function)), args))
@@ -275,16 +276,7 @@ impl ScalarUDFImpl for SampleRank {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
         let (rows, is_constant) = only_array(&args)?;
-        let seed = mixed(self.seed);
-        let ranks: UInt64Array = rows.as_primitive::<UInt64Type>().unary(|row| mixed(row.wrapping_add(seed)));
+        let ranks: UInt64Array = rows.as_primitive::<UInt64Type>().unary(|row| rank(row, self.seed));
         result_of(Arc::new(ranks), is_constant)
     }
-}
-
-/// The finalizer of SplitMix64: every bit of the input changes half of those of the output.
-fn mixed(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
 }

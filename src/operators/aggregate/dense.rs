@@ -3,9 +3,17 @@
 //! Adding to a small array costs a third of adding through a pointer to each row's group, whose addresses the processor
 //! has to compare with the stores before. Worth it only while a piece has many more rows than there are codes.
 //!
-//! Memory: three arrays of [`Dense::MAX_CODES`] numbers a worker.
+//! Rows that follow one another mostly have few codes, and a sum that is added to again at once waits for itself. So each
+//! array is there [`LANES`] times, and neighbouring rows add to different ones.
+//!
+//! Memory: three arrays of [`LANES`] times [`Dense::MAX_CODES`] numbers a worker.
+
+use std::ops::AddAssign;
 
 use crate::row::CodeMap;
+
+/// How often each array is there.
+const LANES: usize = 4;
 
 /// The arrays of one worker.
 #[derive(Default)]
@@ -33,13 +41,7 @@ impl Dense {
             return false;
         }
         self.sums.n_codes = n_codes;
-        self.counts.clear();
-        self.counts.resize(n_codes, 0);
-        // A slice: the length of a vector would be read again after each store.
-        let counts = self.counts.as_mut_slice();
-        for &code in codes {
-            counts[code as usize] += 1;
-        }
+        add_up(&mut self.counts, n_codes, codes, codes, |_| 1);
         true
     }
 }
@@ -48,12 +50,7 @@ impl DenseSums {
     /// The sum of each code's values, or `None` when one might not fit.
     pub(super) fn add_ints(&mut self, codes: &[u32], values: &[i64]) -> Option<&[i64]> {
         sum_fits(values.iter().fold(0, |bits, &value| bits | magnitude(value)), values.len())?;
-        self.ints.clear();
-        self.ints.resize(self.n_codes, 0);
-        let ints = self.ints.as_mut_slice();
-        for (&code, &value) in codes.iter().zip(values) {
-            ints[code as usize] += value;
-        }
+        add_up(&mut self.ints, self.n_codes, codes, values, |value| value);
         Some(&self.ints)
     }
 
@@ -66,25 +63,51 @@ impl DenseSums {
             bits |= magnitude(narrow);
         }
         sum_fits(bits, values.len()).filter(|()| beyond == 0)?;
-        self.ints.clear();
-        self.ints.resize(self.n_codes, 0);
-        let ints = self.ints.as_mut_slice();
-        for (&code, &value) in codes.iter().zip(values) {
-            ints[code as usize] += value as i64;
-        }
+        add_up(&mut self.ints, self.n_codes, codes, values, |value| value as i64);
         Some(&self.ints)
     }
 
     /// The sum of each code's values.
     pub(super) fn add_floats(&mut self, codes: &[u32], values: &[f64]) -> &[f64] {
-        self.floats.clear();
-        self.floats.resize(self.n_codes, 0.0);
-        let floats = self.floats.as_mut_slice();
-        for (&code, &value) in codes.iter().zip(values) {
-            floats[code as usize] += value;
-        }
+        add_up(&mut self.floats, self.n_codes, codes, values, |value| value);
         &self.floats
     }
+}
+
+/// Makes `sums` the sum of what `term` makes of each code's values.
+#[inline(always)]
+fn add_up<T: Copy, S: Copy + Default + AddAssign>(
+    sums: &mut Vec<S>,
+    n_codes: usize,
+    codes: &[u32],
+    values: &[T],
+    term: impl Fn(T) -> S,
+) {
+    sums.clear();
+    sums.resize(LANES * n_codes, S::default());
+    // Slices: the length of a vector would be read again after each store.
+    let mut lanes: [&mut [S]; LANES] = [&mut [], &mut [], &mut [], &mut []];
+    let mut rest = sums.as_mut_slice();
+    for lane in &mut lanes {
+        (*lane, rest) = rest.split_at_mut(n_codes);
+    }
+    let (codes_of_all, last_codes) = codes.as_chunks::<LANES>();
+    let (values_of_all, last_values) = values.as_chunks::<LANES>();
+    for (codes, values) in codes_of_all.iter().zip(values_of_all) {
+        for lane in 0..LANES {
+            lanes[lane][codes[lane] as usize] += term(values[lane]);
+        }
+    }
+    for (&code, &value) in last_codes.iter().zip(last_values) {
+        lanes[0][code as usize] += term(value);
+    }
+    for lane in 1..LANES {
+        for code in 0..n_codes {
+            let sum = sums[lane * n_codes + code];
+            sums[code] += sum;
+        }
+    }
+    sums.truncate(n_codes);
 }
 
 /// What is not sign in `value`: one less than its distance from zero, where it is negative. To gather the bits of many

@@ -31,8 +31,8 @@ const MOST_PASSED: f64 = 0.8;
 
 /// Bits where nothing is known of the build side: 1 MiB.
 const BITS_OF_UNKNOWN: u64 = 1 << 23;
-/// So many bits are always worth it for telling keys apart exactly.
-const CHEAP_BITS: u64 = 1 << 20;
+/// So many bits are always worth it for telling keys apart exactly: 8 MiB. Guesses of how many keys come are often too low.
+const CHEAP_BITS: u64 = 1 << 26;
 /// Bits for each build row.
 const BITS_OF_ROW: f64 = 32.0;
 

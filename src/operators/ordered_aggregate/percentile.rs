@@ -55,9 +55,6 @@ pub(in crate::operators) struct Place {
     pub(in crate::operators) weight: f64,
 }
 
-/// Interpolation is done in steps of a millionth, so that the last bit of a product does not show.
-const STEPS: f64 = 1_000_000.0;
-
 impl Pick {
     /// The place among `n_values`, at least one.
     pub(in crate::operators) fn place(self, n_values: u64) -> Place {
@@ -82,7 +79,7 @@ impl Pick {
                 let at = part * (n_values - 1) as f64;
                 let lower = (at.floor() as u64).min(n_values - 1);
                 let upper = (at.ceil() as u64).min(n_values - 1);
-                Place { lower, upper, weight: ((at - at.floor()) * STEPS).trunc() / STEPS }
+                Place { lower, upper, weight: at - at.floor() }
             }
         }
     }

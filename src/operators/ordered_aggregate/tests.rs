@@ -140,7 +140,7 @@ fn results(rows: &[&Row]) -> Vec<String> {
     let percentile = |numbers: &[f64], part: f64| {
         let at = part * numbers.len().checked_sub(1)? as f64;
         let (low, high) = (numbers[at.floor() as usize], numbers[at.ceil() as usize]);
-        Some(low + (high - low) * ((at.fract() * 1e6).trunc() / 1e6))
+        Some(low + (high - low) * at.fract())
     };
     let sum = |numbers: &[f64]| (!numbers.is_empty()).then(|| numbers.iter().sum::<f64>());
     let mut by_text = rows.to_vec();

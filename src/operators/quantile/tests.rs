@@ -58,7 +58,7 @@ fn oracle(rows: &[Row]) -> Results {
     let between = |values: &[f64], part: f64| {
         let at = part * values.len().checked_sub(1)? as f64;
         let (low, high) = (values[at.floor() as usize], values[at.ceil() as usize]);
-        Some(low + (high - low) * ((at.fract() * 1e6).trunc() / 1e6))
+        Some(low + (high - low) * at.fract())
     };
     let mut ints: Vec<i32> = rows.iter().filter_map(|row| row.1).collect();
     ints.sort_unstable();

@@ -13,6 +13,7 @@ use datafusion_expr::{Expr, Filter, Join, JoinType, LogicalPlan, Operator};
 
 use super::order_joins;
 use crate::physical::cardinality::{ColumnEstimate, Estimate, estimate, key_domain, row_bytes, semi_share};
+use crate::physical::known_keys::MOST_KEYS;
 use crate::physical::selectivity::share_of;
 
 /// A set of relations, a bit each.
@@ -218,6 +219,15 @@ impl Graph {
             }
         }
         groups.iter().map(|(_, pairs)| key_domain(pairs)).product::<f64>().max(1.0)
+    }
+
+    /// The share of the rows of relation `foot` that pass when `rows` rows of `build` have told their keys.
+    pub(super) fn told_share(&self, foot: usize, build: Mask, rows: f64) -> f64 {
+        let told = self.classes.iter().filter(|class| class.mask() >> foot & 1 == 1).filter_map(|class| {
+            let members = class.members.iter().filter(|member| build >> member.relation & 1 == 1);
+            members.map(|member| member.known.partners(rows)).reduce(f64::min)
+        });
+        told.filter(|&share| share < MOST_KEYS).product::<f64>().clamp(0.0, 1.0)
     }
 
     /// What joining `left` with `right` has to check: equal keys, and conditions that need both.

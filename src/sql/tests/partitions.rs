@@ -108,8 +108,8 @@ fn copy_makes_folders() {
     check(
         "COPY 'DIR/claims' TO 'DIR/out' (FORMAT table, PARTITION_BY year)",
         expect![[r#"
-        Usage: there is no format table
-          hint: csv, json or parquet"#]],
+            Usage: there is no format table
+              hint: csv, json, parquet or arrow"#]],
     );
     check(
         "COPY 'DIR/claims' TO 'DIR/out' (PARTITION_BY ())",

@@ -58,7 +58,7 @@ fn check_everywhere(text: &str) {
     }
 }
 
-const CALLS: [&str; 20] = [
+const CALLS: [&str; 21] = [
     "first_value(s ORDER BY x, s)",
     "last_value(x ORDER BY s, x)",
     "median(x)",
@@ -79,6 +79,7 @@ const CALLS: [&str; 20] = [
     "count(DISTINCT x), count(DISTINCT s), sum(DISTINCT x % 10), avg(x), min(x) FILTER (WHERE x > 500), count(*), bool_or(x > 9)",
     "avg(DISTINCT x), stddev(DISTINCT x), approx_distinct(s), count(DISTINCT x % 3 = 0)",
     "first_value(s ORDER BY x, s), count(*), median(x), min(s), sum(x) FILTER (WHERE x > 500)",
+    "string_agg('x', ','), array_agg(7), median(3), nth_value('y', 2), count(DISTINCT 1), sum(2), mode('z')",
 ];
 
 #[test]
@@ -205,5 +206,23 @@ fn joins_by_order_in_little_memory() {
             "SELECT count(*), sum(a.x), sum(b.x), max(b.s) FROM 'pairs.csv' AS a ASOF {kind} JOIN \
              (SELECT g, x, max(s) AS s FROM 'pairs.csv' GROUP BY g, x) AS b ON a.g = b.g AND a.x > b.x"
         ));
+    }
+}
+
+#[test]
+fn many_copies_of_a_query_are_refused_before_they_are_made() {
+    let doubled = |n_levels: usize| {
+        let level = |idx: usize| format!("t{} AS (SELECT a.x FROM t{idx} a JOIN t{idx} b ON a.x = b.x)", idx + 1);
+        let levels: Vec<String> = (0..n_levels).map(level).collect();
+        format!("WITH t0 AS (SELECT x FROM 'one.csv'), {} SELECT count(*) FROM t{n_levels}", levels.join(", "))
+    };
+    let trial = Trial::new(64 << 20, 1);
+    assert_eq!(rows_under(&trial, &doubled(3)).unwrap(), ["1"]);
+    for n_levels in [16, 60, 200] {
+        let started = std::time::Instant::now();
+        let error = rows_under(&trial, &doubled(n_levels)).unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Budget, "{error}");
+        assert!(error.to_string().contains("CREATE TEMP TABLE"), "{error}");
+        assert!(started.elapsed().as_secs() < 10, "{n_levels} levels");
     }
 }

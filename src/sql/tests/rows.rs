@@ -308,6 +308,14 @@ fn a_long_chain_of_conditions_does_not_overflow_the_stack() {
 }
 
 #[test]
+fn a_percentile_between_two_values_is_not_cut_off() {
+    let values = "(VALUES (1, 1), (1, 2), (1, 3), (1, 4), (1, 5), (1, 6), (1, 7), (1, 8)) AS t (g, x)";
+    let call = "percentile_cont(0.9) WITHIN GROUP (ORDER BY x) AS p";
+    check(&format!("SELECT {call} FROM {values}"), expect![["p\n7.3"]]);
+    check(&format!("SELECT g, {call} FROM {values} GROUP BY g"), expect![["g, p\n1, 7.3"]]);
+}
+
+#[test]
 fn aggregates_of_ordered_rows() {
     check(
         "SELECT median(x), percentile_cont(0.25) WITHIN GROUP (ORDER BY x), quantile_cont(x, 0.25), \
@@ -508,10 +516,10 @@ fn columns_are_called_as_they_are_written() {
             16.0, 16.0, 192"#]],
     );
     check(
-        "SELECT DISTINCT CAST(x / 10 AS INT) FROM 'many.csv' ORDER BY CAST(x / 10 AS INT) LIMIT 1",
+        "SELECT DISTINCT CAST(x / 10 AS INT), x - x AS z FROM 'many.csv' ORDER BY x - x, CAST(x / 10 AS INT) DESC LIMIT 1",
         expect![[r#"
-            x / 10
-            0"#]],
+            x / 10, z
+            3, 0"#]],
     );
     check(
         "SELECT * FROM (SELECT x, x FROM 'one.csv') UNION ALL SELECT x, x FROM 'one.csv'",

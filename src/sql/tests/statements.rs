@@ -85,8 +85,8 @@ fn places_in_later_statements_count_from_the_beginning_of_the_text() {
     check(
         "SELECT 1 AS a; SELECT\n  c FROM (SELECT 1 AS b) AS t",
         expect![[r#"
-        Usage: column "c" not found in t
-          --> sql:2:3   hint: there are: b"#]],
+            Usage: column "c" not found in t
+              --> sql:2:3   hint: there are: b; a text is written in single quotes"#]],
     );
     check(
         "SELECT 1 AS a; SELECT 'x",
@@ -248,7 +248,7 @@ fn copy_writes_files() {
         "COPY (SELECT 1) TO 'DIR/c'",
         expect![[r#"
             Usage: the name DIR/c does not tell a format
-              hint: end it in .csv, .json or .parquet, or add (FORMAT parquet)"#]],
+              hint: end it in .csv, .ndjson, .parquet or .arrow, or add (FORMAT parquet)"#]],
     );
     check(
         "COPY t FROM 'DIR/a.csv'",
