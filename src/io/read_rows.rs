@@ -20,9 +20,10 @@ pub(crate) struct ReadRows {
 impl ReadRows {
     /// A worker has asked for a block.
     pub(crate) fn take_block(&self, is_there: bool) {
-        match is_there {
-            true => drop(self.n_open.fetch_add(1, Ordering::Relaxed)),
-            false => self.at_end.store(true, Ordering::Relaxed),
+        if is_there {
+            self.n_open.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.at_end.store(true, Ordering::Relaxed);
         }
     }
 

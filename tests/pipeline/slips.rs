@@ -26,7 +26,7 @@ fn slips_are_told_with_what_to_do() {
             "move the step at p.yaml:4:10 up",
         ),
         (
-            "inputs: {v: visits.csv}\ntransforms:\n  - {id: a, type: limit, n: 1\n  - {id: b, type: limit, n: 1}\noutputs: a.csv\n",
+            "inputs: {v: visits.csv}\ntransforms:\n  - {id: a, type: limit, n: 1\noutputs: a.csv\n",
             "the { at p.yaml:3:5 has not ended here",
         ),
         ("inputs: {v: visits.csv}\noutputs: a.csv\nsettings: {memory_budget: lots}\n", "for example 512MiB"),
