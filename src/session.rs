@@ -183,7 +183,7 @@ impl Session {
         let guard = watched.then(|| ResidentGuard::watch(memory.clone()));
         let effort = if options.strain.without_optimizer { Effort::Least } else { Effort::Full };
         let registry = Registry::new(effort);
-        let files = options.files.for_session();
+        let files = FileTables { spool: options.spill.clone(), ..options.files }.for_session();
         let shared = Shared { memory, pages, spill, threads, n_threads, files, registry, _guard: guard };
         Ok(Session { shared: Arc::new(shared) })
     }

@@ -532,6 +532,136 @@ fn mistakes_say_what_to_do() {
 }
 
 #[test]
+fn a_dash_is_standard_output_and_streams_are_not_talked_about() {
+    check_all(
+        &[
+            "brimful sql 'SELECT 1 AS one' -o -",
+            "brimful convert trips.csv - --columns id --format json | head -n 1",
+            "brimful convert trips.csv /dev/stdout --columns id --format csv | head -n 2",
+            "brimful convert - b.csv --columns id < trips.csv 2>&1 | cut -d, -f1 | cut -c1-24; ls -- -",
+            "cat trips.csv | brimful convert - b.csv --columns id 2>&1 | cut -c1-24",
+            "cat trips.csv | brimful inspect - | head -n 4",
+            "brimful sql 'SELECT 1' --log-format json --foo 2>&1 | sed 's/\"time\":\"[^\"]*\"/_/'",
+            "brimful sql 'SELECT 1' --threads x",
+            "brimful sql 'SELECT a FROM dirty'",
+        ],
+        expect![[r#"
+            $ brimful sql 'SELECT 1 AS one' -o -
+            exit 0
+            out| one
+            out| 1
+            $ brimful convert trips.csv - --columns id --format json | head -n 1
+            exit 0
+            out| {"id":1}
+            $ brimful convert trips.csv /dev/stdout --columns id --format csv | head -n 2
+            exit 0
+            out| id
+            out| 1
+            $ brimful convert - b.csv --columns id < trips.csv 2>&1 | cut -d, -f1 | cut -c1-24; ls -- -
+            exit 2
+            out| standard input 184 B -> 
+            err| ls: cannot access '-': No such file or directory
+            $ cat trips.csv | brimful convert - b.csv --columns id 2>&1 | cut -c1-24
+            exit 0
+            out| standard input -> b.csv 
+            $ cat trips.csv | brimful inspect - | head -n 4
+            exit 0
+            out| -
+            out|   format        csv
+            out|   on disk       nothing: standard input, read once
+            out|   rows          3
+            $ brimful sql 'SELECT 1' --log-format json --foo 2>&1 | sed 's/"time":"[^"]*"/_/'
+            exit 0
+            out| {"exit_code":2,"hint":"to pass '--foo' as a value, use '-- --foo'","level":"error","message":"unexpected argument '--foo' found",_}
+            $ brimful sql 'SELECT 1' --threads x
+            exit 2
+            err| error: invalid value 'x' for '--threads <N>': a number of threads is from 1 to 1024
+            err| 
+            err| For more information, try '--help'.
+            $ brimful sql 'SELECT a FROM dirty'
+            exit 3
+            err| error: dirty does not exist
+            err|   hint: a file is named with its extension, in quotes: FROM 'dirty.csv'
+        "#]],
+    );
+}
+
+#[test]
+fn values_and_types_that_do_not_fit_are_told_in_words_of_sql() {
+    check_all(
+        &[
+            "brimful sql \"SELECT id + 'x' FROM 'trips.csv'\"",
+            "brimful sql \"SELECT city - id FROM 'trips.csv'\"",
+            "brimful sql \"SELECT CAST(city AS INT) FROM 'trips.csv'\"",
+            "brimful sql \"SELECT CAST(city AS DATE) FROM 'trips.csv'\"",
+            "brimful sql \"SELECT CAST(city AS TIMESTAMP) FROM 'trips.csv'\"",
+            "brimful sql \"SELECT CAST(id * 1000 AS TINYINT) FROM 'trips.csv'\"",
+            "brimful sql \"SELECT id / (id - id) FROM 'trips.csv'\"",
+            "brimful sql 'SELECT 1 / 0'",
+            "brimful sql \"SELECT INTERVAL '1 second' * 3 AS a, 0.5 * INTERVAL '1 month' AS b, INTERVAL '1 day' / 4 AS c\"",
+            "brimful sql \"SELECT INTERVAL '1 second' / (id - 1) FROM 'trips.csv'\"",
+            "brimful sql \"SELECT city, INTERVAL '1 second' * id AS i FROM 'trips.csv'\" -o i.parquet",
+            "brimful sql \"SELECT CAST('2024-01-01 10:00:00+02' AS TIMESTAMPTZ) AS t\"",
+            "brimful sql \"SELECT CAST('2024-01-01' AS TIMESTAMP) AS t\" -o m1.parquet; brimful sql \"SELECT CAST('2024-01-01' AS TIMESTAMPTZ) AS t\" -o m2.parquet; brimful sql \"SELECT * FROM 'm*.parquet'\"",
+        ],
+        expect![[r#"
+            $ brimful sql "SELECT id + 'x' FROM 'trips.csv'"
+            exit 2
+            err| error: bigint + varchar cannot be computed
+            err|   --> sql:1:8   hint: texts are joined with ||; a text that is a number is CAST(x AS DOUBLE)
+            $ brimful sql "SELECT city - id FROM 'trips.csv'"
+            exit 2
+            err| error: varchar - bigint cannot be computed
+            err|   --> sql:1:8   hint: a text that is a number is CAST(x AS DOUBLE), or TRY_CAST where not every one is
+            $ brimful sql "SELECT CAST(city AS INT) FROM 'trips.csv'"
+            exit 1
+            err| error: the text 'Oslo' is no int
+            err|   hint: try_cast (in a frame cast_or_null) gives NULL for what does not fit
+            $ brimful sql "SELECT CAST(city AS DATE) FROM 'trips.csv'"
+            exit 1
+            err| error: the text 'Oslo' is no date
+            err|   hint: try_cast (in a frame cast_or_null) gives NULL for what does not fit
+            $ brimful sql "SELECT CAST(city AS TIMESTAMP) FROM 'trips.csv'"
+            exit 1
+            err| error: the text 'Oslo' is no timestamp: timestamp must contain at least 10 characters
+            err|   hint: try_cast (in a frame cast_or_null) gives NULL for what does not fit
+            $ brimful sql "SELECT CAST(id * 1000 AS TINYINT) FROM 'trips.csv'"
+            exit 1
+            err| error: 1000 does not fit into tinyint
+            err|   hint: try_cast (in a frame cast_or_null) gives NULL for what does not fit
+            $ brimful sql "SELECT id / (id - id) FROM 'trips.csv'"
+            exit 1
+            err| error: division of a whole number or decimal by zero
+            err|   hint: x / nullif(y, 0) is NULL where y is 0
+            $ brimful sql 'SELECT 1 / 0'
+            exit 1
+            err| error: division of a whole number or decimal by zero
+            err|   hint: x / nullif(y, 0) is NULL where y is 0
+            $ brimful sql "SELECT INTERVAL '1 second' * 3 AS a, 0.5 * INTERVAL '1 month' AS b, INTERVAL '1 day' / 4 AS c"
+            exit 0
+            out| a,b,c
+            out| 3.000000000 secs,15 days,6 hours
+            $ brimful sql "SELECT INTERVAL '1 second' / (id - 1) FROM 'trips.csv'"
+            exit 1
+            err| error: division of an interval by zero
+            err|   hint: nullif(x, 0) makes the result NULL
+            $ brimful sql "SELECT city, INTERVAL '1 second' * id AS i FROM 'trips.csv'" -o i.parquet
+            exit 2
+            err| error: column "i" is an interval, which Parquet files do not hold
+            err|   hint: write its seconds, extract(epoch FROM x), or its text, CAST(x AS VARCHAR)
+            $ brimful sql "SELECT CAST('2024-01-01 10:00:00+02' AS TIMESTAMPTZ) AS t"
+            exit 0
+            out| t
+            out| 2024-01-01T08:00:00Z
+            $ brimful sql "SELECT CAST('2024-01-01' AS TIMESTAMP) AS t" -o m1.parquet; brimful sql "SELECT CAST('2024-01-01' AS TIMESTAMPTZ) AS t" -o m2.parquet; brimful sql "SELECT * FROM 'm*.parquet'"
+            exit 3
+            err| error: column t is Timestamp(µs) in m1.parquet but Timestamp(µs, "UTC") in m2.parquet, and no type holds both
+            err|   hint: read the files separately and cast the column
+        "#]],
+    );
+}
+
+#[test]
 fn completions_know_every_command() {
     let folder = TempDir::new().unwrap();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

@@ -44,6 +44,9 @@ fn pipes_and_redirected_files_are_tables() {
             "echo 'SELECT 1 AS one' | brimful sql -f -",
             "brimful convert a.csv a.parquet 2> /dev/null; brimful sql 'SELECT max(v) AS m FROM stdin' < a.parquet",
             "cat a.parquet | brimful sql 'SELECT max(v) AS m FROM stdin'",
+            "brimful sql \"SELECT k, v + 1 AS v FROM 'a.csv'\" --format arrow | brimful sql 'SELECT k, sum(v) AS s FROM stdin GROUP BY k ORDER BY k'",
+            "brimful sql \"SELECT * FROM 'a.csv'\" --format arrow | brimful sql 'SELECT count(*) AS n FROM stdin AS a JOIN stdin AS b USING (v)'",
+            "brimful sql \"SELECT * FROM 'a.csv'\" --format arrow | brimful sql 'SELECT 1 FROM stdin' --spill-limit 100",
             "cat bad.csv | brimful sql 'SELECT count(k) FROM stdin'",
         ],
         expect![[r#"
@@ -82,9 +85,22 @@ fn pipes_and_redirected_files_are_tables() {
             out| m
             out| 3
             $ cat a.parquet | brimful sql 'SELECT max(v) AS m FROM stdin'
-            exit 3
-            err| error: /dev/stdin is a Parquet file, not CSV
-            err|   hint: name the file instead: only text can be read from a pipe
+            exit 0
+            out| m
+            out| 3
+            $ brimful sql "SELECT k, v + 1 AS v FROM 'a.csv'" --format arrow | brimful sql 'SELECT k, sum(v) AS s FROM stdin GROUP BY k ORDER BY k'
+            exit 0
+            out| k,s
+            out| x,6
+            out| y,3
+            $ brimful sql "SELECT * FROM 'a.csv'" --format arrow | brimful sql 'SELECT count(*) AS n FROM stdin AS a JOIN stdin AS b USING (v)'
+            exit 0
+            out| n
+            out| 3
+            $ brimful sql "SELECT * FROM 'a.csv'" --format arrow | brimful sql 'SELECT 1 FROM stdin' --spill-limit 100
+            exit 5
+            err| error: standard input is longer than --spill-limit; Arrow and Parquet from a pipe go to a file
+            err|   hint: raise the limit, or write a file first and name it
             $ cat bad.csv | brimful sql 'SELECT count(k) FROM stdin'
             exit 3
             err| error: /dev/stdin, line 3: 1 field where 2 are expected

@@ -2,8 +2,8 @@
 """Runs the three working days in four ways and compares everything that they write, with each other and with DuckDB.
 
 The ways are the Rust examples, the files in examples/sql, examples/pipelines and examples/shell. Each process runs under a
-kernel memory cap of the budget and 64 MiB. What is printed: wall and processor time, the peak of resident memory (VmHWM; of a shell script
-the largest of its processes), and what differs. Exit code 1 when a process failed, passed its budget, or wrote something else
+kernel memory cap of the budget and 64 MiB. What is printed: wall and processor time, the peak of resident memory (VmHWM;
+of a shell script that of its largest process), and what differs. Exit code 1 when a process failed, passed its budget, or wrote something else
 than DuckDB finds in the same files, or when the plan of the first day does not read 6 of 14 columns.
 
     cargo build --release --bins --examples

@@ -12,7 +12,7 @@ use crate::exec::{CancelToken, RunMetrics, Sink, format_bytes, group_digits};
 use crate::io::files::size_of;
 use crate::io::parquet::{ParquetSink, ParquetSinkOptions};
 use crate::io::partitioned::PartitionedOutput;
-use crate::io::{Output, OutputFormat};
+use crate::io::{Output, OutputFormat, is_pipe_or_device};
 use crate::session::Session;
 
 /// Writes files in another format and says what that saved.
@@ -43,7 +43,12 @@ pub(super) fn run(args: &ConvertArgs, cancel: &CancelToken) -> Result<()> {
         }
         _ => delivery.run(query, &output)?,
     };
-    report(&input, target, &metrics)
+    match &output {
+        // Who reads a stream counts for himself.
+        Output::Stdout(_) => Ok(()),
+        Output::File(path, _) if is_pipe_or_device(path) => Ok(()),
+        _ => report(&input, target, &metrics),
+    }
 }
 
 fn is_parquet(output: &Output) -> bool {
@@ -102,10 +107,13 @@ fn report(input: &Input, target: &Path, metrics: &RunMetrics) -> Result<()> {
     let before = input.table().statistics().file_bytes;
     let after = size_of(target)?;
     let rows = if metrics.rows_out == 1 { "row" } else { "rows" };
+    // Of a pipe nobody knows how much it was.
+    let source = match before {
+        0 => input.shown_name().to_string(),
+        _ => format!("{} {}", input.shown_name(), format_bytes(before)),
+    };
     messages::note(format_args!(
-        "{} {} -> {} {}{}, {} {rows} in {:.1} s",
-        input.name(),
-        format_bytes(before),
+        "{source} -> {} {}{}, {} {rows} in {:.1} s",
         target.display(),
         format_bytes(after),
         ratio(before, after),

@@ -123,16 +123,21 @@ impl<'a> Delivery<'a> {
 pub(super) fn output_of(args: &OutputArgs) -> Result<Output> {
     let asked = args.format.map(OutputFormat::from);
     match &args.output {
-        None => {
-            let usual = if std::io::stdout().is_terminal() { OutputFormat::Table } else { OutputFormat::Csv };
-            Ok(Output::Stdout(asked.unwrap_or(usual)))
-        }
+        None => Ok(Output::Stdout(asked.unwrap_or(usual_format()))),
         Some(path) => file_output(path, asked),
     }
 }
 
-/// The file `path`, in the format that is asked for or that its name tells.
+/// The format of standard output.
+fn usual_format() -> OutputFormat {
+    if std::io::stdout().is_terminal() { OutputFormat::Table } else { OutputFormat::Csv }
+}
+
+/// The file `path` or, as `-`, standard output, in the format that is asked for or that its name tells.
 pub(super) fn file_output(path: &Path, asked: Option<OutputFormat>) -> Result<Output> {
+    if path == Path::new("-") {
+        return Ok(Output::Stdout(asked.unwrap_or(usual_format())));
+    }
     match asked.or_else(|| OutputFormat::from_path(path)) {
         // Into a terminal or a pipe one may look.
         Some(OutputFormat::Table) if !crate::io::is_pipe_or_device(path) => {

@@ -13,5 +13,5 @@ pub(super) fn run(args: &HeadArgs, cancel: &CancelToken) -> Result<()> {
     let session = Session::new(session_options(&args.session, &args.reading))?;
     let input = Input::open(&session, &args.input.files)?;
     let sql = format!("{} LIMIT {}", input.select(&args.columns)?, args.rows);
-    Delivery::quiet(&session, cancel).run(session.sql(&sql)?, &output).map(|_| ())
+    Delivery::new(&session, &args.messages, cancel).run(session.sql(&sql)?, &output).map(|_| ())
 }

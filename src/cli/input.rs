@@ -35,6 +35,16 @@ impl Input {
         &self.name
     }
 
+    /// Whether it is standard input.
+    pub(super) fn is_stdin(&self) -> bool {
+        matches!(self.name.as_str(), "-" | "stdin" | "/dev/stdin")
+    }
+
+    /// As [`Input::name`]; `-` is hard to see in a sentence.
+    pub(super) fn shown_name(&self) -> &str {
+        if self.is_stdin() { "standard input" } else { &self.name }
+    }
+
     /// The table.
     pub(super) fn table(&self) -> &dyn Table {
         &*self.table

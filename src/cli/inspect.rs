@@ -162,7 +162,13 @@ impl Inspection<'_> {
         let n_files = group_digits(self.facts.n_files as u64);
         let mut lines = vec![
             ("format", self.facts.format.clone()),
-            ("on disk", format!("{} in {n_files} {files}", format_bytes(self.statistics.file_bytes))),
+            (
+                "on disk",
+                match self.statistics.file_bytes {
+                    0 if self.input.is_stdin() => "nothing: standard input, read once".into(),
+                    bytes => format!("{} in {n_files} {files}", format_bytes(bytes)),
+                },
+            ),
             ("rows", self.rows_text()),
         ];
         if let Some(bytes) = self.memory_bytes {
@@ -197,7 +203,10 @@ impl Inspection<'_> {
     /// What is known of a column: bytes on disk, least and greatest value, NULLs.
     fn column_text(&self, idx: usize) -> String {
         let statistics = self.statistics.columns.get(idx);
-        let value = |bound: &Option<ArrayRef>| bound.as_ref().and_then(|bound| array_value_to_string(bound, 0).ok());
+        let text = |bound: &ArrayRef| array_value_to_string(bound, 0).ok();
+        // Parquet files give -0.0 as the least zero, whether there is one or not.
+        let plain = |text: String| if text == "-0.0" { "0.0".to_string() } else { text };
+        let value = |bound: &Option<ArrayRef>| bound.as_ref().and_then(text).map(plain);
         let bounds = statistics.and_then(|known| Some((value(&known.min)?, value(&known.max)?)));
         let n_nulls = statistics.and_then(|known| known.n_nulls);
         let parts = [

@@ -26,7 +26,7 @@ mod validate;
 use std::process::ExitCode;
 
 use crate::error::{Error, Result};
-use args::Command;
+use args::{Command, LogFormat};
 use signals::Signals;
 
 /// Runs the command that the process was started with.
@@ -35,8 +35,7 @@ pub fn run() -> ExitCode {
     let command_line = match settings::parse_command_line() {
         Ok(Ok(command_line)) => command_line,
         Ok(Err(said)) => {
-            let _ = said.print();
-            return ExitCode::from(if said.use_stderr() { 2 } else { 0 });
+            return say_of_flags(&said);
         }
         Err(error) => return messages::fail(&error, error.kind().exit_code()),
     };
@@ -50,6 +49,20 @@ pub fn run() -> ExitCode {
         Ok(exit_code) => ExitCode::from(exit_code),
         Err(error) => messages::fail(&error, signals.exit_code().unwrap_or(error.kind().exit_code())),
     }
+}
+
+/// Help, the version, or what is wrong with the flags.
+fn say_of_flags(said: &clap::Error) -> ExitCode {
+    if !said.use_stderr() || !settings::asks_for_json() {
+        let _ = said.print();
+        return ExitCode::from(if said.use_stderr() { 2 } else { 0 });
+    }
+    messages::write_as(LogFormat::Json);
+    let text = said.to_string();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let message = lines.next().unwrap_or_default().trim_start_matches("error: ").to_string();
+    let hint = lines.find_map(|line| line.strip_prefix("tip: ")).unwrap_or("brimful --help lists commands and flags");
+    messages::fail(&Error::usage(message).with_hint(hint), 2)
 }
 
 /// Runs a command; gives the exit code.

@@ -153,13 +153,26 @@ fn config_files(args: &[OsString]) -> Result<Vec<PathBuf>> {
 
 /// The file of `--config`, which says where defaults come from and is therefore needed before flags are read.
 fn named_file(args: &[OsString]) -> Option<PathBuf> {
+    value_of("--config", args).map(PathBuf::from)
+}
+
+/// Whether messages are asked for as JSON, whatever else is wrong with the flags.
+pub(super) fn asks_for_json() -> bool {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let asked = value_of("--log-format", &args).or_else(|| std::env::var_os("BRIMFUL_LOG_FORMAT"));
+    asked.is_some_and(|format| format == "json")
+}
+
+/// What stands behind `flag`.
+fn value_of(flag: &str, args: &[OsString]) -> Option<OsString> {
     let mut args = args.iter().skip(1).take_while(|arg| *arg != "--");
     while let Some(arg) = args.next() {
-        if arg == "--config" {
-            return args.next().map(PathBuf::from);
+        if arg == flag {
+            return args.next().cloned();
         }
-        if let Some(file) = arg.to_str().and_then(|arg| arg.strip_prefix("--config=")) {
-            return Some(PathBuf::from(file));
+        let value = arg.to_str().and_then(|arg| arg.strip_prefix(flag)?.strip_prefix('='));
+        if let Some(value) = value {
+            return Some(value.into());
         }
     }
     None

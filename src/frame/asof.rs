@@ -14,6 +14,20 @@ use crate::physical::{AsofJoin, AsofMatch};
 use crate::sql::plan_failure;
 
 /// Where [`LazyFrame::join_asof`] looks for the other row.
+///
+/// ```
+/// # use brimful::{Session, SessionOptions, df, frame::*};
+/// # let session = Session::new(SessionOptions::default())?;
+/// let rows = df!(session, "at" => [5])?.lazy();
+/// let prices = df!(session, "at" => [1, 6], "price" => [10, 60])?.lazy();
+/// let at = |strategy| {
+///     let options = AsofOptions::new().with_strategy(strategy);
+///     rows.clone().join_asof_on(prices.clone(), "at", options).collect().map(|found| found.texts("price"))
+/// };
+/// assert_eq!(at(AsofStrategy::Backward)?, ["10"]);
+/// assert_eq!(at(AsofStrategy::Nearest)?, ["60"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AsofStrategy {
     /// The last row that is not after this one.
@@ -27,6 +41,22 @@ pub enum AsofStrategy {
 
 /// How far away the other row of [`LazyFrame::join_asof`] may be: a number where numbers are compared, `"90s"`, `"1h30m"` or
 /// `"2d"` (or a [`std::time::Duration`]) where dates or times are.
+///
+/// ```
+/// # use brimful::{Session, SessionOptions, df, frame::*};
+/// # let session = Session::new(SessionOptions::default())?;
+/// let rows = df!(session, "at" => ["2024-01-15 09:10"])?.lazy();
+/// let rows = rows.select([col("at").str().to_datetime(None)]);
+/// let prices = df!(session, "at" => ["2024-01-15 09:00"], "price" => [10])?.lazy();
+/// let prices = prices.with_column(col("at").str().to_datetime(None));
+/// let within = |tolerance: &str| {
+///     let options = AsofOptions::new().with_tolerance(tolerance);
+///     rows.clone().join_asof_on(prices.clone(), "at", options).collect().map(|found| found.texts("price"))
+/// };
+/// assert_eq!(within("5m")?, ["null"]);
+/// assert_eq!(within("1h")?, ["10"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct AsofTolerance(Given);
 
@@ -131,6 +161,17 @@ pub struct AsofOptions {
 
 impl AsofOptions {
     /// The last row that is not after this one, however far away.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "at" => [4, 8])?.lazy();
+    /// let prices = df!(session, "at" => [1, 4, 9], "price" => [10, 40, 90])?.lazy();
+    /// let options = AsofOptions::new();
+    /// let found = rows.join_asof_on(prices, "at", options).sort("at", SortOptions::new()).collect()?;
+    /// assert_eq!(found.texts("price"), ["40", "40"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new() -> Self {
         AsofOptions {
             left_by: Vec::new(),
@@ -144,42 +185,130 @@ impl AsofOptions {
     }
 
     /// Columns of both frames in which the rows must be equal.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "at" => [4, 8], "stock" => ["A", "B"])?.lazy();
+    /// let prices = df!(session, "at" => [1, 2], "stock" => ["B", "A"], "price" => [10, 20])?.lazy();
+    /// let options = AsofOptions::new().with_by("stock");
+    /// let found = rows.join_asof_on(prices, "at", options).sort("at", SortOptions::new()).collect()?;
+    /// assert_eq!(found.texts("price"), ["20", "10"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_by(self, by: impl IntoColumns) -> Self {
         let by = by.into_columns();
         AsofOptions { left_by: by.clone(), right_by: by, ..self }
     }
 
     /// Columns of this frame that must be equal to those of [`AsofOptions::with_right_by`].
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "at" => [4, 8], "stock" => ["A", "B"])?.lazy();
+    /// let prices = df!(session, "at" => [1, 2], "name" => ["B", "A"], "price" => [10, 20])?.lazy();
+    /// let options = AsofOptions::new().with_left_by("stock").with_right_by("name");
+    /// let found = rows.join_asof_on(prices, "at", options).sort("at", SortOptions::new()).collect()?;
+    /// assert_eq!(found.texts("price"), ["20", "10"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_left_by(self, by: impl IntoColumns) -> Self {
         AsofOptions { left_by: by.into_columns(), ..self }
     }
 
     /// Columns of the other frame that must be equal to those of [`AsofOptions::with_left_by`].
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "at" => [4, 8], "stock" => ["A", "C"])?.lazy();
+    /// let prices = df!(session, "at" => [1, 2], "name" => ["B", "A"], "price" => [10, 20])?.lazy();
+    /// let options = AsofOptions::new().with_left_by("stock").with_right_by("name");
+    /// let found = rows.join_asof_on(prices, "at", options).sort("at", SortOptions::new()).collect()?;
+    /// assert_eq!(found.texts("price"), ["20", "null"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_right_by(self, by: impl IntoColumns) -> Self {
         AsofOptions { right_by: by.into_columns(), ..self }
     }
 
     /// Where the other row is looked for.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "at" => [4, 8])?.lazy();
+    /// let prices = df!(session, "at" => [1, 4, 9], "price" => [10, 40, 90])?.lazy();
+    /// let options = AsofOptions::new().with_strategy(AsofStrategy::Forward);
+    /// let found = rows.join_asof_on(prices, "at", options).sort("at", SortOptions::new()).collect()?;
+    /// assert_eq!(found.texts("price"), ["40", "90"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_strategy(self, strategy: AsofStrategy) -> Self {
         AsofOptions { strategy, ..self }
     }
 
     /// How far away it may be. A number goes with numbers and a duration with dates and times: nothing is converted.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "at" => [4, 8])?.lazy();
+    /// let prices = df!(session, "at" => [1, 4, 9], "price" => [10, 40, 90])?.lazy();
+    /// let options = AsofOptions::new().with_tolerance(3);
+    /// let found = rows.join_asof_on(prices, "at", options).sort("at", SortOptions::new()).collect()?;
+    /// assert_eq!(found.texts("price"), ["40", "null"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_tolerance(self, tolerance: impl Into<AsofTolerance>) -> Self {
         AsofOptions { tolerance: Some(tolerance.into()), ..self }
     }
 
     /// Whether a row at the very same place counts, as it does by default. Not with [`AsofStrategy::Nearest`].
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "at" => [4, 8])?.lazy();
+    /// let prices = df!(session, "at" => [1, 4, 9], "price" => [10, 40, 90])?.lazy();
+    /// let options = AsofOptions::new().with_allow_exact_matches(false);
+    /// let found = rows.join_asof_on(prices, "at", options).sort("at", SortOptions::new()).collect()?;
+    /// assert_eq!(found.texts("price"), ["10", "40"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_allow_exact_matches(self, allow: bool) -> Self {
         AsofOptions { allow_exact_matches: allow, ..self }
     }
 
     /// What is added to the names of right columns that the left side has, too.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "at" => [4], "price" => [41])?.lazy();
+    /// let prices = df!(session, "at" => [1, 4, 9], "price" => [10, 40, 90])?.lazy();
+    /// let options = AsofOptions::new().with_suffix("_asked");
+    /// let found = rows.join_asof_on(prices, "at", options).collect()?;
+    /// assert_eq!(found.get_column_names(), ["at", "price", "price_asked"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_suffix(self, suffix: impl Into<String>) -> Self {
         AsofOptions { suffix: suffix.into(), ..self }
     }
 
     /// Whether the place of the right row is left out, as it is by default.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "at" => [8])?.lazy();
+    /// let prices = df!(session, "at" => [1, 4, 9], "price" => [10, 40, 90])?.lazy();
+    /// let options = AsofOptions::new().with_coalesce(false);
+    /// let found = rows.join_asof_on(prices, "at", options).collect()?;
+    /// assert_eq!(found.texts("at_right"), ["4"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_coalesce(self, coalesce: bool) -> Self {
         AsofOptions { coalesce, ..self }
     }
@@ -208,6 +337,16 @@ impl LazyFrame {
     /// Neither frame needs to be sorted, and the rows come in any order. Of several rows of `other` at one place the last
     /// one is taken looking back, else the first one. A NULL in `left_on` or in the columns that must be equal has no other
     /// row.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "at" => [4, 8])?.lazy();
+    /// let prices = df!(session, "since" => [1, 5], "price" => [10, 50])?.lazy();
+    /// let found = rows.join_asof(prices, "at", "since", AsofOptions::new()).sort("at", SortOptions::new()).collect()?;
+    /// assert_eq!(found.texts("price"), ["10", "50"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn join_asof(
         self,
         other: LazyFrame,
@@ -221,6 +360,16 @@ impl LazyFrame {
     }
 
     /// As [`LazyFrame::join_asof`] by the column `on`, which both have.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "at" => [2, 9])?.lazy();
+    /// let prices = df!(session, "at" => [1, 4, 9], "price" => [10, 40, 90])?.lazy();
+    /// let found = rows.join_asof_on(prices, "at", AsofOptions::new()).sort("at", SortOptions::new()).collect()?;
+    /// assert_eq!(found.texts("price"), ["10", "90"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn join_asof_on(self, other: LazyFrame, on: &str, options: AsofOptions) -> LazyFrame {
         self.join_asof(other, col(on), col(on), options)
     }

@@ -28,6 +28,17 @@ const BATCHES_AHEAD: u64 = 4;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The rows of a query, a batch at a time; see [`crate::frame::LazyFrame::collect_batches`]. Dropping it ends the query.
+///
+/// ```
+/// # use brimful::{Session, SessionOptions, df, frame::*};
+/// # let session = Session::new(SessionOptions::default())?;
+/// let rows = df!(session, "n" => [1, 2, 3])?.lazy();
+/// let mut batches = rows.collect_batches()?;
+/// let first = batches.next().unwrap()?;
+/// assert_eq!(first.num_columns(), 1);
+/// drop(batches); // ends the query
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct BatchIter {
     schema: SchemaRef,
     exchange: Arc<Exchange>,
@@ -189,6 +200,16 @@ impl BatchIter {
     }
 
     /// The columns of the batches.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "n" => [1, 2])?.lazy();
+    /// let batches = rows.collect_batches()?;
+    /// assert_eq!(batches.schema().field(0).name(), "n");
+    /// assert_eq!(batches.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn schema(&self) -> SchemaRef {
         self.schema.clone()
     }

@@ -56,6 +56,15 @@ const PLACE: &str = "__brimful_place";
 impl LazyFrame {
     /// One row of those that are equal in all columns, or in `subset`. The rows that are kept stay in their order when
     /// `keep` is the first or last, and come in any order otherwise.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "k" => ["a", "a", "b"], "n" => [1, 2, 3])?.lazy();
+    /// let found = rows.unique(Some(&["k"]), UniqueKeep::Last).collect()?;
+    /// assert_eq!(found.texts("n"), ["2", "3"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn unique(self, subset: Option<&[&str]>, keep: UniqueKeep) -> Self {
         let subset: Option<Vec<Expr>> = subset.map(|names| names.iter().map(|name| col(*name)).collect());
         match (subset, keep) {
@@ -71,6 +80,15 @@ impl LazyFrame {
     }
 
     /// The rows without NULL, in all columns or in `subset`.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "k" => [Some("a"), None], "n" => [None, Some(2)])?.lazy();
+    /// let found = rows.drop_nulls(Some(&["n"])).collect()?;
+    /// assert_eq!(found.texts("n"), ["2"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn drop_nulls(self, subset: Option<&[&str]>) -> Self {
         let subset: Option<Vec<Expr>> = subset.map(|names| names.iter().map(|name| col(*name)).collect());
         self.then(|rows| {
@@ -91,6 +109,15 @@ impl LazyFrame {
     }
 
     /// `value` in place of NULL, in every column that can hold it.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "n" => [Some(1), None])?.lazy();
+    /// let found = rows.fill_null(0).collect()?;
+    /// assert_eq!(found.texts("n"), ["1", "0"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn fill_null(self, value: impl Into<Expr>) -> Self {
         let value = value.into();
         self.then(|rows| {
@@ -107,6 +134,15 @@ impl LazyFrame {
     }
 
     /// Numbers the rows from `offset` on, in a new first column.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo"])?.lazy();
+    /// let found = rows.with_row_index("row", 1).collect()?;
+    /// assert_eq!(found.texts("row"), ["1", "2"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_row_index(self, name: &str, offset: u64) -> Self {
         self.then(|rows| {
             if rows.names().iter().any(|known| known == name) {
@@ -125,6 +161,16 @@ impl LazyFrame {
 
     /// `n` rows at random, each as likely as any other, in their order. The same seed gives the same rows, whatever the
     /// budget and the threads.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "n" => (0..100).collect::<Vec<i64>>())?.lazy();
+    /// let found = rows.clone().sample_n(3, 42).collect()?;
+    /// assert_eq!(found.height(), 3);
+    /// assert!(rows.sample_n(3, 42).collect()?.equals(&found)); // the same for a seed
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn sample_n(self, n: u64, seed: u64) -> Self {
         self.then(|rows| {
             let (rows, row) = rows.counted()?;
@@ -141,6 +187,15 @@ impl LazyFrame {
     }
 
     /// Each row with the probability `fraction`, in their order: about that share of all rows.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "n" => (0..1000).collect::<Vec<i64>>())?.lazy();
+    /// let found = rows.sample_fraction(0.5, 42).collect()?;
+    /// assert!((400..600).contains(&found.height()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn sample_fraction(self, fraction: f64, seed: u64) -> Self {
         self.then(|rows| {
             if !(0.0..=1.0).contains(&fraction) {

@@ -13,6 +13,16 @@ use crate::plan::LogicalPlan;
 use crate::sql::plan_failure;
 
 /// How frames are put one after the other.
+///
+/// ```
+/// # use brimful::{Session, SessionOptions, df, frame::*};
+/// # let session = Session::new(SessionOptions::default())?;
+/// let rows = df!(session, "id" => [1])?.lazy();
+/// let wider = df!(session, "id" => [2.5])?.lazy();
+/// let all = concat([rows, wider], ConcatHow::VerticalRelaxed)?.collect()?;
+/// assert_eq!(all.texts("id"), ["1.0", "2.5"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ConcatHow {
     /// All have the same columns of the same types, in the same order.

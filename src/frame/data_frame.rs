@@ -85,52 +85,143 @@ impl DataFrame {
     }
 
     /// The columns.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let frame = rows.collect()?;
+    /// assert_eq!(frame.schema().field(1).name(), "n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn schema(&self) -> SchemaRef {
         self.shared.schema.clone()
     }
 
     /// Rows.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let frame = rows.collect()?;
+    /// assert_eq!(frame.height(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn height(&self) -> usize {
         self.shared.n_rows
     }
 
     /// Columns.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let frame = rows.collect()?;
+    /// assert_eq!(frame.width(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn width(&self) -> usize {
         self.shared.schema.fields().len()
     }
 
     /// Rows and columns.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let frame = rows.collect()?;
+    /// assert_eq!(frame.shape(), (3, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn shape(&self) -> (usize, usize) {
         (self.height(), self.width())
     }
 
     /// Whether there are no rows.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let frame = rows.collect()?;
+    /// assert!(!frame.is_empty());
+    /// assert!(frame.lazy().filter(col("n").gt(9)).collect()?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.height() == 0
     }
 
     /// The names of the columns.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let frame = rows.collect()?;
+    /// assert_eq!(frame.get_column_names(), ["city", "n"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get_column_names(&self) -> Vec<&str> {
         self.shared.schema.fields().iter().map(|field| field.name().as_str()).collect()
     }
 
     /// The types of the columns.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let frame = rows.collect()?;
+    /// assert_eq!(frame.dtypes(), [DataType::Utf8, DataType::Int64]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn dtypes(&self) -> Vec<DataType> {
         self.shared.schema.fields().iter().map(|field| field.data_type().clone()).collect()
     }
 
     /// Bytes that the rows take in memory, as they are counted against the budget.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let frame = rows.collect()?;
+    /// assert!(frame.estimated_size() >= 3 * 8);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn estimated_size(&self) -> u64 {
         self.shared.reservation.bytes()
     }
 
     /// The rows as Arrow batches. What is kept of them when the frame is gone is no longer counted.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let frame = rows.collect()?;
+    /// assert_eq!(frame.batches().iter().map(|batch| batch.num_rows()).sum::<usize>(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn batches(&self) -> &[RecordBatch] {
         &self.shared.batches
     }
 
     /// The rows as one Arrow batch: a copy, which is counted as long as any of its columns lives, unless the frame has one
     /// batch.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let frame = rows.collect()?;
+    /// assert_eq!(frame.to_batch()?.num_columns(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`crate::ErrorKind::Budget`] when the copy does not fit, and when a column of text has more than 2 GiB.
@@ -141,6 +232,17 @@ impl DataFrame {
     }
 
     /// A column as one Arrow array: a copy, which is counted as long as it lives, unless the frame has one batch.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let frame = rows.collect()?;
+    /// let n = frame.column("n")?;
+    /// let n = n.as_any().downcast_ref::<arrow::array::Int64Array>().unwrap();
+    /// assert_eq!(n.values(), &[3, 1, 2]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`crate::ErrorKind::Usage`] when there is no such column; [`crate::ErrorKind::Budget`] when the copy does not fit.
@@ -161,6 +263,15 @@ impl DataFrame {
     }
 
     /// `length` rows from number `offset` on. They share memory with this frame, which they keep alive.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let frame = rows.collect()?;
+    /// assert_eq!(frame.slice(1, 2).iter().map(|batch| batch.num_rows()).sum::<usize>(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn slice(&self, offset: usize, length: usize) -> Vec<RecordBatch> {
         let (mut skip, mut left) = (offset, length);
         let mut slices = Vec::new();
@@ -176,16 +287,44 @@ impl DataFrame {
     }
 
     /// The first `n` rows.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let frame = rows.collect()?;
+    /// assert_eq!(frame.head(1)[0].num_rows(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn head(&self, n: usize) -> Vec<RecordBatch> {
         self.slice(0, n)
     }
 
     /// The last `n` rows.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let frame = rows.collect()?;
+    /// assert_eq!(frame.tail(2).iter().map(|batch| batch.num_rows()).sum::<usize>(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn tail(&self, n: usize) -> Vec<RecordBatch> {
         self.slice(self.height().saturating_sub(n), n)
     }
 
     /// Whether both have the same columns with the same values in the same order; NULL is equal to NULL. Nothing is copied.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let frame = rows.collect()?;
+    /// assert!(frame.equals(&frame.lazy().collect()?));
+    /// assert!(!frame.equals(&frame.lazy().head(2).collect()?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn equals(&self, other: &DataFrame) -> bool {
         let mut columns = self.shared.schema.fields().iter().zip(other.shared.schema.fields());
         self.shape() == other.shape()
@@ -212,6 +351,16 @@ impl DataFrame {
     }
 
     /// The value in a row of a column as text; `None` of NULL, and where there is none.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let frame = rows.collect()?;
+    /// assert_eq!(frame.text(1, "city"), Some("Oslo".to_string()));
+    /// assert_eq!(frame.text(9, "city"), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn text(&self, row: usize, column: &str) -> Option<String> {
         let idx = self.shared.schema.index_of(column).ok()?;
         let slice = self.slice(row, 1);
@@ -221,6 +370,22 @@ impl DataFrame {
         }
         let formatter = ArrayFormatter::try_new(values, &FormatOptions::default()).ok()?;
         formatter.value(0).try_to_string().ok()
+    }
+
+    /// The values of a column as texts, to look at: NULL is `null`. Nothing where there is no such column.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "n" => [Some(3), None])?.lazy();
+    /// let frame = rows.collect()?;
+    /// assert_eq!(frame.texts("n"), ["3", "null"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn texts(&self, column: &str) -> Vec<String> {
+        let text = |row| self.text(row, column).unwrap_or_else(|| "null".to_string());
+        let is_there = self.shared.schema.index_of(column).is_ok();
+        (0..if is_there { self.height() } else { 0 }).map(text).collect()
     }
 }
 

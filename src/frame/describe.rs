@@ -18,6 +18,16 @@ impl LazyFrame {
     /// Count, NULLs, mean, standard deviation, least and greatest value and quartiles of every column, in one pass over the
     /// rows. Columns of numbers are summarized as numbers, all others as text.
     ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let summary = rows.describe()?;
+    /// assert_eq!(summary.texts("statistic")[..3], ["count", "null_count", "mean"]);
+    /// assert_eq!(summary.texts("n")[..3], ["3.0", "0.0", "2.0"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`LazyFrame::collect`].
     pub fn describe(&self) -> Result<DataFrame> {

@@ -33,18 +33,42 @@ macro_rules! df {
 }
 
 /// Values of one column.
+///
+/// ```
+/// # use brimful::{Session, SessionOptions, df, frame::*};
+/// # let session = Session::new(SessionOptions::default())?;
+/// let n: Vec<Option<i64>> = vec![Some(1), None];
+/// let frame = df!(session, "n" => n, "day" => [chrono::NaiveDate::from_ymd_opt(2024, 1, 15), None])?;
+/// assert_eq!(frame.texts("day"), ["2024-01-15", "null"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait IntoArray {
     /// The values as an Arrow array.
     fn into_array(self) -> ArrayRef;
 }
 
 /// A value that a column can be made of.
+///
+/// ```
+/// # use brimful::{Session, SessionOptions, df, frame::*};
+/// # let session = Session::new(SessionOptions::default())?;
+/// assert_eq!(df!(session, "f" => [1.5f32])?.dtypes(), [DataType::Float32]);
+/// assert_eq!(df!(session, "n" => [1])?.dtypes(), [DataType::Int64]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait ColumnValue: Sized {
     /// The values as an Arrow array.
     fn array_of(values: impl Iterator<Item = Option<Self>>) -> ArrayRef;
 }
 
 /// A value, or one that may be missing.
+///
+/// ```
+/// # use brimful::{Session, SessionOptions, df, frame::*};
+/// # let session = Session::new(SessionOptions::default())?;
+/// assert_eq!(df!(session, "n" => [Some(1), None])?.texts("n"), ["1", "null"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait MaybeValue {
     /// The type of the value.
     type Value: ColumnValue;
@@ -112,6 +136,17 @@ values! {
 
 impl Session {
     /// A frame of columns, which must be equally long; see [`df!`](crate::df).
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// use std::sync::Arc;
+    /// use arrow::array::Int64Array;
+    /// let n = Arc::new(Int64Array::from(vec![Some(1), None]));
+    /// let frame = session.from_columns(vec![("n".into(), n)])?;
+    /// assert_eq!(frame.texts("n"), ["1", "null"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`crate::ErrorKind::Query`] for columns of different lengths, [`crate::ErrorKind::Budget`] when they do not fit.

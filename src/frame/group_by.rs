@@ -60,6 +60,15 @@ impl LazyGroupBy {
     }
 
     /// One row for each group: its keys, then these. A column without an aggregate becomes a list of its values.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Rome"], "n" => [1, 2, 5])?.lazy();
+    /// let found = rows.group_by_stable("city").agg([col("n").max().alias("most"), len()]).collect()?;
+    /// assert_eq!(found.texts("most"), ["5", "2"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn agg(self, exprs: impl IntoColumns) -> LazyFrame {
         let exprs = exprs.into_columns();
         let LazyGroupBy { frame, keys, stable } = self;
@@ -70,11 +79,29 @@ impl LazyGroupBy {
     }
 
     /// The rows of each group, as the column `len`.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Rome"], "n" => [1, 2, 5])?.lazy();
+    /// let found = rows.group_by_stable("city").len().collect()?;
+    /// assert_eq!(found.texts("len"), ["2", "1"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn len(self) -> LazyFrame {
         self.agg([len()])
     }
 
     /// The first `n` rows of each group, with all columns.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Rome", "Rome"], "n" => [1, 2, 5])?.lazy();
+    /// let found = rows.group_by("city").head(2).collect()?;
+    /// assert_eq!(found.texts("n"), ["1", "2"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn head(self, n: u64) -> LazyFrame {
         let LazyGroupBy { frame, keys, .. } = self;
         let number = row_number().over_with(OverOptions::partition_by(keys));

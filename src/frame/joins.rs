@@ -13,6 +13,17 @@ use crate::plan::LogicalPlan;
 use crate::sql::plan_failure;
 
 /// Which rows a join gives.
+///
+/// ```
+/// # use brimful::{Session, SessionOptions, df, frame::*};
+/// # let session = Session::new(SessionOptions::default())?;
+/// let rows = df!(session, "id" => [1, 2])?.lazy();
+/// let other = df!(session, "id" => [2, 3])?.lazy();
+/// let n_rows = |how| rows.clone().join_on(other.clone(), "id", how).collect().map(|found| found.height());
+/// assert_eq!((n_rows(JoinType::Inner)?, n_rows(JoinType::Left)?, n_rows(JoinType::Full)?), (1, 2, 3));
+/// assert_eq!((n_rows(JoinType::Semi)?, n_rows(JoinType::Anti)?), (1, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum JoinType {
     /// Pairs of rows with equal keys.
@@ -79,21 +90,61 @@ pub struct JoinArgs {
 
 impl JoinArgs {
     /// A join of this type.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "id" => [1, 2])?.lazy();
+    /// let found = rows.clone().join_on(rows, "id", JoinArgs::new(JoinType::Semi)).collect()?;
+    /// assert_eq!(found.height(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(how: JoinType) -> Self {
         JoinArgs { how, suffix: "_right".to_string(), coalesce: None, nulls_equal: false }
     }
 
     /// What is added to the names of right columns that the left side has, too.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "id" => [1], "n" => [10])?.lazy();
+    /// let args = JoinArgs::new(JoinType::Inner).with_suffix("_before");
+    /// let found = rows.clone().join_on(rows, "id", args).collect()?;
+    /// assert_eq!(found.get_column_names(), ["id", "n", "n_before"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_suffix(self, suffix: impl Into<String>) -> Self {
         JoinArgs { suffix: suffix.into(), ..self }
     }
 
     /// Whether the keys of both sides become one column. By default they do, except in a full join.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "id" => [1])?.lazy();
+    /// let other = df!(session, "id" => [2])?.lazy();
+    /// let args = JoinArgs::new(JoinType::Full).with_coalesce(true);
+    /// let found = rows.join_on(other, "id", args).sort("id", SortOptions::new()).collect()?;
+    /// assert_eq!(found.texts("id"), ["1", "2"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_coalesce(self, coalesce: bool) -> Self {
         JoinArgs { coalesce: Some(coalesce), ..self }
     }
 
     /// Whether NULL is equal to NULL in keys.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "id" => [Some(1), None])?.lazy();
+    /// let args = |equal| JoinArgs::new(JoinType::Inner).with_nulls_equal(equal);
+    /// assert_eq!(rows.clone().join_on(rows.clone(), "id", args(false)).collect()?.height(), 1);
+    /// assert_eq!(rows.clone().join_on(rows, "id", args(true)).collect()?.height(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_nulls_equal(self, nulls_equal: bool) -> Self {
         JoinArgs { nulls_equal, ..self }
     }
@@ -113,6 +164,16 @@ impl From<JoinType> for JoinArgs {
 
 impl LazyFrame {
     /// Joins with `other` where `left_on` is equal to `right_on`. The rows come in any order.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "id" => [1, 2], "n" => [10, 20])?.lazy();
+    /// let other = df!(session, "key" => [2, 3], "city" => ["Oslo", "Rome"])?.lazy();
+    /// let found = rows.join(other, "id", "key", JoinType::Left).sort("id", SortOptions::new()).collect()?;
+    /// assert_eq!(found.texts("city"), ["null", "Oslo"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn join(
         self,
         other: LazyFrame,
@@ -126,37 +187,107 @@ impl LazyFrame {
     }
 
     /// Joins with `other` where the columns `on`, which both have, are equal.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "id" => [1, 2], "n" => [10, 20])?.lazy();
+    /// let more = df!(session, "id" => [2], "n" => [7])?.lazy();
+    /// let found = rows.join_on(more, "id", JoinType::Inner).collect()?;
+    /// assert_eq!(found.get_column_names(), ["id", "n", "n_right"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn join_on(self, other: LazyFrame, on: impl IntoColumns, args: impl Into<JoinArgs>) -> LazyFrame {
         let on = on.into_columns();
         self.join(other, on.clone(), on, args)
     }
 
     /// Pairs of rows with equal keys.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "id" => [1, 2], "n" => [10, 20])?.lazy();
+    /// let other = df!(session, "key" => [2, 3], "city" => ["Oslo", "Rome"])?.lazy();
+    /// let found = rows.inner_join(other, "id", "key").sort("id", SortOptions::new()).collect()?;
+    /// assert_eq!(found.texts("city"), ["Oslo"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn inner_join(self, other: LazyFrame, left_on: impl IntoColumns, right_on: impl IntoColumns) -> LazyFrame {
         self.join(other, left_on, right_on, JoinType::Inner)
     }
 
     /// Pairs, and rows of this frame without a partner.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "id" => [1, 2], "n" => [10, 20])?.lazy();
+    /// let other = df!(session, "key" => [2, 3], "city" => ["Oslo", "Rome"])?.lazy();
+    /// let found = rows.left_join(other, "id", "key").sort("id", SortOptions::new()).collect()?;
+    /// assert_eq!(found.texts("id"), ["1", "2"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn left_join(self, other: LazyFrame, left_on: impl IntoColumns, right_on: impl IntoColumns) -> LazyFrame {
         self.join(other, left_on, right_on, JoinType::Left)
     }
 
     /// Pairs, and rows of either frame without a partner.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "id" => [1, 2], "n" => [10, 20])?.lazy();
+    /// let other = df!(session, "key" => [2, 3], "city" => ["Oslo", "Rome"])?.lazy();
+    /// let found = rows.full_join(other, "id", "key").sort("id", SortOptions::new()).collect()?;
+    /// assert_eq!(found.texts("key"), ["3", "null", "2"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn full_join(self, other: LazyFrame, left_on: impl IntoColumns, right_on: impl IntoColumns) -> LazyFrame {
         self.join(other, left_on, right_on, JoinType::Full)
     }
 
     /// Rows that have a partner in `other`.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "id" => [1, 2], "n" => [10, 20])?.lazy();
+    /// let other = df!(session, "key" => [2, 3], "city" => ["Oslo", "Rome"])?.lazy();
+    /// let found = rows.semi_join(other, "id", "key").sort("id", SortOptions::new()).collect()?;
+    /// assert_eq!(found.texts("n"), ["20"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn semi_join(self, other: LazyFrame, left_on: impl IntoColumns, right_on: impl IntoColumns) -> LazyFrame {
         self.join(other, left_on, right_on, JoinType::Semi)
     }
 
     /// Rows that have no partner in `other`.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "id" => [1, 2], "n" => [10, 20])?.lazy();
+    /// let other = df!(session, "key" => [2, 3], "city" => ["Oslo", "Rome"])?.lazy();
+    /// let found = rows.anti_join(other, "id", "key").sort("id", SortOptions::new()).collect()?;
+    /// assert_eq!(found.texts("n"), ["10"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn anti_join(self, other: LazyFrame, left_on: impl IntoColumns, right_on: impl IntoColumns) -> LazyFrame {
         self.join(other, left_on, right_on, JoinType::Anti)
     }
 
     /// All pairs of rows.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "id" => [1, 2], "n" => [10, 20])?.lazy();
+    /// let other = df!(session, "key" => [2, 3], "city" => ["Oslo", "Rome"])?.lazy();
+    /// let found = rows.cross_join(other).sort("id", SortOptions::new()).collect()?;
+    /// assert_eq!(found.texts("id"), ["1", "1", "2", "2"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cross_join(self, other: LazyFrame) -> LazyFrame {
         let none: [Expr; 0] = [];
         self.join(other, none.clone(), none, JoinType::Cross)

@@ -105,11 +105,29 @@ impl LazyFrame {
     }
 
     /// The session that it runs in.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "n" => [1])?.lazy();
+    /// // Whatever is computed counts against one budget.
+    /// assert!(rows.session().memory().governed_bytes() > 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn session(&self) -> &Session {
         &self.session
     }
 
     /// The columns, found out without reading rows.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let schema = rows.with_columns([(col("n") / 2).alias("half")]).collect_schema()?;
+    /// assert_eq!(schema.field_with_name("half")?.data_type(), &DataType::Float64);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// The first mistake in the verbs before.
@@ -120,6 +138,17 @@ impl LazyFrame {
     }
 
     /// These columns and no others. Aggregates without other columns give one row.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let found = rows.clone().select([col("city"), (col("n") * 10).alias("tens")]).collect()?;
+    /// assert_eq!(found.texts("tens"), ["30", "10", "20"]);
+    /// let one = rows.select([col("n").sum()]).collect()?;
+    /// assert_eq!(one.texts("n"), ["6"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn select(self, exprs: impl IntoColumns) -> Self {
         self.then_over(exprs.into_columns(), |rows, exprs| {
             let exprs = expand(exprs, rows.plan.schema())?;
@@ -134,6 +163,15 @@ impl LazyFrame {
     }
 
     /// All columns and these; one of the same name is replaced.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let found = rows.with_columns([(col("n") * 2).alias("twice"), col("city").str().to_uppercase()]).collect()?;
+    /// assert_eq!(found.texts("city"), ["ROME", "OSLO", "BERN"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_columns(self, exprs: impl IntoColumns) -> Self {
         self.then_over(exprs.into_columns(), |rows, exprs| {
             let exprs = expand(exprs, rows.plan.schema())?;
@@ -150,11 +188,29 @@ impl LazyFrame {
     }
 
     /// All columns and this one.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let found = rows.with_column((col("n") + 1).alias("next")).collect()?;
+    /// assert_eq!(found.texts("next"), ["4", "2", "3"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_column(self, expr: Expr) -> Self {
         self.with_columns([expr])
     }
 
     /// The rows for which `predicate` holds; not those for which it is NULL.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [Some(3), None, Some(2)])?.lazy();
+    /// let found = rows.filter(col("n").gt(2)).collect()?;
+    /// assert_eq!(found.texts("city"), ["Rome"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn filter(self, predicate: impl Into<Expr>) -> Self {
         self.then_over(vec![predicate.into()], |rows, predicate| {
             let rows = rows.ready_for(predicate)?;
@@ -174,6 +230,14 @@ impl LazyFrame {
     }
 
     /// All columns but these.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// assert_eq!(rows.drop("n").collect()?.get_column_names(), ["city"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn drop(self, columns: impl IntoColumns) -> Self {
         let columns = columns.into_columns();
         self.then(|rows| {
@@ -185,6 +249,14 @@ impl LazyFrame {
     }
 
     /// Gives the columns `from` the names `to`.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// assert_eq!(rows.rename(["n"], ["trips"]).collect()?.get_column_names(), ["city", "trips"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn rename<F: AsRef<str>, T: AsRef<str>>(
         self,
         from: impl IntoIterator<Item = F>,
@@ -209,6 +281,15 @@ impl LazyFrame {
     }
 
     /// Converts columns to other types. A value that cannot be converted is an error; see [`Expr::cast_or_null`].
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "code" => ["007", "12"])?.lazy();
+    /// let found = rows.cast([("code", DataType::Int32)]).collect()?;
+    /// assert_eq!(found.texts("code"), ["7", "12"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cast<S: Into<String>>(self, types: impl IntoIterator<Item = (S, DataType)>) -> Self {
         let casts: Vec<Expr> = types.into_iter().map(|(name, to)| col(name.into()).cast(to)).collect();
         self.with_columns(casts)
@@ -216,27 +297,74 @@ impl LazyFrame {
 
     /// Sorts. NULLs come first, whatever the direction, unless the options say otherwise; rows that are equal keep their
     /// order.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "n" => [Some(2), None, Some(3)])?.lazy();
+    /// let found = rows.clone().sort("n", SortOptions::new()).collect()?;
+    /// assert_eq!(found.texts("n"), ["null", "2", "3"]);
+    /// let largest = SortOptions::new().with_order_descending(true).with_nulls_last(true);
+    /// assert_eq!(rows.sort("n", largest).collect()?.texts("n"), ["3", "2", "null"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn sort(self, by: impl IntoColumns, options: impl Into<SortMultipleOptions>) -> Self {
         let options = options.into();
         self.then_over(by.into_columns(), |rows, by| sorted(rows, by, &options))
     }
 
     /// The first `n` rows.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let found = rows.head(2).collect()?;
+    /// assert_eq!(found.texts("city"), ["Rome", "Oslo"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn head(self, n: u64) -> Self {
         self.slice(0, Some(n))
     }
 
     /// The first `n` rows; the same as [`LazyFrame::head`].
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let found = rows.limit(1).collect()?;
+    /// assert_eq!(found.texts("city"), ["Rome"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn limit(self, n: u64) -> Self {
         self.head(n)
     }
 
     /// The first row.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let found = rows.first().collect()?;
+    /// assert_eq!(found.texts("n"), ["3"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn first(self) -> Self {
         self.head(1)
     }
 
     /// `length` rows from number `offset` on, or all of them. A negative offset counts from the end.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let found = rows.slice(-2, Some(1)).collect()?;
+    /// assert_eq!(found.texts("city"), ["Oslo"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn slice(self, offset: i64, length: Option<u64>) -> Self {
         match u64::try_from(offset) {
             Ok(offset) => self.then(|rows| limited(rows, offset, length)),
@@ -249,6 +377,15 @@ impl LazyFrame {
     }
 
     /// The last `n` rows.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let found = rows.tail(2).collect()?;
+    /// assert_eq!(found.texts("city"), ["Oslo", "Bern"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn tail(self, n: u64) -> Self {
         self.last_rows(n, 0)
     }
@@ -270,26 +407,71 @@ impl LazyFrame {
     }
 
     /// The last row.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let found = rows.last().collect()?;
+    /// assert_eq!(found.texts("city"), ["Bern"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn last(self) -> Self {
         self.tail(1)
     }
 
     /// The `k` rows with the greatest values in `by`, greatest first; NULLs come last.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let found = rows.top_k(2, "n").collect()?;
+    /// assert_eq!(found.texts("city"), ["Rome", "Bern"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn top_k(self, k: u64, by: impl IntoColumns) -> Self {
         self.sort(by, SortMultipleOptions::new().with_order_descending(true).with_nulls_last(true)).head(k)
     }
 
     /// The `k` rows with the least values in `by`, least first; NULLs come last.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let found = rows.bottom_k(2, "n").collect()?;
+    /// assert_eq!(found.texts("city"), ["Oslo", "Bern"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn bottom_k(self, k: u64, by: impl IntoColumns) -> Self {
         self.sort(by, SortMultipleOptions::new().with_nulls_last(true)).head(k)
     }
 
     /// Groups rows that are equal in `keys`; [`LazyGroupBy::agg`] follows. The groups come in any order.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Rome"], "n" => [1, 2, 5])?.lazy();
+    /// let found = rows.group_by("city").agg([col("n").mean()]).sort("city", SortOptions::new()).collect()?;
+    /// assert_eq!(found.texts("n"), ["2.0", "3.0"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn group_by(self, keys: impl IntoColumns) -> LazyGroupBy {
         LazyGroupBy::new(self, keys.into_columns(), false)
     }
 
     /// As [`LazyFrame::group_by`]; the groups come in the order of their first rows.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Rome"], "n" => [1, 2, 5])?.lazy();
+    /// let found = rows.group_by_stable("city").agg([col("n").sum()]).collect()?;
+    /// assert_eq!(found.texts("city"), ["Rome", "Oslo"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn group_by_stable(self, keys: impl IntoColumns) -> LazyGroupBy {
         LazyGroupBy::new(self, keys.into_columns(), true)
     }

@@ -40,7 +40,8 @@
 //! Names, arguments and results are those of Polars, so that a pipeline can be carried over line by line. Where Polars and
 //! SQL disagree a frame follows Polars: `/` never rounds, `len` counts rows and `count` values, `n_unique` counts NULL as a
 //! value, the sum of nothing is 0, `std` divides by n - 1, NULLs sort first in either direction, `%` and `floor_div` round
-//! down and give NULL for a whole number by 0, a join has its keys once and adds `_right` to names that clash.
+//! down and give NULL for a whole number by 0, a join has its keys once and adds `_right` to names that clash, `min` and `max`
+//! pass over NaN unless there is nothing else, the mean of decimals is a float and that of dates a datetime.
 //!
 //! What differs from Polars:
 //!
@@ -53,6 +54,10 @@
 //! | counts are `u32`, ranks too | counts, lengths, ranks and row numbers are `Int64`; a row index is `UInt64` |
 //! | sums of `i32` are `i32` and wrap | sums of whole numbers have 64 bits; overflow is an error |
 //! | `month()` is `i8`, `weekday()` too | parts of dates are `Int32` |
+//! | a form of dates is inferred for a column | [`StrExpr::strptime`](expr::StrExpr::strptime) without a format reads ISO 8601 and day-first dates value by value |
+//! | `min_horizontal` and its like | [`function`]`("least", ..)` and `"greatest"` |
+//! | `rolling_mean` and its like | windows of SQL with a frame: [`LazyFrame::create_view`], then [`Session::sql`] |
+//! | `read_csv`, `read_ndjson`, `read_ipc`, `read_parquet` | the same, with `_with` for options |
 //! | a quantile is a number | [`QuantileMethod::Discrete`] besides: of any type, as `percentile_disc` in SQL |
 //! | `mode` is a list of all modes | one value: the smallest of the most frequent, and never NULL |
 //! | `scan_csv` reads dates as text | dates are found out; [`CsvScanOptions::with_try_parse_dates`] says no |
@@ -93,6 +98,7 @@ mod reshape;
 mod resolve;
 mod rows;
 mod run;
+mod scan_options;
 mod session_verbs;
 mod sort_options;
 
@@ -112,7 +118,7 @@ pub use joins::{JoinArgs, JoinType};
 pub use lazy::LazyFrame;
 pub use reshape::PivotAgg;
 pub(crate) use resolve::parse_duration;
-pub use session_verbs::CsvScanOptions;
+pub use scan_options::{CsvScanOptions, NdjsonScanOptions, ParquetScanOptions};
 pub use sort_options::{SortMultipleOptions, SortOptions};
 
 #[cfg(doc)]

@@ -75,11 +75,30 @@ impl PivotAgg {
 impl LazyFrame {
     /// Columns to rows: for every row one for each column of `on`, with its name in `variable` and its value in `value`,
     /// beside the columns `index`. The rows of one input row stay together.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome"], "jan" => [1], "feb" => [3])?.lazy();
+    /// let found = rows.unpivot(["jan", "feb"], "city").collect()?;
+    /// assert_eq!(found.texts("variable"), ["jan", "feb"]);
+    /// assert_eq!(found.texts("value"), ["1", "3"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn unpivot(self, on: impl IntoColumns, index: impl IntoColumns) -> Self {
         self.unpivot_named(on, index, "variable", "value")
     }
 
     /// As [`LazyFrame::unpivot`], with names for the two new columns.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome"], "jan" => [1], "feb" => [3])?.lazy();
+    /// let found = rows.unpivot_named(["jan", "feb"], "city", "month", "n").collect()?;
+    /// assert_eq!(found.texts("month"), ["jan", "feb"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn unpivot_named(
         self,
         on: impl IntoColumns,
@@ -97,6 +116,16 @@ impl LazyFrame {
 
     /// Rows to columns: one row for each value of `index`, with a column for each of `on_values`, in which `values` of the
     /// rows stand whose `on` is that value.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Rome"], "month" => ["jan", "feb"], "n" => [1, 3])?.lazy();
+    /// let found = rows.pivot("month", ["jan", "feb"], "city", "n", PivotAgg::First).collect()?;
+    /// assert_eq!(found.get_column_names(), ["city", "jan", "feb"]);
+    /// assert_eq!(found.texts("feb"), ["3"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn pivot<V: Into<Expr> + ToString>(
         self,
         on: &str,
@@ -115,6 +144,15 @@ impl LazyFrame {
 
     /// Lists to rows: a row for each element of the lists in `columns`, of which several are taken side by side. An empty
     /// list is one row with NULL.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "id" => [1, 2], "tags" => ["a b", "c"])?.lazy();
+    /// let found = rows.with_column(col("tags").str().split(" ")).explode("tags").collect()?;
+    /// assert_eq!(found.texts("tags"), ["a", "b", "c"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn explode(self, columns: impl IntoColumns) -> Self {
         let columns = columns.into_columns();
         self.then(|rows| {
@@ -126,6 +164,16 @@ impl LazyFrame {
     }
 
     /// Fields of structs to columns.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "a" => [1], "b" => [2])?.lazy();
+    /// let pair = function("named_struct", [lit("x"), col("a"), lit("y"), col("b")]).alias("pair");
+    /// let found = rows.select([pair]).unnest("pair").collect()?;
+    /// assert_eq!(found.get_column_names(), ["x", "y"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn unnest(self, columns: impl IntoColumns) -> Self {
         let columns = columns.into_columns();
         self.then(|rows| {

@@ -4,6 +4,8 @@
 //! after every window, the rows carry their number in a hidden column, and are brought back in order only when somebody
 //! looks: a grouping or a sort never does.
 
+use std::collections::HashSet;
+
 use datafusion_common::Column;
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion_expr::expr::Sort;
@@ -188,8 +190,9 @@ impl Rows {
     fn group(self, mut exprs: Vec<Planned>, n_keys: usize) -> Result<Self> {
         let results = exprs.split_off(n_keys);
         let aggregates = find_aggregate_exprs(&results);
+        let named = under_names_of_their_own(&aggregates);
         let plan = LogicalPlanBuilder::from(self.plan)
-            .aggregate(exprs.clone(), aggregates.clone())
+            .aggregate(exprs.clone(), named)
             .and_then(LogicalPlanBuilder::build)
             .map_err(plan_failure)?;
         let columns = plan.schema().columns();
@@ -203,6 +206,17 @@ impl Rows {
         }
         Rows::unordered(plan).project(output)
     }
+}
+
+/// The same, where the planner would call two of them the same: a cast is not a part of its names.
+fn under_names_of_their_own(aggregates: &[Planned]) -> Vec<Planned> {
+    let mut names = HashSet::new();
+    let named = aggregates.iter().enumerate().map(|(idx, aggregate)| {
+        let name = aggregate.schema_name().to_string();
+        let other = format!("{name} ({idx})");
+        if names.insert(name) { aggregate.clone() } else { aggregate.clone().alias(other) }
+    });
+    named.collect()
 }
 
 /// Whether `expr` only repeats a key.

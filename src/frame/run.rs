@@ -58,6 +58,15 @@ impl PreparedQuery<'_> {
 impl LazyFrame {
     /// How the rows would be computed, as an indented tree.
     ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let plan = rows.filter(col("n").gt(1)).explain()?;
+    /// assert!(plan.contains("where n > 1"), "{plan}"); // settled while reading
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// The first mistake in the verbs before.
     pub fn explain(&self) -> Result<String> {
@@ -66,6 +75,16 @@ impl LazyFrame {
     }
 
     /// The rows in memory. They count against the budget as long as the frame lives.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let found = rows.filter(col("n").lt(3)).collect()?;
+    /// assert_eq!(found.shape(), (2, 2));
+    /// assert_eq!(found.texts("city"), ["Oslo", "Bern"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// The first mistake in the verbs before; whatever goes wrong while the query runs; [`crate::ErrorKind::Budget`] when the
@@ -76,6 +95,15 @@ impl LazyFrame {
 
     /// As [`LazyFrame::collect`]; `cancel` ends the query from another thread.
     ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let cancel = brimful::exec::CancelToken::default();
+    /// assert_eq!(rows.collect_with(cancel)?.height(), 3); // another thread may call cancel.cancel()
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`LazyFrame::collect`].
     pub fn collect_with(&self, cancel: CancelToken) -> Result<DataFrame> {
@@ -83,6 +111,16 @@ impl LazyFrame {
     }
 
     /// Makes the frame a view of its session: [`Session::sql`](crate::Session::sql) may name it in FROM. A view of that name is replaced.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// rows.create_view("cities")?;
+    /// let found = session.sql("SELECT city FROM cities ORDER BY n")?.collect()?;
+    /// assert_eq!(found.texts("city"), ["Oslo", "Bern", "Rome"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// The first mistake in the verbs before; [`crate::ErrorKind::Usage`] when there is a temporary table of that name.
@@ -92,6 +130,18 @@ impl LazyFrame {
 
     /// The rows a batch at a time, while the query goes on: any number of them in little memory. The query runs on threads of
     /// its own, so that others may run meanwhile; dropping the iterator ends it.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let mut n_rows = 0;
+    /// for batch in rows.collect_batches()? {
+    ///     n_rows += batch?.num_rows();
+    /// }
+    /// assert_eq!(n_rows, 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// The first mistake in the verbs before. What goes wrong while the query runs comes as an item.
@@ -110,6 +160,17 @@ impl LazyFrame {
 
     /// Writes the rows to a CSV file, which appears when it is complete.
     ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let folder = tempfile::tempdir()?;
+    /// rows.sink_csv(folder.path().join("cities.csv"))?;
+    /// let text = std::fs::read_to_string(folder.path().join("cities.csv"))?;
+    /// assert_eq!(text, "city,n\nRome,3\nOslo,1\nBern,2\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// The first mistake in the verbs before; whatever goes wrong while the query runs.
     pub fn sink_csv(&self, path: impl AsRef<Path>) -> Result<RunMetrics> {
@@ -118,6 +179,17 @@ impl LazyFrame {
 
     /// Writes the rows to a file of JSON, an object a line, which appears when it is complete.
     ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let folder = tempfile::tempdir()?;
+    /// rows.head(1).sink_ndjson(folder.path().join("cities.ndjson"))?;
+    /// let text = std::fs::read_to_string(folder.path().join("cities.ndjson"))?;
+    /// assert_eq!(text, "{\"city\":\"Rome\",\"n\":3}\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`LazyFrame::sink_csv`].
     pub fn sink_ndjson(&self, path: impl AsRef<Path>) -> Result<RunMetrics> {
@@ -125,6 +197,17 @@ impl LazyFrame {
     }
 
     /// Writes the rows to a Parquet file, which appears when it is complete. The default compresses with zstd.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let folder = tempfile::tempdir()?;
+    /// let took = rows.sink_parquet(folder.path().join("cities.parquet"), Default::default())?;
+    /// assert_eq!(took.rows_out, 3);
+    /// assert_eq!(session.read_parquet(folder.path().join("cities.parquet"))?.texts("n"), ["3", "1", "2"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`LazyFrame::sink_csv`].
@@ -140,6 +223,16 @@ impl LazyFrame {
 
     /// Writes the rows to an Arrow IPC file, which appears when it is complete.
     ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let folder = tempfile::tempdir()?;
+    /// rows.sink_ipc(folder.path().join("cities.arrow"))?;
+    /// assert_eq!(session.read_ipc(folder.path().join("cities.arrow"))?.shape(), (3, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`LazyFrame::sink_csv`].
     pub fn sink_ipc(&self, path: impl AsRef<Path>) -> Result<RunMetrics> {
@@ -148,6 +241,17 @@ impl LazyFrame {
 
     /// Writes the rows to files of `format` in a new folder, a folder for each combination of values of `partition_by`:
     /// `year=2024/month=04/part-0.parquet`. It appears when all files are complete.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let folder = tempfile::tempdir()?;
+    /// let target = folder.path().join("by_city");
+    /// rows.sink_partitioned(&target, brimful::io::OutputFormat::Csv, ["city"])?;
+    /// assert_eq!(std::fs::read_to_string(target.join("city=Oslo/part-0.csv"))?, "n\n1\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`LazyFrame::sink_csv`]; [`crate::ErrorKind::Usage`] for a column that cannot make folders.
@@ -162,6 +266,17 @@ impl LazyFrame {
     }
 
     /// Writes the rows to any output.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let folder = tempfile::tempdir()?;
+    /// use brimful::io::{Output, OutputFormat};
+    /// let output = Output::File(folder.path().join("cities.tsv"), OutputFormat::Csv);
+    /// assert_eq!(rows.sink(&output)?.rows_out, 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`LazyFrame::sink_csv`].

@@ -11,153 +11,31 @@ use super::data_frame::DataFrame;
 use super::lazy::LazyFrame;
 use super::memory_table::MemoryTable;
 use super::rows::Rows;
+use super::scan_options::{CsvScanOptions, NdjsonScanOptions, ParquetScanOptions};
 use crate::error::{Error, Result};
-use crate::io::csv::{CsvOptions, Encoding, OnBadRow, Quote, Ragged};
+use crate::io::csv::CsvOptions;
 use crate::io::files::{FileFormat, find_files};
-use crate::io::{FileTables, Table};
+use crate::io::{FileTables, HiveFolders, Table};
 use crate::memory::Memory;
 use crate::physical::FileTable;
 use crate::session::Session;
 use crate::sql::plan_failure;
 
-/// How CSV files are read. What is not said is found out from the first rows.
+/// Paths of one table: one path, or several. Each may be a file, a glob or a folder.
 ///
 /// ```
-/// # use brimful::frame::*;
-/// # use brimful::{Session, SessionOptions, df};
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use brimful::{Session, SessionOptions, df, frame::*};
 /// # let session = Session::new(SessionOptions::default())?;
 /// let folder = tempfile::tempdir()?;
-/// let path = folder.path().join("rows.csv");
-/// std::fs::write(&path, "id;zip;day\n1;01001;2024-01-15\n2;n/a;2024-02-29\n")?;
-/// let options = CsvScanOptions::new()
-///     .with_separator(b';')
-///     .with_null_values(["n/a"])
-///     .with_schema_overrides([("id", DataType::Int32), ("zip", DataType::Utf8)])
-///     .with_try_parse_dates(true);
-/// let rows = session.scan_csv_with(&path, options).collect()?;
-/// assert_eq!((rows.text(0, "zip"), rows.text(1, "zip")), (Some("01001".to_string()), None));
-/// // Everything else goes in and out as Parquet, CSV or JSON lines.
-/// let parquet = folder.path().join("rows.parquet");
-/// rows.lazy().sink_parquet(&parquet, Default::default())?;
-/// rows.lazy().sink_csv(folder.path().join("copy.csv"))?;
-/// assert!(session.read_parquet(&parquet)?.equals(&rows));
-/// assert_eq!(session.scan(parquet.display().to_string()).collect_schema()?.fields().len(), 3);
-/// # Ok(())
-/// # }
+/// for (name, text) in [("a.csv", "n\n1\n"), ("b.csv", "n\n2\n")] {
+///     std::fs::write(folder.path().join(name), text)?;
+/// }
+/// let glob = format!("{}/*.csv", folder.path().display());
+/// assert_eq!(session.read_csv(glob)?.texts("n"), ["1", "2"]);
+/// let both = [folder.path().join("b.csv"), folder.path().join("a.csv")];
+/// assert_eq!(session.read_csv(both)?.height(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, Default)]
-pub struct CsvScanOptions {
-    separator: Option<u8>,
-    quote: Option<Quote>,
-    skip_rows: u64,
-    comment_prefix: Option<String>,
-    encoding: Option<Encoding>,
-    decimal_comma: bool,
-    ragged: Option<Ragged>,
-    has_header: Option<bool>,
-    null_values: Vec<String>,
-    infer_rows: Option<u64>,
-    schema_overrides: Vec<(String, DataType)>,
-    on_bad_row: Option<OnBadRow>,
-    keep_dates_as_text: bool,
-}
-
-impl CsvScanOptions {
-    /// Everything is found out.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The byte between fields.
-    pub fn with_separator(self, separator: u8) -> Self {
-        CsvScanOptions { separator: Some(separator), ..self }
-    }
-
-    /// The byte around fields that hold separators; `None` when quotes are text.
-    pub fn with_quote_char(self, quote: Option<u8>) -> Self {
-        CsvScanOptions { quote: Some(quote.map_or(Quote::Off, Quote::Byte)), ..self }
-    }
-
-    /// Lines at the start of each file that are passed over.
-    pub fn with_skip_rows(self, skip_rows: u64) -> Self {
-        CsvScanOptions { skip_rows, ..self }
-    }
-
-    /// Lines that begin with this are no rows.
-    pub fn with_comment_prefix(self, prefix: impl Into<String>) -> Self {
-        CsvScanOptions { comment_prefix: Some(prefix.into()), ..self }
-    }
-
-    /// How the files are encoded.
-    pub fn with_encoding(self, encoding: Encoding) -> Self {
-        CsvScanOptions { encoding: Some(encoding), ..self }
-    }
-
-    /// Whether fractions are written with a comma.
-    pub fn with_decimal_comma(self, decimal_comma: bool) -> Self {
-        CsvScanOptions { decimal_comma, ..self }
-    }
-
-    /// What happens to a row with more or fewer fields than there are columns.
-    pub fn with_ragged(self, ragged: Ragged) -> Self {
-        CsvScanOptions { ragged: Some(ragged), ..self }
-    }
-
-    /// Whether the first row names the columns.
-    pub fn with_has_header(self, has_header: bool) -> Self {
-        CsvScanOptions { has_header: Some(has_header), ..self }
-    }
-
-    /// Texts that mean NULL besides the empty field.
-    pub fn with_null_values<S: Into<String>>(mut self, values: impl IntoIterator<Item = S>) -> Self {
-        self.null_values.extend(values.into_iter().map(Into::into));
-        self
-    }
-
-    /// Rows to look at for the types.
-    pub fn with_infer_schema_length(self, n_rows: u64) -> Self {
-        CsvScanOptions { infer_rows: Some(n_rows), ..self }
-    }
-
-    /// Types of columns that are not to be found out.
-    pub fn with_schema_overrides<S: Into<String>>(mut self, types: impl IntoIterator<Item = (S, DataType)>) -> Self {
-        self.schema_overrides.extend(types.into_iter().map(|(name, data_type)| (name.into(), data_type)));
-        self
-    }
-
-    /// What happens to a row that cannot be read. A reject file is said for all scans of a session, in its
-    /// [`crate::SessionOptions`], because it appears when a query is complete.
-    pub fn with_on_bad_row(self, on_bad_row: OnBadRow) -> Self {
-        CsvScanOptions { on_bad_row: Some(on_bad_row), ..self }
-    }
-
-    /// Whether columns that look like dates and datetimes are read as such; they are, unless this says no.
-    pub fn with_try_parse_dates(self, try_parse_dates: bool) -> Self {
-        CsvScanOptions { keep_dates_as_text: !try_parse_dates, ..self }
-    }
-
-    fn over(self, session: &CsvOptions) -> CsvOptions {
-        let mut options = session.clone();
-        options.delimiter = self.separator.or(options.delimiter);
-        options.quote = self.quote.unwrap_or(options.quote);
-        options.skip_rows = if self.skip_rows > 0 { self.skip_rows } else { options.skip_rows };
-        options.comment = self.comment_prefix.or(options.comment);
-        options.encoding = self.encoding.or(options.encoding);
-        options.decimal_comma |= self.decimal_comma;
-        options.ragged = self.ragged.unwrap_or(options.ragged);
-        options.header = self.has_header.or(options.header);
-        options.null_values.extend(self.null_values);
-        options.infer_rows = self.infer_rows.or(options.infer_rows);
-        options.schema_overrides.extend(self.schema_overrides);
-        // A column that is declared here is one of this table, so one that it has not is a slip.
-        options.shared_schema = options.shared_schema.filter(|_| !session.schema_overrides.is_empty());
-        options.on_bad_row = self.on_bad_row.unwrap_or(options.on_bad_row);
-        options
-    }
-}
-
-/// Paths of one table: one path, or several. Each may be a file, a glob or a folder.
 pub trait IntoPaths {
     /// The paths as text.
     fn into_paths(self) -> Vec<String>;
@@ -207,6 +85,17 @@ impl<P: IntoPaths, const N: usize> IntoPaths for [P; N] {
 
 impl Session {
     /// The rows of a file, a glob or a folder, in whichever format they are.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("a.csv");
+    /// std::fs::write(&path, "id,day\n1,2024-01-15\n2,2024-01-16\n")?;
+    /// let found = session.scan(path.display().to_string()).filter(col("id").gt(1)).collect()?;
+    /// assert_eq!(found.texts("day"), ["2024-01-16"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn scan(&self, path: impl AsRef<str>) -> LazyFrame {
         let path = path.as_ref().to_string();
         let table = self.files().open_all(std::slice::from_ref(&path), self.memory());
@@ -214,40 +103,151 @@ impl Session {
     }
 
     /// The rows of CSV files, with everything found out. Files with different columns are united by name.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("a.csv");
+    /// std::fs::write(&path, "id,day\n1,2024-01-15\n2,2024-01-16\n")?;
+    /// let found = session.scan_csv(&path).select([col("day").dt().weekday()]).collect()?;
+    /// assert_eq!(found.texts("day"), ["1", "2"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn scan_csv(&self, paths: impl IntoPaths) -> LazyFrame {
         self.scan_csv_with(paths, CsvScanOptions::default())
     }
 
     /// The rows of CSV files.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("a.csv");
+    /// std::fs::write(&path, "id;day\n1;15.01.2024\n")?;
+    /// let options = CsvScanOptions::new().with_separator(b';').with_date_format("%d.%m.%Y");
+    /// assert_eq!(session.scan_csv_with(&path, options).collect()?.texts("day"), ["2024-01-15"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn scan_csv_with(&self, paths: impl IntoPaths, options: CsvScanOptions) -> LazyFrame {
         let paths = paths.into_paths();
         LazyFrame::new(self, self.open_csv(&paths, options).and_then(|table| rows_of(table, &paths.join(", "))))
     }
 
     /// The rows of Parquet files. Only the columns and row groups that the query needs are read.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("a.parquet");
+    /// df!(session, "id" => [1, 2, 3])?.lazy().sink_parquet(&path, Default::default())?;
+    /// assert_eq!(session.scan_parquet(&path).select([col("id").max()]).collect()?.texts("id"), ["3"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn scan_parquet(&self, paths: impl IntoPaths) -> LazyFrame {
         self.scan_format(paths.into_paths(), FileFormat::Parquet)
     }
 
+    /// The rows of Parquet files.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("a.parquet");
+    /// df!(session, "id" => [1, 2, 3])?.lazy().sink_parquet(&path, Default::default())?;
+    /// let options = ParquetScanOptions::new().with_hive_partitioning(false);
+    /// assert_eq!(session.scan_parquet_with(&path, options).collect()?.height(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn scan_parquet_with(&self, paths: impl IntoPaths, options: ParquetScanOptions) -> LazyFrame {
+        let mut files = self.files().clone();
+        match options.hive {
+            Some(true) => files.hive = HiveFolders::Columns,
+            Some(false) => files.hive = HiveFolders::Ignored,
+            None => {}
+        }
+        self.scan_with(&files, paths.into_paths(), FileFormat::Parquet)
+    }
+
     /// The rows of files of JSON, an object a line.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("a.ndjson");
+    /// std::fs::write(&path, "{\"id\":1,\"user\":{\"name\":\"Ada\"}}\n")?;
+    /// let found = session.scan_ndjson(&path).unnest("user").collect()?;
+    /// assert_eq!(found.texts("name"), ["Ada"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn scan_ndjson(&self, paths: impl IntoPaths) -> LazyFrame {
         self.scan_format(paths.into_paths(), FileFormat::NdJson)
     }
 
+    /// The rows of files of JSON, an object a line.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("a.ndjson");
+    /// std::fs::write(&path, "{\"id\":1,\"user\":{\"name\":\"Ada\"}}\n")?;
+    /// let options = NdjsonScanOptions::new().with_schema_overrides([("user", DataType::Utf8)]);
+    /// let found = session.scan_ndjson_with(&path, options).collect()?;
+    /// assert_eq!(found.texts("user"), ["{\"name\":\"Ada\"}"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn scan_ndjson_with(&self, paths: impl IntoPaths, options: NdjsonScanOptions) -> LazyFrame {
+        let options = options.shared();
+        if options.has_rejects() {
+            return LazyFrame::new(self, Err(no_rejects()));
+        }
+        let files = FileTables { csv: options.over(&self.files().csv), ..self.files().clone() };
+        self.scan_with(&files, paths.into_paths(), FileFormat::NdJson)
+    }
+
     /// The rows of Arrow IPC files or streams.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("a.arrow");
+    /// df!(session, "id" => [1, 2])?.lazy().sink_ipc(&path)?;
+    /// assert_eq!(session.scan_ipc(&path).tail(1).collect()?.texts("id"), ["2"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn scan_ipc(&self, paths: impl IntoPaths) -> LazyFrame {
         self.scan_format(paths.into_paths(), FileFormat::Ipc)
     }
 
     fn scan_format(&self, paths: Vec<String>, format: FileFormat) -> LazyFrame {
+        self.scan_with(self.files(), paths, format)
+    }
+
+    fn scan_with(&self, files: &FileTables, paths: Vec<String>, format: FileFormat) -> LazyFrame {
         let open = || {
             check_format(&paths, format, self.memory())?;
-            rows_of(self.files().open_all(&paths, self.memory())?, &paths.join(", "))
+            rows_of(files.open_all(&paths, self.memory())?, &paths.join(", "))
         };
         LazyFrame::new(self, open())
     }
 
     /// All rows of CSV files, in memory.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("a.csv");
+    /// std::fs::write(&path, "id,day\n1,2024-01-15\n2,2024-01-16\n")?;
+    /// assert_eq!(session.read_csv(&path)?.texts("id"), ["1", "2"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`LazyFrame::collect`].
@@ -255,7 +255,109 @@ impl Session {
         self.scan_csv(paths).collect()
     }
 
+    /// All rows of CSV files, in memory.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("a.csv");
+    /// std::fs::write(&path, "id,day\n1,2024-01-15\n2,2024-01-16\n")?;
+    /// let options = CsvScanOptions::new().with_try_parse_dates(false);
+    /// assert_eq!(session.read_csv_with(&path, options)?.dtypes()[1], DataType::Utf8);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`LazyFrame::collect`].
+    pub fn read_csv_with(&self, paths: impl IntoPaths, options: CsvScanOptions) -> Result<DataFrame> {
+        self.scan_csv_with(paths, options).collect()
+    }
+
+    /// All rows of files of JSON, an object a line, in memory.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("a.ndjson");
+    /// std::fs::write(&path, "{\"id\":1,\"user\":{\"name\":\"Ada\"}}\n")?;
+    /// assert_eq!(session.read_ndjson(&path)?.texts("id"), ["1"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`LazyFrame::collect`].
+    pub fn read_ndjson(&self, paths: impl IntoPaths) -> Result<DataFrame> {
+        self.scan_ndjson(paths).collect()
+    }
+
+    /// All rows of files of JSON, an object a line, in memory.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("a.ndjson");
+    /// std::fs::write(&path, "{\"id\":1,\"user\":{\"name\":\"Ada\"}}\n")?;
+    /// let options = NdjsonScanOptions::new().with_infer_schema_length(100);
+    /// assert_eq!(session.read_ndjson_with(&path, options)?.shape(), (1, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`LazyFrame::collect`].
+    pub fn read_ndjson_with(&self, paths: impl IntoPaths, options: NdjsonScanOptions) -> Result<DataFrame> {
+        self.scan_ndjson_with(paths, options).collect()
+    }
+
+    /// All rows of Arrow IPC files or streams, in memory.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("a.arrow");
+    /// df!(session, "id" => [1, 2])?.lazy().sink_ipc(&path)?;
+    /// assert_eq!(session.read_ipc(&path)?.shape(), (2, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`LazyFrame::collect`].
+    pub fn read_ipc(&self, paths: impl IntoPaths) -> Result<DataFrame> {
+        self.scan_ipc(paths).collect()
+    }
+
     /// All rows of Parquet files, in memory.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("a.parquet");
+    /// df!(session, "id" => [1, 2, 3])?.lazy().sink_parquet(&path, Default::default())?;
+    /// assert_eq!(session.read_parquet_with(&path, ParquetScanOptions::new())?.height(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`LazyFrame::collect`].
+    pub fn read_parquet_with(&self, paths: impl IntoPaths, options: ParquetScanOptions) -> Result<DataFrame> {
+        self.scan_parquet_with(paths, options).collect()
+    }
+
+    /// All rows of Parquet files, in memory.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("a.parquet");
+    /// df!(session, "id" => [1, 2, 3])?.lazy().sink_parquet(&path, Default::default())?;
+    /// assert_eq!(session.read_parquet(&path)?.texts("id"), ["1", "2", "3"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`LazyFrame::collect`].
@@ -264,6 +366,17 @@ impl Session {
     }
 
     /// Rows that are in memory, counted against the budget as long as they live.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// use std::sync::Arc;
+    /// use arrow::array::{Int64Array, RecordBatch};
+    /// let n = Arc::new(Int64Array::from(vec![1, 2]));
+    /// let batch = RecordBatch::try_from_iter([("n", n as _)])?;
+    /// assert_eq!(session.data_frame(vec![batch])?.shape(), (2, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`crate::ErrorKind::Usage`] for a batch with other columns than the first, [`crate::ErrorKind::Budget`] when they
@@ -277,6 +390,17 @@ impl Session {
     }
 
     /// As [`Session::data_frame`], as a lazy frame.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// use std::sync::Arc;
+    /// use arrow::array::{Int64Array, RecordBatch};
+    /// let n = Arc::new(Int64Array::from(vec![1, 2]));
+    /// let batch = RecordBatch::try_from_iter([("n", n as _)])?;
+    /// assert_eq!(session.from_batches(vec![batch]).select([col("n").sum()]).collect()?.texts("n"), ["3"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn from_batches(&self, batches: Vec<RecordBatch>) -> LazyFrame {
         match self.data_frame(batches) {
             Ok(frame) => frame.lazy(),
@@ -285,12 +409,11 @@ impl Session {
     }
 
     fn open_csv(&self, paths: &[String], options: CsvScanOptions) -> Result<Arc<dyn Table>> {
-        if let Some(OnBadRow::Reject(_)) = options.on_bad_row {
-            return Err(Error::usage("one scan cannot have a reject file of its own")
-                .with_hint("name it in the options of the session, where it takes the bad rows of all scans"));
+        if options.has_rejects() {
+            return Err(no_rejects());
         }
         check_format(paths, FileFormat::Csv, self.memory())?;
-        let keep_dates_as_text = options.keep_dates_as_text;
+        let keep_dates_as_text = options.keeps_dates_as_text();
         let mut files = FileTables { csv: options.over(&self.files().csv), ..self.files().clone() };
         let table = files.open_all(paths, self.memory())?;
         if !keep_dates_as_text {
@@ -303,6 +426,11 @@ impl Session {
         files.csv.schema_overrides.extend(texts);
         files.open_all(paths, self.memory())
     }
+}
+
+fn no_rejects() -> Error {
+    Error::usage("one scan cannot have a reject file of its own")
+        .with_hint("name it in the options of the session, where it takes the bad rows of all scans")
 }
 
 /// The columns that were found to be dates or times, as texts.
@@ -334,6 +462,15 @@ fn rows_of(table: Arc<dyn Table>, name: &str) -> Result<Rows> {
 
 impl DataFrame {
     /// The rows as the beginning of another query. They are not copied, and counted once.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Bern"], "n" => [3, 1, 2])?.lazy();
+    /// let frame = rows.collect()?;
+    /// assert_eq!(frame.lazy().select([col("n").sum()]).collect()?.texts("n"), ["6"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn lazy(&self) -> LazyFrame {
         let table: Arc<dyn Table> = Arc::new(MemoryTable::new(self.clone()));
         LazyFrame::new(self.session(), rows_of(table, "DataFrame"))

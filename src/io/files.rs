@@ -62,11 +62,7 @@ impl FileFormat {
         let failed = |error: std::io::Error| Error::read_failed(path, &error);
         if stdin::is_stream(path) {
             let start = read_start(stdin::open(memory)?.take(START_BYTES)).map_err(failed)?;
-            if is_arrow(&start) {
-                return Err(Error::usage("standard input is Arrow data, and only text is read from a pipe")
-                    .with_hint("pipe --format csv or json, or write a file first: -o rows.arrow"));
-            }
-            return Ok(Self::from_text(&unpacked(start)));
+            return Ok(Self::by_magic(&start).unwrap_or_else(|| Self::from_text(&unpacked(start))));
         }
         if std::fs::metadata(path).map_err(failed)?.file_type().is_fifo() {
             let what = format!("{} is a pipe, and an input that is named must be a file", path.display());
@@ -74,12 +70,22 @@ impl FileFormat {
         }
         let file = std::fs::File::open(path).map_err(failed)?;
         let start = read_start(file.take(START_BYTES)).map_err(failed)?;
-        let by_magic = match &start[..] {
+        let named = || Self::from_name(path).unwrap_or_else(|| Self::from_text(&unpacked(start.clone())));
+        Ok(Self::by_magic(&start).unwrap_or_else(named))
+    }
+
+    /// The format whose files begin with `start` and no others.
+    fn by_magic(start: &[u8]) -> Option<FileFormat> {
+        match start {
             [b'P', b'A', b'R', b'1', ..] => Some(FileFormat::Parquet),
             start if is_arrow(start) => Some(FileFormat::Ipc),
             _ => None,
-        };
-        Ok(by_magic.or_else(|| Self::from_name(path)).unwrap_or_else(|| Self::from_text(&unpacked(start))))
+        }
+    }
+
+    /// Whether it is read at several places at once, and so not from a pipe.
+    pub(super) fn wants_a_file(self) -> bool {
+        matches!(self, FileFormat::Parquet | FileFormat::Ipc)
     }
 
     /// The format of a text that begins with `start`.
@@ -281,6 +287,15 @@ fn missing(path: &Path) -> Error {
     };
     let names: Vec<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
     let wanted = path.file_name().unwrap_or_default().to_string_lossy();
+    // A table that is called without the extension of its file.
+    let stem =
+        |name: &&String| name.split('.').next() == Some(&*wanted) && FileFormat::from_name(Path::new(name)).is_some();
+    if let Some(name) = names.iter().find(stem) {
+        return error.with_hint(format!(
+            "a file is named with its extension, in quotes: FROM '{}'",
+            path.with_file_name(name).display()
+        ));
+    }
     match closest(&wanted, names.iter().map(String::as_str)) {
         Some(near) => error.with_hint(format!("did you mean {}?", path.with_file_name(near).display())),
         None => error,
@@ -338,6 +353,12 @@ mod tests {
             expect![[r#"
             notes.txt does not exist
               hint: did you mean notes.md?"#]],
+        );
+        check(
+            "c",
+            expect![[r#"
+            c does not exist
+              hint: a file is named with its extension, in quotes: FROM 'c.parquet'"#]],
         );
         check(
             "nowhere/at.csv",

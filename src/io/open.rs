@@ -13,9 +13,11 @@ use super::hive::{BYTES_PER_FILE, HiveTable, Partitions};
 use super::ipc::IpcTable;
 use super::ndjson::NdJsonTable;
 use super::parquet::{ParquetOptions, ParquetTable};
+use super::stdin;
 use super::{OpenTable, Scan, ScanRequest, Table, TableFacts, TableStatistics, WrittenFiles};
 use crate::error::{Error, Result};
 use crate::memory::{Memory, Reservation};
+use crate::spill::SpillConfig;
 
 /// Opens files, globs and directories; the format is told by the first bytes or the name.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +30,8 @@ pub struct FileTables {
     pub hive: HiveFolders,
     /// What is written meanwhile and therefore not read.
     pub written: WrittenFiles,
+    /// Where standard input is put that is read at several places at once.
+    pub spool: SpillConfig,
 }
 
 /// What folders called `key=value` mean.
@@ -89,6 +93,11 @@ impl FileTables {
             n_above.resize(files.len(), n_parts_above(path));
         }
         self.written.refuse_inputs(&files)?;
+        for file in &mut files {
+            if stdin::is_stream(file) && FileFormat::detect(file, memory)?.wants_a_file() {
+                *file = stdin::spooled(&self.spool, memory)?;
+            }
+        }
         let (table, reserved) = self.open_found(files, &n_above, memory)?;
         if let Some(shared) = &self.csv.shared_schema {
             let schema = table.schema();

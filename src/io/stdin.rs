@@ -2,21 +2,27 @@
 //!
 //! A file that is redirected here is opened as any file. A pipe can be read once only, but looking for the format and the
 //! types comes before reading: what is read while looking is kept and given again to whoever opens it next. Who reads on
-//! behind that has the rest of the stream for itself, and nobody can open it again.
+//! behind that has the rest of the stream for itself, and nobody can open it again. Arrow and Parquet are read at several
+//! places at once, so a pipe of them is first copied to a file without a name where spilling goes.
 //!
-//! Memory: what is kept, at most an eighth of the governed memory and 32 MiB, reserved, until somebody reads on.
+//! Memory: what is kept, at most an eighth of the governed memory and 32 MiB, reserved, until somebody reads on; one buffer
+//! while copying.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
-use std::os::fd::AsFd;
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::memory::{Memory, Reservation};
+use crate::spill::{Disk, SpillConfig};
 
 /// The path of standard input.
 pub(crate) const STDIN: &str = "/dev/stdin";
+
+/// Bytes that are copied at once.
+const SPOOL_BYTES: usize = 256 << 10;
 
 /// The most that is kept.
 const MOST_KEPT: u64 = 32 << 20;
@@ -51,6 +57,47 @@ pub(super) fn open(memory: &Memory) -> Result<ReplayReader<File>> {
     static KEPT: OnceLock<Replay<File>> = OnceLock::new();
     let fd = io::stdin().as_fd().try_clone_to_owned().map_err(|error| Error::read_failed(Path::new(STDIN), &error))?;
     KEPT.get_or_init(|| Replay::new(File::from(fd), memory)).open()
+}
+
+/// Standard input of a format that is read at several places at once: copied to a file without a name, once, and the path
+/// of that file.
+///
+/// # Errors
+/// [`crate::ErrorKind::Disk`] when there is no room for it, or less than the spill limit allows.
+pub(super) fn spooled(config: &SpillConfig, memory: &Memory) -> Result<PathBuf> {
+    static SPOOLED: Mutex<Option<File>> = Mutex::new(None);
+    let mut spooled = SPOOLED.lock().unwrap_or_else(PoisonError::into_inner);
+    if spooled.is_none() {
+        *spooled = Some(spool(open(memory)?, config)?);
+    }
+    let fd = spooled.as_ref().map_or(0, AsRawFd::as_raw_fd);
+    Ok(PathBuf::from(format!("/proc/self/fd/{fd}")))
+}
+
+/// Copies `from` to a file without a name.
+fn spool(mut from: impl Read, config: &SpillConfig) -> Result<File> {
+    let dir = config.first_dir();
+    let disk = Disk::from_environment()?;
+    let failed = |error: io::Error| Error::write_failed(&dir, &error);
+    let file = disk.create_unlinked(&dir).map_err(failed)?;
+    let mut buffer = vec![0; SPOOL_BYTES];
+    let mut n_bytes = 0;
+    loop {
+        let n = match from.read(&mut buffer) {
+            Ok(0) => return Ok(file),
+            Ok(n) => n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Error::read_failed(Path::new(STDIN), &error)),
+        };
+        if config.limit_bytes.is_some_and(|limit| n_bytes + n as u64 > limit) {
+            return Err(Error::disk(
+                "standard input is longer than --spill-limit; Arrow and Parquet from a pipe go to a file",
+            )
+            .with_hint("raise the limit, or write a file first and name it"));
+        }
+        disk.write_all_at(&file, &buffer[..n], n_bytes).map_err(failed)?;
+        n_bytes += n as u64;
+    }
 }
 
 /// A stream whose beginning can be read again.
@@ -196,6 +243,17 @@ mod tests {
         let (replay, bytes, memory) = replay(100_000, 1 << 20);
         (0..3).for_each(|_| assert_eq!(read(&mut replay.open().unwrap(), usize::MAX), bytes));
         assert!((100_000..150_000).contains(&memory.reserved_bytes()), "{}", memory.reserved_bytes());
+    }
+
+    #[test]
+    fn what_is_copied_is_whole_or_an_error() {
+        let (replay, bytes, _memory) = replay(100_000, 64 << 10);
+        let spooled = spool(replay.open().unwrap(), &SpillConfig::default()).unwrap();
+        let path = format!("/proc/self/fd/{}", spooled.as_raw_fd());
+        assert!(std::fs::read(path).unwrap() == bytes);
+        let few = SpillConfig { limit_bytes: Some(99_999), ..SpillConfig::default() };
+        let error = spool(Drops(bytes, 0), &few).err().unwrap();
+        assert_eq!(error.kind(), crate::ErrorKind::Disk);
     }
 
     #[test]

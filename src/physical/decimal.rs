@@ -153,12 +153,14 @@ fn narrow(left: &Operand, right: &Operand, op: &Operator) -> Option<Decimal128Ar
         let steps = u32::try_from(scale - own).ok().filter(|steps| *steps <= MOST_DIGITS)?;
         Some(10i64.pow(steps))
     };
-    let (f1, f2) = (i128::from(factor(s1)?), i128::from(factor(s2)?));
+    let (f1, f2) = (factor(s1)?, factor(s2)?);
+    // A product of 64 bits with 64 bits is one instruction, of 128 bits three.
+    let times = |value: i64, factor: i64| i128::from(value) * i128::from(factor);
     let values = match (op, f1 == 1 && f2 == 1) {
         (Operator::Plus, true) => combine(left, right, |a, b| i128::from(a) + i128::from(b)),
-        (Operator::Plus, false) => combine(left, right, |a, b| i128::from(a) * f1 + i128::from(b) * f2),
+        (Operator::Plus, false) => combine(left, right, |a, b| times(a, f1) + times(b, f2)),
         (Operator::Minus, true) => combine(left, right, |a, b| i128::from(a) - i128::from(b)),
-        (Operator::Minus, false) => combine(left, right, |a, b| i128::from(a) * f1 - i128::from(b) * f2),
+        (Operator::Minus, false) => combine(left, right, |a, b| times(a, f1) - times(b, f2)),
         _ => None,
     };
     values?.with_precision_and_scale(precision, scale).ok()

@@ -40,7 +40,7 @@ mod window_limit;
 mod zeros;
 
 pub use asof::{AsofJoin, AsofMatch};
-pub(crate) use failure::unsupported;
+pub(crate) use failure::{unsupported, value_failure};
 pub use huge::bounded;
 pub use lower::{lower, lower_clustered};
 pub use numbered::NumberRows;

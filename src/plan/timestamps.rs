@@ -150,15 +150,15 @@ fn written_unit(text: &str) -> TimeUnit {
 
 /// `TIMESTAMP '..'`, which the planner takes for nanoseconds whatever it has.
 fn written_timestamp(cast: Cast) -> (Expr, bool) {
-    let unit = match (cast.expr.as_ref(), cast.field.data_type()) {
-        (Expr::Literal(ScalarValue::Utf8(Some(text)), _), DataType::Timestamp(TimeUnit::Nanosecond, None)) => {
-            written_unit(text).max(TimeUnit::Microsecond)
+    let (unit, zone) = match (cast.expr.as_ref(), cast.field.data_type()) {
+        (Expr::Literal(ScalarValue::Utf8(Some(text)), _), DataType::Timestamp(TimeUnit::Nanosecond, zone)) => {
+            (written_unit(text).max(TimeUnit::Microsecond), zone.clone())
         }
-        _ => TimeUnit::Nanosecond,
+        _ => (TimeUnit::Nanosecond, None),
     };
     match unit {
         TimeUnit::Nanosecond => (Expr::Cast(cast), false),
-        unit => (Expr::Cast(Cast::new(cast.expr, DataType::Timestamp(unit, None))), true),
+        unit => (Expr::Cast(Cast::new(cast.expr, DataType::Timestamp(unit, zone))), true),
     }
 }
 

@@ -33,6 +33,11 @@ impl SpillConfig {
         SpillConfig { dirs: vec![dir.into()], limit_bytes: None }
     }
 
+    /// The directory for one file.
+    pub(crate) fn first_dir(&self) -> PathBuf {
+        self.dirs.first().cloned().unwrap_or_else(default_dir)
+    }
+
     /// Looks at the directories. One that the user did not name need not be usable: many queries never spill.
     pub(super) fn resolve(&self, disk: &Disk) -> Result<Place> {
         if self.dirs.is_empty() {

@@ -50,6 +50,9 @@ impl<'a> Catalog<'a> {
     ) -> Self {
         let (opened, depth, created) = (Mutex::default(), AtomicUsize::new(0), OnceLock::new());
         let (functions, asked) = (functions(), Mutex::default());
+        // What TIMESTAMPTZ is; without a zone it would be a plain timestamp.
+        let mut options = options;
+        Arc::make_mut(&mut options).execution.time_zone = Some("UTC".into());
         Catalog { opener, memory, options, functions, opened, asked, registry, depth, created }
     }
 

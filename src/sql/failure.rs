@@ -1,11 +1,13 @@
 //! Planner errors in our words: what, where in the text, what to try.
 
+use arrow::datatypes::DataType;
 use datafusion_common::{Column, DataFusionError, SchemaError, Span};
 use datafusion_sql::sqlparser::parser::ParserError;
 
 use super::functions::functions;
 use crate::error::Error;
-use crate::physical::unsupported;
+use crate::io::type_names::type_name;
+use crate::physical::{unsupported, value_failure};
 
 /// The words that clauses begin with.
 const FIRST_WORDS: [&str; 16] = [
@@ -57,7 +59,14 @@ fn translate(error: DataFusionError, span: Option<Span>, text: &str) -> Error {
         DataFusionError::SchemaError(error, _) => schema(*error, span),
         DataFusionError::Plan(message) => located(plan(&message)),
         DataFusionError::NotImplemented(message) => located(not_implemented(&message)),
-        DataFusionError::ArrowError(error, _) => located(Error::usage(error.to_string())),
+        DataFusionError::ArrowError(error, _) => {
+            let (message, hint) = value_failure(&error.to_string());
+            let error = Error::usage(message);
+            located(match hint {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            })
+        }
         other => located(unexpected(&other.strip_backtrace())),
     }
 }
@@ -73,6 +82,9 @@ fn not_implemented(message: &str) -> Error {
 /// An error that the planner does not expect, of which one kind is the user's: no signature fits the arguments. The planner
 /// then lists every signature, each with what it got.
 fn unexpected(message: &str) -> Error {
+    if let Some(error) = arithmetic(message) {
+        return error;
+    }
     let quoted = |after: &str| message.split_once(after)?.1.split(['\'', ' ', ',']).find(|word| !word.is_empty());
     match (message.contains("failed to match any signature"), quoted("Function '")) {
         (true, Some(name)) => {
@@ -83,6 +95,25 @@ fn unexpected(message: &str) -> Error {
         }
         _ => Error::usage(first_line(message).to_string()),
     }
+}
+
+/// An operator between types that it does not take: `Int64 + Utf8`.
+fn arithmetic(message: &str) -> Option<Error> {
+    let (_, rest) = message.split_once("arithmetic expression ").or(message.split_once("temporal operation "))?;
+    let rest = rest.split(" to valid types").next()?.split(": ").next()?;
+    let (left, op, right) = ["+", "-", "*", "/", "%"].iter().find_map(|op| {
+        let (left, right) = rest.split_once(&format!(" {op} "))?;
+        Some((left.parse::<DataType>().ok()?, *op, right.parse::<DataType>().ok()?))
+    })?;
+    let is_text = |data_type: &DataType| matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    let error = Error::usage(format!("{} {op} {} cannot be computed", type_name(&left), type_name(&right)));
+    Some(match (is_text(&left) || is_text(&right), op) {
+        (true, "+") => error.with_hint("texts are joined with ||; a text that is a number is CAST(x AS DOUBLE)"),
+        (true, _) => {
+            error.with_hint("a text that is a number is CAST(x AS DOUBLE), or TRY_CAST where not every one is")
+        }
+        _ => error.with_hint("convert one of them, for example CAST(x AS DOUBLE)"),
+    })
 }
 
 /// Points at the path of a table that could not be opened.

@@ -13,6 +13,7 @@ use datafusion_functions_nested::planner::{FieldAccessPlanner, NestedFunctionPla
 use datafusion_functions_window::planner::WindowFunctionPlanner;
 
 use super::date_functions::date_functions;
+use super::interval_arithmetic::IntervalPlanner;
 use super::ordered_functions::ordered_functions;
 use super::sample_key::sample_key;
 use crate::physical::bounded;
@@ -58,6 +59,7 @@ fn collect() -> Functions {
         aggregate: by_name(aggregate.map(|f| (names(f.name(), f.aliases()), f))),
         window: by_name(window.map(|f| (names(f.name(), f.aliases()), f))),
         planners: vec![
+            Arc::new(IntervalPlanner),
             Arc::new(CoreFunctionPlanner::default()),
             Arc::new(NestedFunctionPlanner),
             Arc::new(FieldAccessPlanner),

@@ -20,6 +20,7 @@ mod field_access;
 mod functions;
 mod group_keys;
 mod headers;
+mod interval_arithmetic;
 mod names;
 mod ordered_functions;
 mod power;

@@ -5,6 +5,9 @@ use clap::{Args, ValueEnum};
 use super::{QueryText, ReadingArgs, SessionArgs};
 
 const EXAMPLES: &str = "\
+Files are named in FROM, in single quotes: a file, a glob ('data/*.parquet') or a folder.
+CSV, TSV and NDJSON (also .gz and .zst), Parquet and Arrow are read.
+
 Examples:
   brimful explain \"SELECT DISTINCT city FROM 'trips.csv'\"
   brimful explain --analyze \"SELECT city, count(*) FROM 'trips.csv' GROUP BY city\"

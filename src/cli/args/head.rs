@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{InputFiles, OutputArgs, ReadingArgs, SessionArgs};
+use super::{InputFiles, OutputArgs, ProgressArgs, ReadingArgs, SessionArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,4 +33,7 @@ pub struct HeadArgs {
 
     #[command(flatten)]
     pub reading: ReadingArgs,
+
+    #[command(flatten)]
+    pub messages: ProgressArgs,
 }

@@ -20,7 +20,7 @@ pub struct SessionArgs {
     memory_budget: Option<Budget>,
 
     /// Worker threads [default: one a core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
     threads: Option<u16>,
 
     /// Spill to this folder; may be given several times, for several disks [default: $TMPDIR or /tmp]
@@ -67,6 +67,11 @@ fn warn_of_more_than_there_is(budget: Budget) {
             "the memory budget of {asked} is more than the {there} of this machine or container"
         ));
     }
+}
+
+fn parse_threads(text: &str) -> Result<u16, String> {
+    let n_threads = text.parse().ok().filter(|n| (1..=1024).contains(n));
+    n_threads.ok_or_else(|| "a number of threads is from 1 to 1024".to_string())
 }
 
 fn parse_budget(text: &str) -> Result<Budget, String> {

@@ -7,8 +7,9 @@ use clap::Args;
 use super::{OutputArgs, ProgressArgs, ReadingArgs, SessionArgs};
 
 const SQL_EXAMPLES: &str = "\
-Files are named in FROM, in single quotes: a file, a glob ('data/*.parquet') or a folder. CSV, TSV and NDJSON
-(also .gz and .zst), Parquet and Arrow are read; types of CSV and NDJSON are inferred from the first rows.
+Files are named in FROM, in single quotes: a file, a glob ('data/*.parquet') or a folder.
+CSV, TSV and NDJSON (also .gz and .zst), Parquet and Arrow are read.
+Types of CSV and NDJSON are inferred from the first rows.
 
 Examples:
   brimful sql \"SELECT count(*) FROM 'data/*.csv.gz'\"

@@ -250,31 +250,85 @@ impl Expr {
     }
 
     /// Gives the result another name.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "n" => [1, 2])?.lazy();
+    /// let found = rows.select([(col("n") * 2).alias("twice")]).collect()?;
+    /// assert_eq!(found.texts("twice"), ["2", "4"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn alias(self, name: impl Into<String>) -> Expr {
         Expr::new(Node::Alias(self, name.into()))
     }
 
     /// Functions of texts.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "s" => ["ab"])?.lazy();
+    /// let found = rows.select([col("s").str().len_chars()]).collect()?;
+    /// assert_eq!(found.texts("s"), ["2"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn str(self) -> StrExpr {
         StrExpr(self)
     }
 
     /// Functions of dates and times.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "s" => ["2024-01-15"])?.lazy();
+    /// let found = rows.select([col("s").str().to_date(None).dt().month()]).collect()?;
+    /// assert_eq!(found.texts("s"), ["1"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn dt(self) -> DtExpr {
         DtExpr(self)
     }
 
     /// Functions of lists.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "s" => ["a b c"])?.lazy();
+    /// let found = rows.select([col("s").str().split(" ").list().len()]).collect()?;
+    /// assert_eq!(found.texts("s"), ["3"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn list(self) -> ListExpr {
         ListExpr(self)
     }
 
     /// Ways to name the result after the column it is made of.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "n" => [1, 2])?.lazy();
+    /// let found = rows.select([col("n").max().name().suffix("_max")]).collect()?;
+    /// assert_eq!(found.texts("n_max"), ["2"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn name(self) -> NameExpr {
         NameExpr(self)
     }
 
     /// Only the rows for which `predicate` holds; an aggregate follows.
+    ///
+    /// ```
+    /// # use brimful::{Session, SessionOptions, df, frame::*};
+    /// # let session = Session::new(SessionOptions::default())?;
+    /// let rows = df!(session, "city" => ["Rome", "Oslo", "Rome"], "n" => [1, 2, 5])?.lazy();
+    /// let found = rows.select([col("n").filter(col("city").eq("Rome")).sum()]).collect()?;
+    /// assert_eq!(found.texts("n"), ["6"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn filter(self, predicate: impl Into<Expr>) -> Expr {
         Expr::new(Node::Filtered(self, predicate.into()))
     }
@@ -303,12 +357,31 @@ impl Node {
 }
 
 /// What can be put where columns are asked for: a name, an expression, or several of either.
+///
+/// ```
+/// # use brimful::{Session, SessionOptions, df, frame::*};
+/// # let session = Session::new(SessionOptions::default())?;
+/// let rows = df!(session, "a" => [1], "b" => [2])?.lazy();
+/// // A name, an expression, several of either.
+/// assert_eq!(rows.clone().select("a").collect()?.width(), 1);
+/// assert_eq!(rows.clone().select(col("a") + col("b")).collect()?.texts("a"), ["3"]);
+/// assert_eq!(rows.select(vec!["a", "b"]).collect()?.width(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait IntoColumns {
     /// The expressions.
     fn into_columns(self) -> Vec<Expr>;
 }
 
 /// One column: a name or an expression.
+///
+/// ```
+/// # use brimful::{Session, SessionOptions, df, frame::*};
+/// # let session = Session::new(SessionOptions::default())?;
+/// let rows = df!(session, "a" => [1, 2, 3], "b" => [1, 4, 9])?.lazy();
+/// assert_eq!(rows.select([corr("a", col("b").sqrt()).round(6)]).collect()?.texts("a"), ["1.0"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait IntoColumn {
     /// The expression.
     fn into_column(self) -> Expr;

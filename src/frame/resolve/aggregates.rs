@@ -12,7 +12,7 @@ use datafusion_expr::{AggregateUDF, Expr as Planned, Operator, WindowFrame, bina
 use super::functions::take;
 use super::{Over, Resolver, scalar};
 use crate::error::{Error, Result};
-use crate::frame::expr::{Aggregate, Expr, Node, QuantileMethod};
+use crate::frame::expr::{Aggregate, DATETIME, Expr, Node, QuantileMethod};
 use crate::sql::{functions, plan_failure};
 
 impl Resolver<'_> {
@@ -62,17 +62,15 @@ impl Resolver<'_> {
             (Count, [_]) => self.simple("count", args),
             (NullCount, [_]) => Ok(binary_expr(self.count_rows()?, Operator::Minus, self.simple("count", args)?)),
             (Sum, [input]) => self.sum(input),
-            (Mean, [input]) => {
-                let input = self.number_or_flag(input, "mean")?;
-                self.simple("avg", vec![input])
-            }
+            (Mean, [input]) => self.mean(input),
             (Min, [_]) => self.simple("min", args),
-            (Max, [_]) => self.simple("max", args),
-            (Median, [input]) => {
+            (Max, [input]) => self.greatest(input, |args| self.simple("max", args)),
+            (Median, [input]) => self.of_ticks(input, |input| {
                 let input = self.float(input, "median")?;
                 self.simple("median", vec![input])
-            }
-            (Quantile(at, method), [input]) => self.quantile(input, at, method),
+            }),
+            (Quantile(at, QuantileMethod::Discrete), [input]) => self.quantile(input, at, QuantileMethod::Discrete),
+            (Quantile(at, method), [input]) => self.of_ticks(input, |input| self.quantile(input, at, method)),
             (Std(ddof), [input]) => self.spread(input, ["stddev_pop", "stddev"], ddof),
             (Var(ddof), [input]) => self.spread(input, ["var_pop", "var"], ddof),
             (NUnique, [input]) => self.n_unique(input),
@@ -91,6 +89,18 @@ impl Resolver<'_> {
         }
     }
 
+    /// What `max` gives of `input`, whose NaNs count only when there is nothing else. NaN is the greatest number in SQL, so
+    /// that a minimum needs no such care.
+    pub(super) fn greatest(&self, input: &Planned, max: impl Fn(Vec<Planned>) -> Result<Planned>) -> Result<Planned> {
+        let of_all = max(vec![input.clone()])?;
+        if !self.type_of(input)?.is_floating() {
+            return Ok(of_all);
+        }
+        let is_number = datafusion_expr::not(scalar("isnan", vec![input.clone()])?);
+        let numbers = when(is_number, input.clone()).end().map_err(plan_failure)?;
+        scalar("coalesce", vec![max(vec![numbers])?, of_all])
+    }
+
     fn count_rows(&self) -> Result<Planned> {
         self.simple("count", vec![lit(1i64)])
     }
@@ -101,6 +111,35 @@ impl Resolver<'_> {
         let sum = self.simple("sum", vec![input])?;
         let zero = ScalarValue::new_zero(&self.type_of(&sum)?).map_err(plan_failure)?;
         scalar("coalesce", vec![sum, lit(zero)])
+    }
+
+    /// The mean of decimals is a float, from their exact sum.
+    fn mean(&self, input: &Planned) -> Result<Planned> {
+        if self.type_of(input)?.is_decimal() {
+            let sum = cast(self.simple("sum", vec![input.clone()])?, DataType::Float64);
+            let count = cast(self.simple("count", vec![input.clone()])?, DataType::Float64);
+            let has_any = count.clone().gt(lit(0.0));
+            let mean = binary_expr(sum, Operator::Divide, count);
+            return when(has_any, mean).end().map_err(plan_failure);
+        }
+        self.of_ticks(input, |input| {
+            let input =
+                if self.type_of(input)?.is_decimal() { input.clone() } else { self.number_or_flag(input, "mean")? };
+            self.simple("avg", vec![input])
+        })
+    }
+
+    /// `what` of dates, times and durations is taken of their ticks, as decimals: exactly. That of dates is a datetime.
+    fn of_ticks(&self, input: &Planned, what: impl Fn(&Planned) -> Result<Planned>) -> Result<Planned> {
+        let data_type = self.type_of(input)?;
+        let to = match &data_type {
+            DataType::Date32 | DataType::Date64 => DATETIME,
+            DataType::Timestamp(..) | DataType::Duration(_) | DataType::Time64(_) => data_type.clone(),
+            _ => return what(input),
+        };
+        let ticks = cast(cast(input.clone(), to.clone()), DataType::Int64);
+        let of_ticks = what(&cast(ticks, DataType::Decimal128(19, 0)))?;
+        Ok(cast(cast(of_ticks, DataType::Int64), to))
     }
 
     /// A number; true is 1 and false 0.
@@ -115,8 +154,9 @@ impl Resolver<'_> {
     fn float(&self, input: &Planned, what: &str) -> Result<Planned> {
         let input = self.number_or_flag(input, what)?;
         let data_type = self.type_of(&input)?;
-        let is_exact = data_type.is_floating() || data_type.is_decimal();
-        if is_exact { Ok(input) } else { self.as_type(input, &DataType::Float64) }
+        // Ticks are exact as they are.
+        let is_ready = data_type.is_floating() || data_type == DataType::Decimal128(19, 0);
+        if is_ready { Ok(input) } else { self.as_type(input, &DataType::Float64) }
     }
 
     fn quantile(&self, input: &Planned, at: f64, method: QuantileMethod) -> Result<Planned> {
@@ -137,10 +177,16 @@ impl Resolver<'_> {
 
     fn spread(&self, input: &Planned, names: [&str; 2], ddof: u8) -> Result<Planned> {
         let input = self.float(input, "std and var")?;
-        match names.get(usize::from(ddof)) {
-            Some(name) => self.simple(name, vec![input]),
-            None => Err(Error::usage(format!("ddof is 0 or 1, not {ddof}"))),
+        if let Some(name) = names.get(usize::from(ddof)) {
+            return self.simple(name, vec![input]);
         }
+        let count = cast(self.simple("count", vec![input.clone()])?, DataType::Float64);
+        let of_population = self.simple("var_pop", vec![input])?;
+        let less = binary_expr(count.clone(), Operator::Minus, lit(f64::from(ddof)));
+        let variance =
+            binary_expr(binary_expr(of_population, Operator::Multiply, count), Operator::Divide, less.clone());
+        let spread = if names[1] == "stddev" { scalar("sqrt", vec![variance])? } else { variance };
+        when(less.gt(lit(0.0)), spread).end().map_err(plan_failure)
     }
 
     fn n_unique(&self, input: &Planned) -> Result<Planned> {

@@ -5,8 +5,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, Int64Array, PrimitiveArray, UInt64Array};
-use arrow::compute::{CastOptions, cast_with_options};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Float32Array, Float64Array, Int64Array, PrimitiveArray, StringArray, UInt64Array,
+};
+use arrow::compute::kernels::zip::zip;
+use arrow::compute::{CastOptions, cast_with_options, is_not_null};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, TimeUnit, UInt64Type};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 use datafusion_common::{DataFusionError, ScalarValue};
@@ -42,14 +45,21 @@ fn external(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
-/// Dates and times of texts by a format of `strftime`.
+/// Dates and times of texts by a format of `strftime`, or by the usual ones.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct ReadWithFormat {
     to: DataType,
-    format: String,
+    /// `None`: ISO 8601, and where that does not fit, [`USUAL_DATES`].
+    format: Option<String>,
     strict: bool,
     signature: Signature,
 }
+
+/// How dates are written, besides ISO 8601: the day before the month, or else the year first.
+const USUAL_DATES: [&str; 5] = ["%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y"];
+
+/// What may follow a date.
+const USUAL_TIMES: [&str; 3] = ["", " %H:%M", " %H:%M:%S%.f"];
 
 /// `input` read by `format`; what cannot be read is an error when `strict`, else NULL.
 pub(super) fn read_with_format(input: Planned, to: &DataType, format: &str, strict: bool) -> Result<Planned> {
@@ -57,9 +67,18 @@ pub(super) fn read_with_format(input: Planned, to: &DataType, format: &str, stri
         return Err(Error::usage(format!("{format:?} is not a format of dates and times"))
             .with_hint("for example %Y-%m-%d or %d.%m.%Y %H:%M:%S"));
     }
+    Ok(read(input, to, Some(format.to_string()), strict))
+}
+
+/// `input` read as ISO 8601 or in another usual form; what cannot be read is an error when `strict`, else NULL.
+pub(super) fn read_usual(input: Planned, to: &DataType, strict: bool) -> Planned {
+    read(input, to, None, strict)
+}
+
+fn read(input: Planned, to: &DataType, format: Option<String>, strict: bool) -> Planned {
     let signature = Signature::exact(vec![DataType::Utf8], Volatility::Immutable);
     let input = datafusion_expr::cast(input, DataType::Utf8);
-    Ok(call(ReadWithFormat { to: to.clone(), format: format.to_string(), strict, signature }, vec![input]))
+    call(ReadWithFormat { to: to.clone(), format, strict, signature }, vec![input])
 }
 
 impl ScalarUDFImpl for ReadWithFormat {
@@ -82,24 +101,11 @@ impl ScalarUDFImpl for ReadWithFormat {
         }
         let (texts, is_constant) = only_array(&args)?;
         let texts = texts.as_string::<i32>();
-        let mut ticks = Vec::with_capacity(texts.len());
-        for text in texts {
-            let read = text.and_then(|text| self.read(text));
-            if let (Some(text), None, true) = (text, read, self.strict) {
-                return Err(external(
-                    Error::query(format!("{text:?} cannot be read by the format {:?} as {}", self.format, self.to))
-                        .with_hint("with strptime_or_null it becomes NULL"),
-                ));
-            }
-            ticks.push(read);
-        }
-        let ticks = Int64Array::from(ticks);
-        let strict = CastOptions { safe: false, ..CastOptions::default() };
-        let values = match &self.to {
-            DataType::Date32 | DataType::Time32(_) => cast_with_options(&ticks, &DataType::Int32, &strict)?,
-            _ => Arc::new(ticks),
+        let values = match &self.format {
+            Some(format) => self.read_all(texts, |text| self.read(text, format))?,
+            None => self.read_usual(texts)?,
         };
-        result_of(cast_with_options(&values, &self.to, &strict)?, is_constant)
+        result_of(values, is_constant)
     }
 
     fn schema_name(&self, args: &[Planned]) -> Result<String, DataFusionError> {
@@ -109,9 +115,59 @@ impl ScalarUDFImpl for ReadWithFormat {
 }
 
 impl ReadWithFormat {
+    /// The values of `texts`, of which `read` gives the ticks.
+    fn read_all(&self, texts: &StringArray, read: impl Fn(&str) -> Option<i64>) -> Result<ArrayRef, DataFusionError> {
+        let mut ticks = Vec::with_capacity(texts.len());
+        for text in texts {
+            let value = text.and_then(&read);
+            if let (Some(text), None, true) = (text, value, self.strict) {
+                return Err(external(self.unreadable(text)));
+            }
+            ticks.push(value);
+        }
+        let ticks = Int64Array::from(ticks);
+        let strict = CastOptions { safe: false, ..CastOptions::default() };
+        let values = match &self.to {
+            DataType::Date32 | DataType::Time32(_) => cast_with_options(&ticks, &DataType::Int32, &strict)?,
+            _ => Arc::new(ticks),
+        };
+        Ok(cast_with_options(&values, &self.to, &strict)?)
+    }
+
+    /// ISO 8601 is read at once; the other forms only where there is a text that is none.
+    fn read_usual(&self, texts: &StringArray) -> Result<ArrayRef, DataFusionError> {
+        let lenient = CastOptions { safe: true, ..CastOptions::default() };
+        let iso = cast_with_options(texts, &self.to, &lenient)?;
+        if iso.null_count() == texts.null_count() {
+            return Ok(iso);
+        }
+        let forms: Vec<String> =
+            USUAL_DATES.iter().flat_map(|date| USUAL_TIMES.map(|time| format!("{date}{time}"))).collect();
+        let others: StringArray =
+            texts.iter().enumerate().map(|(row, text)| text.filter(|_| iso.is_null(row))).collect();
+        let others = self.read_all(&others, |text| forms.iter().find_map(|form| self.read(text, form)))?;
+        Ok(zip(&is_not_null(&iso)?, &iso, &others)?)
+    }
+
+    fn unreadable(&self, text: &str) -> Error {
+        const OR_NULL: &str = "with strptime_or_null it becomes NULL";
+        match &self.format {
+            Some(format) => Error::query(format!("{text:?} cannot be read by the format {format:?} as {}", self.to))
+                .with_hint(OR_NULL),
+            None => {
+                let (what, example) = match &self.to {
+                    DataType::Date32 | DataType::Date64 => ("date", "%m/%d/%Y"),
+                    DataType::Time32(_) | DataType::Time64(_) => ("time", "%Hh%M"),
+                    _ => ("datetime", "%m/%d/%Y %H:%M"),
+                };
+                Error::query(format!("{text:?} is no {what} in a usual form"))
+                    .with_hint(format!("give the format, as in Some({example:?}); {OR_NULL}"))
+            }
+        }
+    }
+
     /// The value in the unit of the type, exactly; `None` for what the type cannot hold.
-    fn read(&self, text: &str) -> Option<i64> {
-        let format = &self.format;
+    fn read(&self, text: &str, format: &str) -> Option<i64> {
         let day = || Some(NaiveDate::parse_from_str(text, format).ok()?.and_time(NaiveTime::MIN));
         let moment = || NaiveDateTime::parse_from_str(text, format).ok();
         let zoned = || Some(DateTime::parse_from_str(text, format).ok()?.naive_utc());

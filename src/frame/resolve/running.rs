@@ -63,7 +63,9 @@ impl Resolver<'_> {
             }
             (Running::CumCount, [input]) => window.so_far("count", vec![input.clone()]),
             (Running::CumMin, [input]) => Self::unless_null(input.clone(), window.so_far("min", vec![input.clone()])?),
-            (Running::CumMax, [input]) => Self::unless_null(input.clone(), window.so_far("max", vec![input.clone()])?),
+            (Running::CumMax, [input]) => {
+                Self::unless_null(input.clone(), self.greatest(input, |args| window.so_far("max", args))?)
+            }
             (Running::Rank { method, descending }, [input]) => {
                 let rank = self.rank(input, partition, &window.order, method, descending)?;
                 Self::unless_null(input.clone(), rank)

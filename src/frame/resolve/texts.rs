@@ -5,7 +5,7 @@ use datafusion_common::ScalarValue;
 use datafusion_expr::{Expr as Planned, Operator, binary_expr, lit, when};
 
 use super::functions::{take, whole_number};
-use super::own_functions::read_with_format;
+use super::own_functions::{read_usual, read_with_format};
 use super::{Resolver, scalar};
 use crate::error::{Error, Result};
 use crate::frame::expr::StrFunction;
@@ -144,7 +144,7 @@ impl Resolver<'_> {
             return Err(Error::usage(format!("strptime reads dates, datetimes and times, not {to}")));
         }
         match format {
-            None => self.cast(input, to, strict),
+            None => Ok(read_usual(input, to, strict)),
             Some(format) => read_with_format(input, to, format, strict),
         }
     }

@@ -254,6 +254,78 @@ fn aggregates() {
 }
 
 #[test]
+fn nan_is_no_least_or_greatest_value_unless_there_is_nothing_else() {
+    check(c("f").max(), "1.5");
+    check(c("f").min(), "-2.5");
+    check(c("f").filter(c("j").eq(2)).max(), "1.5");
+    check(c("f").filter(c("i").eq(-7)).max(), "NaN");
+    check(c("f").filter(c("i").eq(-7)).min(), "NaN");
+    check(c("f").cum_max(), "1.5|1.5|-|1.5");
+    check((c("f") * f64::NAN).max(), "NaN");
+    check(c("f").max().over("j"), "1.5|1.5|-|-2.5");
+    let grouped = table().group_by_stable("j").agg([c("f").max(), c("f").cast(DataType::Float32).max().alias("g")]);
+    assert_eq!(shown(grouped.collect()), "j,f,g|2,1.5,1.5|3,-,-|0,-2.5,-2.5");
+}
+
+#[test]
+fn aggregates_that_differ_in_a_cast_only_stand_side_by_side() {
+    let twice =
+        [c("i").sum(), c("i").cast(DataType::Int32).sum().alias("k"), c("i").cast(DataType::Float64).sum().alias("f")];
+    assert_eq!(shown(table().group_by_stable("j").agg(twice).collect()), "j,i,k,f|2,0,0,0.0|3,0,0,0.0|0,0,0,0.0");
+}
+
+#[test]
+fn dates_and_times_have_means_and_medians() {
+    check(c("d").mean(), "2024-01-25T00:00:00");
+    check(c("d").median(), "2024-01-15T00:00:00");
+    check(c("d").quantile(0.25, QuantileMethod::Linear), "2024-01-07T12:00:00");
+    check(c("d").quantile(0.9, QuantileMethod::Nearest), "2024-02-29T00:00:00");
+    check(c("t").mean(), "2006-01-25T00:20:19.374485");
+    check(c("t").median(), "2024-01-15T23:59:58.123456");
+    check((c("t") - c("d").cast(c_datetime())).median().dt().total_hours(), "0");
+    check(c("t").mean().over("j").dt().year(), "1997|1997|-|2024");
+    check(c("t").filter(c("j").eq(3)).mean(), "-");
+    let nanos = DataType::Timestamp(arrow::datatypes::TimeUnit::Nanosecond, None);
+    check(lit("2024-01-15T00:00:00.123456789").cast(nanos).median(), "2024-01-15T00:00:00.123456789");
+}
+
+#[test]
+fn decimals_have_means_that_are_floats() {
+    let x = || (c("j").cast(DataType::Decimal128(10, 2)) / 4).cast(DataType::Decimal128(10, 2));
+    check(x().mean(), "0.4375");
+    check(x().median(), "0.5");
+    check(x().sum(), "1.75");
+    check(x().filter(c("j").gt(9)).mean(), "-");
+}
+
+#[test]
+fn a_spread_may_leave_out_any_number_of_values() {
+    check(c("i").var(2), "98.0");
+    check(c("i").std(2), "9.899494936611665");
+    check(c("i").std(3), "-");
+    check(c("i").var(9), "-");
+}
+
+#[test]
+fn dates_are_read_by_usual_formats_when_none_is_given() {
+    let day = |text: &str| lit(text).str().to_date(None);
+    for text in ["2024-01-15", "2024/01/15", "15.01.2024", "15/01/2024", "15-01-2024", "2024-1-15"] {
+        check(day(text), "2024-01-15");
+        check(lit(text).str().to_datetime(None), "2024-01-15T00:00:00");
+    }
+    for text in
+        ["2024-01-15 10:11", "2024/01/15 10:11", "15.01.2024 10:11", "15/01/2024 10:11:00", "2024-01-15T10:11:00.0"]
+    {
+        check(lit(text).str().to_datetime(None), "2024-01-15T10:11:00");
+    }
+    check(lit("01/15/2024").str().strptime_or_null(DataType::Date32, None), "-");
+    check_error(
+        day("01/15/2024"),
+        "\"01/15/2024\" is no date in a usual form\n  hint: give the format, as in Some(\"%m/%d/%Y\"); with strptime_or_null it becomes NULL",
+    );
+}
+
+#[test]
 fn nothing_has_a_sum_of_0_and_no_mean() {
     let none = || table().filter(c("i").gt(100));
     let found = none().select([c("i").sum(), c("j").mean(), len(), c("s").min(), c("f").n_unique()]);

@@ -257,6 +257,29 @@ fn lists_and_objects_of_json_go_through_everything_and_come_back() {
 }
 
 #[test]
+fn every_format_is_read_into_memory_with_options() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("a.csv"), "day;at\n15.01.2024;16.01.2024 10:30\n").unwrap();
+    let options = CsvScanOptions::new().with_date_format("%d.%m.%Y").with_timestamp_format("%d.%m.%Y %H:%M");
+    let rows = session().read_csv_with(path("a.csv"), options).unwrap();
+    assert_eq!(text(&rows), "day,at|2024-01-15,2024-01-16T10:30:00");
+    rows.lazy().sink_ndjson(path("a.ndjson")).unwrap();
+    rows.lazy().sink_ipc(path("a.arrow")).unwrap();
+    assert!(session().read_ipc(path("a.arrow")).unwrap().equals(&rows));
+    let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let options = NdjsonScanOptions::new()
+        .with_schema_overrides([("day", DataType::Date32), ("at", micros)])
+        .with_infer_schema_length(5);
+    assert!(session().read_ndjson_with(path("a.ndjson"), options).unwrap().equals(&rows));
+    assert_eq!(session().read_ndjson(path("a.ndjson")).unwrap().shape(), (1, 2));
+    let unknown = NdjsonScanOptions::new().with_schema_overrides([("id", DataType::Int64)]);
+    assert_eq!(text(&session().read_ndjson_with(path("a.ndjson"), unknown).unwrap()).matches("id").count(), 1);
+    let wrong = session().read_ipc(path("a.csv")).unwrap_err();
+    assert_eq!(wrong.hint(), Some("session.scan(..) reads every format"));
+}
+
+#[test]
 fn dates_of_csv_stay_texts_when_asked() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("days.csv");

@@ -160,6 +160,7 @@ mod tests {
         check(Boolean, Int32, None);
         check(Date32, Timestamp(TimeUnit::Nanosecond, None), Some(Timestamp(TimeUnit::Nanosecond, None)));
         check(Date32, Timestamp(TimeUnit::Second, Some("UTC".into())), None);
+        check(Timestamp(TimeUnit::Second, None), Timestamp(TimeUnit::Second, Some("UTC".into())), None);
         check(
             Timestamp(TimeUnit::Second, Some("UTC".into())),
             Timestamp(TimeUnit::Millisecond, Some("+02:00".into())),

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use memchr::memchr;
@@ -16,6 +17,7 @@ use super::guess::{Guess, widen_object};
 use super::problem::{Problem, What, type_name};
 use super::scan::NdJsonScan;
 use crate::error::{Error, Result};
+use crate::exec::format_bytes;
 use crate::io::csv::{CsvOptions, Lines, OnBadRow, SeenRows, open_lines, read_failed, read_fully};
 use crate::io::{Scan, ScanRequest, Table, TableFacts, TableStatistics};
 use crate::memory::Memory;
@@ -75,6 +77,7 @@ impl From<CsvOptions> for NdJsonOptions {
 /// One or more NDJSON files read as one table, columns united by name.
 pub struct NdJsonTable {
     definition: Arc<Definition>,
+    looked_at: LookedAt,
     memory: Memory,
     seen: SeenRows,
 }
@@ -122,10 +125,15 @@ impl NdJsonTable {
             }
         }
         let bound = options.max_row_bytes.unwrap_or_else(|| MAX_ROW_BYTES.min(memory.governed_bytes() / 8));
-        let mut sampler =
-            Sampler { options: &options, max_row_bytes: bound.clamp(1, 1 << 30), memory, fields: Vec::new() };
+        let mut sampler = Sampler {
+            options: &options,
+            max_row_bytes: bound.clamp(1, 1 << 30),
+            memory,
+            fields: Vec::new(),
+            looked_at: LookedAt::default(),
+        };
         sampler.look_at(paths)?;
-        let Sampler { fields, max_row_bytes, .. } = sampler;
+        let Sampler { fields, max_row_bytes, looked_at, .. } = sampler;
         let definition = Definition {
             paths: paths.to_vec(),
             max_row_bytes,
@@ -138,7 +146,8 @@ impl NdJsonTable {
             return Err(Error::data(format!("{name} is empty: it has no row with a field"))
                 .with_hint("declare its columns, for example: --schema id=int64"));
         }
-        Ok(NdJsonTable { definition: Arc::new(definition), memory: memory.clone(), seen: SeenRows::default() })
+        let (definition, seen) = (Arc::new(definition), SeenRows::default());
+        Ok(NdJsonTable { definition, looked_at, memory: memory.clone(), seen })
     }
 
     fn declare(guessed: Vec<(String, Guess)>, options: &NdJsonOptions) -> Definition {
@@ -185,7 +194,16 @@ impl Table for NdJsonTable {
     }
 
     fn facts(&self) -> Result<TableFacts> {
-        Ok(TableFacts { format: "ndjson".into(), n_files: self.definition.paths.len(), ..TableFacts::default() })
+        let LookedAt { n_rows, text_bytes, disk_bytes } = self.looked_at;
+        // Of a pipe nobody knows how much there is.
+        let likely = n_rows as f64 * self.definition.file_bytes as f64 / disk_bytes.max(1) as f64;
+        let from = format!("from the first {} of text", format_bytes(text_bytes));
+        Ok(TableFacts {
+            format: "ndjson".into(),
+            n_files: self.definition.paths.len(),
+            likely_rows: (likely >= 1.0).then_some((likely as u64, from)),
+            ..TableFacts::default()
+        })
     }
 
     fn may_refuse_rows(&self) -> bool {
@@ -200,12 +218,22 @@ impl Table for NdJsonTable {
     }
 }
 
+/// What the types were found out from.
+#[derive(Debug, Clone, Copy, Default)]
+struct LookedAt {
+    n_rows: u64,
+    text_bytes: u64,
+    /// What was read for it, which is less where the text is packed.
+    disk_bytes: u64,
+}
+
 struct Sampler<'a> {
     options: &'a NdJsonOptions,
     max_row_bytes: u64,
     memory: &'a Memory,
     /// What the rows so far say, in the order in which names first appear.
     fields: Vec<(String, Guess)>,
+    looked_at: LookedAt,
 }
 
 impl Sampler<'_> {
@@ -231,10 +259,17 @@ impl Sampler<'_> {
 
     /// Looks at the first rows of a file; returns how many.
     fn look_at_file(&mut self, path: &Path, most_rows: u64, most_bytes: u64) -> Result<u64> {
-        let (lines, _) = open_lines(path, self.memory, Arc::default())?;
-        let (mut reader, _reservation): (Box<dyn std::io::Read>, _) = match lines {
+        let read_bytes = Arc::new(AtomicU64::new(0));
+        let (lines, _) = open_lines(path, self.memory, read_bytes.clone())?;
+        let (mut reader, reservation): (Box<dyn std::io::Read>, _) = match lines {
             Lines::Plain(file) => (Box::new(file), None),
             Lines::Streamed(reader, reservation) => (reader, Some(reservation)),
+        };
+        let note = |looked_at: &mut LookedAt, n_rows: u64, text_bytes: u64| {
+            looked_at.n_rows += n_rows;
+            looked_at.text_bytes += text_bytes;
+            let is_packed = reservation.is_some();
+            looked_at.disk_bytes += if is_packed { read_bytes.load(Ordering::Relaxed) } else { text_bytes };
         };
         let mut buffer = LineBuffer::new(self.memory);
         let (mut filled, mut n_lines, mut n_rows, mut n_bytes) = (0, 0, 0, 0);
@@ -255,10 +290,12 @@ impl Sampler<'_> {
                 n_lines += 1;
                 at += found + 1;
                 if n_rows >= most_rows || n_bytes + at as u64 >= most_bytes {
+                    note(&mut self.looked_at, n_rows, n_bytes + at as u64);
                     return Ok(n_rows);
                 }
             }
             if is_end {
+                note(&mut self.looked_at, n_rows, n_bytes + at as u64);
                 return Ok(n_rows);
             }
             if (filled - at) as u64 > self.max_row_bytes {

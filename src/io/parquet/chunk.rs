@@ -1,6 +1,6 @@
 //! The pages of one column chunk, one at a time.
 //!
-//! Memory: a read-ahead window, the dictionary, and one data page (two while one follows the other). Buffers carry their
+//! Memory: a read-ahead window, the dictionary, and one data page (two while one follows the other, or where memory is plenty). Buffers carry their
 //! reservations with them, taken before they are allocated and given back when the last reader of the bytes drops them.
 //! The size of the row group does not matter.
 //! The surprising part: a page that nobody wants is stepped over by its header, without reading its bytes.
@@ -13,10 +13,11 @@ use parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
 use parquet::errors::Result as ParquetResult;
 use parquet::file::metadata::ColumnChunkMetaData;
 
-use super::decompress::decompress;
+use super::decompress::{decompress, decompress_snappy};
 use super::input::{InputFile, from_parquet, into_parquet};
 use super::page_header::{HeaderError, PageHeader, PageKind};
 use super::page_index::PagePlaces;
+use super::spare_page::SparePage;
 use crate::error::{Error, Result};
 use crate::memory::{Memory, Reservation};
 
@@ -55,6 +56,7 @@ pub(super) struct ChunkPages {
     dictionary_bytes: u64,
     /// What decoders make of the current page beyond a batch: levels, and values that are larger than a batch.
     decoded: Reservation,
+    spare: SparePage,
     memory: Memory,
 }
 
@@ -144,6 +146,7 @@ impl ChunkPages {
             has_def_levels: chunk.column_descr().max_def_level() > 0,
             dictionary_bytes: 0,
             decoded: memory.reserve("Scan"),
+            spare: SparePage::new(memory),
             memory: memory.clone(),
         })
     }
@@ -294,13 +297,22 @@ impl ChunkPages {
             return Ok(body);
         }
         // One byte more, to see that there are no more.
-        let mut page = ReservedBytes::with_capacity(header.uncompressed_bytes + 1, &self.memory)?;
-        page.bytes.extend_from_slice(&body[..n_plain]);
+        let mut page = self.spare.room_for(header.uncompressed_bytes + 1, &self.memory)?;
         let n_values_bytes = header.uncompressed_bytes - n_plain;
-        decompress(self.codec, &body[n_plain..], n_values_bytes, &mut page.bytes, &self.memory).map_err(|error| {
+        let decompressed = match self.codec {
+            CompressionCodec::SNAPPY => {
+                let values = page.overwrite(&body[..n_plain], n_values_bytes);
+                decompress_snappy(&body[n_plain..], values)
+            }
+            codec => {
+                let bytes = page.start_with(&body[..n_plain]);
+                decompress(codec, &body[n_plain..], n_values_bytes, bytes, &self.memory)
+            }
+        };
+        decompressed.map_err(|error| {
             from_parquet(error, |what| self.damaged(format!("a page cannot be decompressed: {what}")))
         })?;
-        Ok(Bytes::from_owner(page))
+        Ok(page.into_bytes(header.uncompressed_bytes))
     }
 }
 

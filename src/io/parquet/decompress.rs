@@ -48,6 +48,21 @@ pub(super) fn decompress(
     Ok(())
 }
 
+/// Fills `output` with what `input` decompresses to.
+pub(super) fn decompress_snappy(input: &[u8], output: &mut [u8]) -> Result<()> {
+    let n_bytes = output.len();
+    let found = match n_bytes {
+        0 => 0,
+        _ => {
+            snap::raw::Decoder::new().decompress(input, output).map_err(|error| ParquetError::External(error.into()))?
+        }
+    };
+    match found == n_bytes {
+        true => Ok(()),
+        false => Err(ParquetError::General(format!("a page has {found} bytes where its header says {n_bytes}"))),
+    }
+}
+
 /// Appends what `decoder` gives, at most one byte too many.
 fn read_at_most(decoder: impl Read, n_bytes: usize, output: &mut Vec<u8>) -> Result<usize> {
     output.reserve_exact(n_bytes + 1);

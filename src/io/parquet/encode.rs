@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowColumnWriter, ArrowLeafColumn, ArrowRowGroupWriterFactory, ArrowWriterOptions,
@@ -146,6 +146,7 @@ impl Encoding {
         options: &ParquetSinkOptions,
         memory: &Memory,
     ) -> Result<(FileWriter, Self)> {
+        check_types(schema)?;
         let threads = memory.sizes().threads as u64;
         let share = match options.repeatable {
             // What is governed differs from run to run, as the process holds more or less when it starts.
@@ -391,6 +392,18 @@ fn too_many_columns() -> Error {
 /// A batch or type that Parquet cannot hold.
 fn encoding_failed(error: ParquetError) -> Error {
     from_parquet(error, |what| Error::query(format!("cannot write this as Parquet: {what}")))
+}
+
+/// Refuses what the format has no type for, before anything is computed.
+fn check_types(schema: &SchemaRef) -> Result<()> {
+    let is_interval = |field: &&FieldRef| matches!(field.data_type(), DataType::Interval(_));
+    match schema.fields().iter().find(is_interval) {
+        None => Ok(()),
+        Some(field) => {
+            Err(Error::usage(format!("column {:?} is an interval, which Parquet files do not hold", field.name()))
+                .with_hint("write its seconds, extract(epoch FROM x), or its text, CAST(x AS VARCHAR)"))
+        }
+    }
 }
 
 /// A failed write of the file.

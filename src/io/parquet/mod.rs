@@ -29,6 +29,7 @@ mod scan;
 mod schema;
 mod selection;
 mod sink;
+mod spare_page;
 mod statistics;
 mod table;
 

@@ -249,10 +249,17 @@ fn what_is_not_there_yet_is_named() {
 
 #[test]
 fn values_that_fail_are_query_errors() {
-    check_error("SELECT 10 / (x - 1) FROM 'one.csv'", expect!["Query: Divide by zero error"]);
+    check_error(
+        "SELECT 10 / (x - 1) FROM 'one.csv'",
+        expect![[r#"
+            Query: division of a whole number or decimal by zero
+              hint: x / nullif(y, 0) is NULL where y is 0"#]],
+    );
     check_error(
         "SELECT CAST(id AS INT) FROM 'sales.csv'",
-        expect!["Query: Cast error: Cannot cast string 'a' to value of Int32 type"],
+        expect![[r#"
+            Query: the text 'a' is no int
+              hint: try_cast (in a frame cast_or_null) gives NULL for what does not fit"#]],
     );
     check_error(
         "SELECT quantile(x, 1.5) FROM 'one.csv'",

@@ -125,7 +125,9 @@ fn a_recursion_is_explained() {
 fn errors_inside_of_a_round_are_those_of_the_query() {
     check_error(
         "WITH RECURSIVE t (n) AS (SELECT 6 UNION ALL SELECT 6 / (n - 1) FROM t) SELECT n FROM t",
-        expect!["Query: Divide by zero error"],
+        expect![[r#"
+            Query: division of a whole number or decimal by zero
+              hint: x / nullif(y, 0) is NULL where y is 0"#]],
     );
     check_error(
         "WITH RECURSIVE t (n) AS (SELECT 1 UNION ALL SELECT n, n + 1 FROM t) SELECT n FROM t",
