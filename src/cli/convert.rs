@@ -24,17 +24,18 @@ pub(super) fn run(args: &ConvertArgs, cancel: &CancelToken) -> Result<()> {
         true => file_output(target, asked)?,
         false => Output::Partitioned(partitioned(args, target, asked)?),
     };
-    if args.compression.is_some() && !is_parquet(&output) {
-        return Err(Error::usage("--compression is for Parquet")
+    let for_parquet = args.compression.map(|_| "--compression").or(args.row_group_rows.map(|_| "--row-group-rows"));
+    if let Some(flag) = for_parquet.filter(|_| !is_parquet(&output)) {
+        return Err(Error::usage(format!("{flag} is for Parquet"))
             .with_hint(format!("{} is not: name the output .parquet", target.display())));
     }
     let session = Session::new(session_options(&args.session, &args.reading))?;
     let input = Input::open(&session, sources)?;
     let query = session.sql(&query_of(args, &input)?)?;
     let mut delivery = Delivery::new(&session, &args.messages, cancel);
-    let metrics = match args.compression {
-        Some(compression) if matches!(output, Output::File(..)) => {
-            let options = ParquetSinkOptions { compression, ..ParquetSinkOptions::default() };
+    let metrics = match for_parquet {
+        Some(_) if matches!(output, Output::File(..)) => {
+            let options = parquet_options(args);
             delivery.run_with(query, &output, &|schema, ordered, cx| {
                 let sink: Arc<dyn Sink> = Arc::new(ParquetSink::new(target, schema, &options, ordered, &cx.memory)?);
                 Ok(sink)
@@ -62,10 +63,18 @@ fn is_parquet(output: &Output) -> bool {
 fn partitioned(args: &ConvertArgs, target: &Path, asked: Option<OutputFormat>) -> Result<PartitionedOutput> {
     let columns = args.partition_by.iter().map(|name| name.trim().to_string()).collect();
     let mut output = PartitionedOutput::new(target, asked.unwrap_or(OutputFormat::Parquet), columns);
-    if let Some(compression) = args.compression {
-        output.parquet.compression = compression;
-    }
+    output.parquet = parquet_options(args);
     Ok(output)
+}
+
+fn parquet_options(args: &ConvertArgs) -> ParquetSinkOptions {
+    let usual = ParquetSinkOptions::default();
+    let row_group_rows = args.row_group_rows.and_then(|rows| usize::try_from(rows).ok());
+    ParquetSinkOptions {
+        compression: args.compression.unwrap_or(usual.compression),
+        row_group_rows: row_group_rows.unwrap_or(usual.row_group_rows),
+        ..usual
+    }
 }
 
 fn query_of(args: &ConvertArgs, input: &Input) -> Result<String> {

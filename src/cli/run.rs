@@ -19,7 +19,7 @@ pub(super) fn run(args: &RunArgs, cancel: &CancelToken) -> Result<()> {
     let usual = args.usual.as_ref().unwrap_or(&args.session);
     let session = Session::new(session_options_over(&args.session, file.session_options(), usual))?;
     if args.dry_run {
-        return messages::print(&file.dry_run(&session)?);
+        return messages::print(&file.dry_run(&session, args.resume, cancel)?);
     }
     let shows_progress = shows_progress(args.progress.progress, false);
     let report = RefCell::new(args.report.as_deref().map(|path| Report::new(path, &session)).transpose()?);

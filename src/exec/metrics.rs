@@ -107,6 +107,10 @@ pub struct OperatorMetrics {
     pub read_bytes: u64,
     /// Rows of input that were skipped or rejected as malformed.
     pub n_bad_rows: u64,
+    /// Rows of all input files before any filter; for scans that have read all of them.
+    pub all_rows: Option<u64>,
+    /// Pairs of a join beyond those that there would be if its key were unique on one side, where they are counted.
+    pub n_repeated_pairs: Option<u64>,
 }
 
 /// Elapsed and processor time from a moment on.
@@ -194,6 +198,8 @@ impl OperatorMetrics {
             read_bytes,
             total_bytes: _,
             n_bad_rows,
+            all_rows,
+            n_repeated_pairs,
         } = node.report();
         OperatorMetrics {
             name: node.name,
@@ -213,6 +219,8 @@ impl OperatorMetrics {
             depth,
             read_bytes,
             n_bad_rows,
+            all_rows,
+            n_repeated_pairs,
         }
     }
 

@@ -123,6 +123,8 @@ impl Monitor {
             read_bytes: sum.read_bytes + one.read_bytes,
             total_bytes: sum.total_bytes + one.total_bytes,
             n_bad_rows: sum.n_bad_rows + one.n_bad_rows,
+            all_rows: None,
+            n_repeated_pairs: None,
         })
     }
 

@@ -77,6 +77,10 @@ pub struct OperatorReport {
     pub total_bytes: u64,
     /// Rows of input that were skipped or rejected as malformed (scans).
     pub n_bad_rows: u64,
+    /// Rows of all input files (scans), before any filter; known when all of them have been read, if ever.
+    pub all_rows: Option<u64>,
+    /// Pairs of a join beyond those that there would be if its key were unique on one side, where they are counted.
+    pub n_repeated_pairs: Option<u64>,
 }
 
 impl OperatorReport {

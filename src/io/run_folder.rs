@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::OutputFile;
@@ -35,7 +36,7 @@ impl RunFolder {
     /// # Errors
     /// [`crate::ErrorKind::Disk`] when it cannot be made, [`crate::ErrorKind::Usage`] when another run uses it.
     pub fn open(beside: &Path, name: &str) -> Result<Self> {
-        let path = beside.join(".brimful").join(name);
+        let path = Self::place(beside, name);
         make_folder(&path)?;
         let lock_path = path.join(LOCK);
         let failed = |error: std::io::Error| Error::disk(format!("cannot lock {}: {error}", lock_path.display()));
@@ -50,14 +51,14 @@ impl RunFolder {
         }
     }
 
+    /// Where the folder for runs called `name` is, if there is one.
+    pub fn place(beside: &Path, name: &str) -> PathBuf {
+        beside.join(".brimful").join(name)
+    }
+
     /// Where a file called `name` is or will be.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
-    }
-
-    /// The text of a small file, if it is there.
-    pub fn read(&self, name: &str) -> Option<String> {
-        std::fs::read_to_string(self.file(name)).ok()
     }
 
     /// Writes a small file as a whole or not at all.
@@ -75,7 +76,7 @@ impl RunFolder {
         for entry in std::fs::read_dir(&self.path).into_iter().flatten().flatten() {
             let name = entry.file_name();
             if name != LOCK && !name.to_str().is_some_and(&is_kept) {
-                let _ = std::fs::remove_file(entry.path());
+                remove(&entry.path());
             }
         }
     }
@@ -109,7 +110,7 @@ pub fn publish_set(disk: &Arc<Disk>, moves: &[Move]) -> Result<()> {
     }
     for (_, backup) in done {
         // An old output that stays under a hidden name is removed by the next run.
-        let _ = backup.map(std::fs::remove_file);
+        let _ = backup.map(|backup| remove(&backup));
     }
     let mut folders: Vec<&Path> = moves.iter().filter_map(|step| step.to.parent()).collect();
     folders.dedup();
@@ -128,8 +129,8 @@ fn publish_one(disk: &Disk, step: &Move) -> std::io::Result<Option<PathBuf>> {
             let mut name = step.from.clone().into_os_string();
             name.push(".old");
             let backup = PathBuf::from(name);
-            let _ = std::fs::remove_file(&backup);
-            // Some file systems have no hard links; the name is then free for a moment.
+            remove(&backup);
+            // Folders and some file systems have no hard links; the name is then free for a moment.
             std::fs::hard_link(&step.to, &backup).or_else(|_| std::fs::rename(&step.to, &backup))?;
             Some(backup)
         }
@@ -142,6 +143,11 @@ fn publish_one(disk: &Disk, step: &Move) -> std::io::Result<Option<PathBuf>> {
         let _ = backup.as_ref().map(std::fs::remove_file);
     })?;
     Ok(backup)
+}
+
+/// Removes a file or a folder, if it can be.
+fn remove(path: &Path) {
+    let _ = std::fs::remove_file(path).or_else(|_| std::fs::remove_dir_all(path));
 }
 
 /// Undoes one step as well as that is possible.
@@ -158,13 +164,17 @@ fn make_folder(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|error| Error::disk(format!("cannot make {}: {error}", folder.display())))
 }
 
-/// What the system says of a file.
+/// What the system says of a file. A file whose facts are the same has the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileFacts {
     /// Its size.
     pub bytes: u64,
     /// When it was changed, in nanoseconds since 1970.
     pub modified_ns: i128,
+    /// When the file or what the system says of it was changed last, which no program can set.
+    pub changed_ns: i128,
+    /// Tells it from another file that took its place.
+    pub inode: u64,
 }
 
 impl FileFacts {
@@ -174,9 +184,100 @@ impl FileFacts {
     /// [`crate::ErrorKind::Data`] when the file is not there or cannot be looked at.
     pub fn of(path: &Path) -> Result<Self> {
         let found = std::fs::metadata(path).map_err(|error| Error::read_failed(path, &error))?;
-        let modified_ns = i128::from(found.mtime()) * 1_000_000_000 + i128::from(found.mtime_nsec());
-        Ok(FileFacts { bytes: found.len(), modified_ns })
+        let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        Ok(FileFacts {
+            bytes: found.len(),
+            modified_ns: nanoseconds(found.mtime(), found.mtime_nsec()),
+            changed_ns: nanoseconds(found.ctime(), found.ctime_nsec()),
+            inode: found.ino(),
+        })
     }
+}
+
+/// A file of a folder.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PartFacts {
+    /// Its path in the folder.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Its checksum.
+    pub sha256: String,
+}
+
+/// What a file holds, or a folder of files as one.
+#[derive(Debug, Clone)]
+pub struct Contents {
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// The checksum of the file; of a folder that of a text with a line a file, as `sha256sum` writes it.
+    pub sha256: String,
+    /// The files of a folder, by name.
+    pub parts: Vec<PartFacts>,
+}
+
+impl Contents {
+    /// Reads all of `path`.
+    ///
+    /// # Errors
+    /// As [`sha256`].
+    pub fn of(path: &Path, cancel: &CancelToken) -> Result<Self> {
+        if !path.is_dir() {
+            return Ok(Contents {
+                bytes: FileFacts::of(path)?.bytes,
+                sha256: sha256(path, cancel)?,
+                parts: Vec::new(),
+            });
+        }
+        let mut parts = Vec::new();
+        let mut waiting = vec![path.to_path_buf()];
+        while let Some(folder) = waiting.pop() {
+            let failed = |error: std::io::Error| Error::read_failed(&folder, &error);
+            for entry in std::fs::read_dir(&folder).map_err(failed)? {
+                let entry = entry.map_err(failed)?.path();
+                if entry.is_dir() {
+                    waiting.push(entry);
+                    continue;
+                }
+                let name = entry.strip_prefix(path).unwrap_or(&entry).to_string_lossy().into_owned();
+                let (bytes, sha256) = (FileFacts::of(&entry)?.bytes, sha256(&entry, cancel)?);
+                parts.push(PartFacts { name, bytes, sha256 });
+            }
+        }
+        parts.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut hasher = Sha256::new();
+        parts.iter().for_each(|part| hasher.update(format!("{}  {}\n", part.sha256, part.name)));
+        Ok(Contents { bytes: parts.iter().map(|part| part.bytes).sum(), sha256: hexadecimal(hasher), parts })
+    }
+}
+
+fn hexadecimal(hasher: Sha256) -> String {
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What is wrong with `path` as a folder of partitions by `column` that replaces what is there: only such a folder may be.
+///
+/// # Errors
+/// As [`check_target`].
+pub fn check_folder_target(path: &Path, column: &str) -> Result<()> {
+    let refused = |why: String| {
+        let error = Error::disk(format!("cannot write the folder {}: {why}", path.display()));
+        Err(error
+            .with_hint("name a new folder: one that is there is replaced only when it holds such partitions alone"))
+    };
+    match std::fs::metadata(path) {
+        Err(_) => {}
+        Ok(found) if !found.is_dir() => return refused("there is a file of that name".into()),
+        Ok(_) => {
+            for entry in std::fs::read_dir(path).map_err(|error| Error::read_failed(path, &error))?.flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if !name.starts_with(&format!("{column}=")) {
+                    return refused(format!("it holds {name}"));
+                }
+            }
+        }
+    }
+    check_beside(path)
 }
 
 /// What is wrong with `path` as a place for an output, seen before anything runs; the folder may be made later.
@@ -194,6 +295,11 @@ pub fn check_target(path: &Path) -> Result<()> {
         }
         _ => {}
     }
+    check_beside(path)
+}
+
+/// Whether something may be made beside `path`.
+fn check_beside(path: &Path) -> Result<()> {
     let mut folder = path.parent();
     while let Some(here) = folder.filter(|here| !here.as_os_str().is_empty()) {
         match std::fs::metadata(here) {
@@ -201,7 +307,7 @@ pub fn check_target(path: &Path) -> Result<()> {
                 let writable = rustix::fs::access(here, rustix::fs::Access::WRITE_OK).is_ok();
                 let refused =
                     || Error::disk(format!("cannot write {}: {} may not be written", path.display(), here.display()));
-                return if writable { Ok(()) } else { Err(refused()) };
+                return if writable { can_make_files(path, here) } else { Err(refused()) };
             }
             Ok(_) => {
                 return Err(Error::disk(format!("cannot write {}: {} is no folder", path.display(), here.display())));
@@ -210,6 +316,17 @@ pub fn check_target(path: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a file can be made in `folder`, which is found out by making one without a name. Some file systems allow none.
+fn can_make_files(path: &Path, folder: &Path) -> Result<()> {
+    tempfile::tempfile_in(folder).map(|_| ()).map_err(|error| {
+        let reason =
+            error.raw_os_error().map_or(error.to_string(), |code| std::io::Error::from_raw_os_error(code).to_string());
+        let folder = folder.display();
+        Error::disk(format!("cannot write {}: no file can be made in {folder}: {reason}", path.display()))
+            .with_hint("write to another folder")
+    })
 }
 
 /// Links that are followed; more of them go round in a circle.
@@ -255,7 +372,7 @@ pub fn sha256(path: &Path, cancel: &CancelToken) -> Result<String> {
             n => hasher.update(&buffer[..n]),
         }
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hexadecimal(hasher))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::OutputFile;
 use super::run_folder::resolved;
 use crate::error::{Error, Result};
 
@@ -53,6 +54,14 @@ impl WrittenFile {
         matches!(Place::of(&self.path), Some(Place::There { .. }))
     }
 
+    /// Makes and forgets a file in its place; what is no regular file is left alone.
+    fn check(&self) -> Result<()> {
+        match std::fs::metadata(&self.path) {
+            Ok(found) if !found.is_file() && !found.is_dir() => Ok(()),
+            _ => OutputFile::create(&self.path).map(|_| ()),
+        }
+    }
+
     /// Refuses to write when one of `others` is the same file. `is` says in words what they are.
     ///
     /// # Errors
@@ -74,15 +83,16 @@ pub struct WrittenFiles {
 }
 
 impl WrittenFiles {
-    /// Another file will be written.
+    /// Another file will be written. Whether it can be is found out now and not when the results are there.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Usage`] when something else is written there.
+    /// [`crate::ErrorKind::Usage`] when something else is written there, and what [`OutputFile::create`] says.
     pub fn add(&self, file: WrittenFile) -> Result<()> {
         let mut files = self.lock();
         for known in files.iter() {
             file.refuse(std::slice::from_ref(&known.path), &format!("where {} go", known.what))?;
         }
+        file.check()?;
         files.push(file);
         Ok(())
     }

@@ -57,6 +57,12 @@ impl Sizes {
         bytes - (n_readers * Self::READER_BYTES).clamp(bytes / 4, bytes / 2)
     }
 
+    /// What is on its way between operators at most: the batches and file buffers of all workers.
+    pub fn in_flight_bytes(self) -> u64 {
+        let of_worker = Self::BATCHES_PER_THREAD * self.batch_bytes as u64 + 2 * self.io_block_bytes as u64;
+        self.threads as u64 * of_worker
+    }
+
     fn per_thread_min() -> u64 {
         Self::BATCHES_PER_THREAD * 64 * KIB + 2 * 128 * KIB + 32 * 16 * KIB
     }

@@ -11,51 +11,82 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 
 use super::check_sql;
+use super::earlier::{Earlier, EarlierRun};
+use super::fingerprint::Fingerprints;
 use super::prepare::Prepared;
 use super::spec::Format;
 use super::stages::{Stage, plan_stages};
 use crate::error::Result;
 use crate::exec::{CancelToken, OperatorReport, Report, format_bytes, group_digits};
 use crate::io::{Output, Scan, ScanRequest, Table, TableStatistics};
+use crate::memory::ResidentSet;
 use crate::operators::values::Values;
-use crate::plan::Footprint;
 
-/// Describes what a run would do.
+/// Describes what a run would do; with `resume`, what it would keep of an earlier run.
 ///
 /// # Errors
 /// What planning says, with its place.
-pub(super) fn describe(prepared: &mut Prepared<'_>) -> Result<String> {
+pub(super) fn describe(prepared: &mut Prepared<'_>, resume: Option<&CancelToken>) -> Result<String> {
     let planned = plan_stages(prepared)?;
+    let earlier = look_back(prepared, &planned.stages, resume)?;
     let mut text = format!("pipeline {} ({})\n", prepared.spec.name, prepared.source.path().display());
     write_inputs(prepared, &mut text);
     write_steps(prepared, &planned.unused, &mut text);
     let mut replaced = HashSet::new();
-    let mut total = Footprint::default();
-    for (idx, stage) in planned.stages.iter().enumerate() {
+    let mut held_bytes = 0.0f64;
+    for (idx, (stage, earlier)) in planned.stages.iter().zip(&earlier).enumerate() {
         let query = prepared.session.further_query(prepared.output_sql(&stage.name)?.as_str())?;
-        let (schema, footprint) = (query.schema(), query.footprint());
-        total.held_bytes = total.held_bytes.max(footprint.held_bytes);
+        let (schema, mut footprint) = (query.schema(), query.footprint());
         // Writing to a String does not fail.
-        let _ = writeln!(text, "\nstage {}: {} -> {}", idx + 1, stage.name, targets(prepared, stage));
-        let plan = query.into_run(&Output::Discard, CancelToken::default())?.explain_text();
-        plan.lines().for_each(|line| text.push_str(&format!("  {line}\n")));
-        let rows = footprint.rows.map_or("an unknown number of".to_string(), |rows| group_digits(rows as u64));
-        let _ = writeln!(text, "  about {rows} rows; operators hold about {}", bytes_text(footprint.held_bytes));
-        let n_checks = checks_of(prepared, stage)?;
-        match n_checks {
+        let _ = writeln!(text, "\nstage {}: {} -> {}{}", idx + 1, stage.name, targets(prepared, stage), told(earlier));
+        match earlier {
+            Some(Earlier::Whole(record)) => footprint.rows = Some(record.rows as f64),
+            _ => {
+                let plan = query.into_run(&Output::Discard, CancelToken::default())?.explain_text();
+                plan.lines().for_each(|line| text.push_str(&format!("  {line}\n")));
+                let rows = footprint.rows.map_or("an unknown number of".to_string(), |rows| group_digits(rows as u64));
+                let held = bytes_text(footprint.held_bytes);
+                let _ = writeln!(text, "  about {rows} rows; operators hold about {held}");
+                held_bytes = held_bytes.max(footprint.held_bytes);
+            }
+        }
+        match checks_of(prepared, stage)? {
             0 => {}
             1 => text.push_str("  one check\n"),
-            _ => text.push_str(&format!("  {n_checks} checks\n")),
+            n_checks => text.push_str(&format!("  {n_checks} checks\n")),
         }
-        if stage.keep || stage.outputs.iter().any(|idx| prepared.spec.outputs.files[*idx].format == Format::Parquet) {
+        let in_parquet = |idx: &usize| prepared.spec.outputs.files[*idx].format == Format::Parquet;
+        if !stage.is_folder && (stage.keep || stage.outputs.iter().any(in_parquet)) {
             let table = Arc::new(Unwritten { name: stage.name.clone(), schema, rows: footprint.rows });
             prepared.replace(&stage.name, table, &mut replaced)?;
         }
     }
-    write_memory(prepared, total.held_bytes, &mut text);
+    write_memory(prepared, held_bytes, &mut text);
     prepared.notes.iter().for_each(|note| text.push_str(&format!("note: {note}\n")));
     text.push_str("nothing was run\n");
     Ok(text)
+}
+
+/// What an earlier run left of each stage; `None` when nobody asks.
+fn look_back(prepared: &Prepared<'_>, stages: &[Stage], resume: Option<&CancelToken>) -> Result<Vec<Option<Earlier>>> {
+    let Some(cancel) = resume else { return Ok(stages.iter().map(|_| None).collect()) };
+    let (fingerprints, earlier) = (Fingerprints::of(prepared), EarlierRun { prepared, cancel });
+    let of = |stage: &Stage| Ok(Some(earlier.stage(stage, &fingerprints.of_stage(prepared, stage)?)));
+    stages.iter().map(of).collect()
+}
+
+/// What `--resume` does with a stage, behind its name.
+fn told(earlier: &Option<Earlier>) -> String {
+    match earlier {
+        None => String::new(),
+        Some(Earlier::Nothing) => ": computed".into(),
+        Some(Earlier::Spoilt(path)) => {
+            format!(": computed again, since {} is not what an earlier run wrote", path.display())
+        }
+        Some(Earlier::Whole(record)) => {
+            format!(": kept from an earlier run, {} rows", group_digits(record.rows))
+        }
+    }
 }
 
 fn write_inputs(prepared: &Prepared<'_>, text: &mut String) {
@@ -99,6 +130,9 @@ fn checks_of(prepared: &Prepared<'_>, stage: &Stage) -> Result<usize> {
     let of_stage = |check: &&super::spec::Check| {
         prepared.target(check.step.as_ref(), check.place).is_ok_and(|name| name == stage.name)
     };
+    if stage.is_folder {
+        return Ok(0);
+    }
     let probes = check_sql::probes(prepared, &stage.name, prepared.spec.checks.iter().filter(of_stage))?;
     if let (false, Some(first)) = (probes.is_empty(), prepared.spec.checks.first()) {
         let sql = check_sql::query(&stage.name, &probes);
@@ -108,12 +142,18 @@ fn checks_of(prepared: &Prepared<'_>, stage: &Stage) -> Result<usize> {
     Ok(probes.len())
 }
 
+/// By how much rows may be larger in memory than in their files; more for columns that repeat, less for texts.
+const MOST_TIMES_IN_MEMORY: u64 = 8;
+
+/// The peak is what the process takes now, what operators hold, and what is on its way between them.
 fn write_memory(prepared: &Prepared<'_>, held_bytes: f64, text: &mut String) {
     let memory = prepared.session.memory();
-    let (budget, governed) = (memory.budget().bytes(), memory.governed_bytes());
-    let fixed = budget.saturating_sub(governed) as f64;
-    let peak = (fixed + held_bytes).min(budget as f64);
-    let spilled = (held_bytes - governed as f64).max(0.0);
+    let (budget, governed) = (memory.budget().bytes(), memory.governed_bytes() as f64);
+    let now = ResidentSet::read().map_or(0, |set| set.resident_bytes);
+    let file_bytes: u64 = prepared.files().map(|(_, facts)| facts.bytes).sum();
+    let on_the_way = memory.sizes().in_flight_bytes().min(file_bytes.saturating_mul(MOST_TIMES_IN_MEMORY));
+    let peak = (now as f64 + held_bytes.min(governed) + on_the_way as f64).min(budget as f64);
+    let spilled = (held_bytes - governed).max(0.0);
     let _ = writeln!(
         text,
         "\nestimated peak memory {} of {}, estimated spill {}",

@@ -1,6 +1,6 @@
 //! What makes a finished stage the one that is wanted: everything that its rows depend on.
 //!
-//! Files count by path, size and time of change; steps by their SQL and what they read. The engine's version counts, too.
+//! Files count by path, size, inode and times of change; steps by their SQL and what they read. The engine's version counts, too.
 
 use std::collections::HashMap;
 
@@ -53,7 +53,9 @@ impl Fingerprints {
         for idx in &stage.outputs {
             let output = &prepared.spec.outputs.files[*idx];
             let compression = output.compression.or(prepared.spec.settings.compression);
-            text.push_str(&format!("{} {:?} {compression:?}\n", output.path.text, output.format));
+            text.push_str(&format!("{} {:?} {compression:?}", output.path.text, output.format));
+            let partition_by: Vec<&str> = output.partition_by.iter().map(|column| column.as_str()).collect();
+            text.push_str(&format!(" {:?} {partition_by:?}\n", output.row_group_rows));
         }
         Ok(digest(&text))
     }

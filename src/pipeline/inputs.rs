@@ -37,6 +37,10 @@ pub(super) fn open(session: &Session, source: &Source, input: &Input) -> Result<
     let at = |error: Error| error.with_location(source.at(input.path.place));
     let mut tables: FileTables = session.files().clone();
     for (option, value) in &input.reading {
+        if *option == "on_bad_row" && value.text.starts_with("reject=") {
+            let error = source.error(value.place, "one file takes the rejected rows of all inputs");
+            return Err(error.with_hint(format!("settings: {{on_bad_row: {:?}}}", value.text)));
+        }
         tables.csv.set(option, &value.text).map_err(|error| error.with_location(source.at(value.place)))?;
     }
     let mut declared = Vec::with_capacity(input.schema.len());

@@ -8,7 +8,7 @@ use super::fields::Text;
 use super::inputs::{self, OpenInput};
 use super::relations::{Relation, Relations, RowOrder};
 use super::source::{Place, Source};
-use super::spec::{Input, Spec, Step};
+use super::spec::{Filter, Input, Spec, Step};
 use super::sql_text::SqlText;
 use super::step_sql::{self, StepCx};
 use super::{overrides, read, yaml};
@@ -76,6 +76,10 @@ pub(super) struct Prepared<'s> {
     /// For each step and input what its query reads, and the query itself.
     pub(super) queries: HashMap<String, NamedQuery>,
     pub(super) notes: Vec<String>,
+    /// For each input the conditions that the filters of the file put on it.
+    pub(super) filters_of: Vec<Vec<Text>>,
+    /// Columns that date ranges of the filters name.
+    date_columns: Vec<String>,
     /// Files that SQL names itself, as they were before they were opened.
     pub(super) named_files: BTreeMap<String, Vec<(PathBuf, FileFacts)>>,
 }
@@ -96,7 +100,20 @@ impl<'s> Prepared<'s> {
         let (source, spec) = (&file.source, &file.spec);
         let (relations, queries, notes) = (Relations::default(), HashMap::new(), spec.notes.clone());
         let (inputs, named_files) = (Vec::new(), BTreeMap::new());
-        let mut prepared = Prepared { session, source, spec, relations, inputs, queries, notes, named_files };
+        let date_columns = spec.filters.iter().filter_map(Filter::date_column).map(str::to_string).collect();
+        let filters_of = Vec::new();
+        let mut prepared = Prepared {
+            session,
+            source,
+            spec,
+            relations,
+            inputs,
+            queries,
+            notes,
+            filters_of,
+            date_columns,
+            named_files,
+        };
         prepared.define_inputs()?;
         for step in &spec.steps {
             prepared.define_step(step)?;
@@ -135,6 +152,7 @@ impl<'s> Prepared<'s> {
         let mut notes = Vec::new();
         let conditions = inputs::conditions(self.source, &self.spec.filters, &named, plans, &mut notes)?;
         self.notes.extend(notes);
+        self.filters_of.clone_from(&conditions);
         for ((input, relation), conditions) in self.spec.inputs.iter().zip(relations).zip(conditions) {
             let sql = inputs::picking(self.source, input, &relation, conditions)?;
             self.define(&input.id, &sql, RowOrder::Given, input.path.place)?;
@@ -152,7 +170,8 @@ impl<'s> Prepared<'s> {
 
     /// Plans `step` over what its inputs stand for now.
     pub(super) fn define_step(&mut self, step: &Step) -> Result<()> {
-        let cx = StepCx { source: self.source, step, relations: &self.relations };
+        let (source, relations, date_columns) = (self.source, &self.relations, self.date_columns.as_slice());
+        let cx = StepCx { source, step, relations, date_columns };
         let translated = step_sql::translate(&cx)?;
         self.define(&step.id, &translated.sql, translated.order, step_sql::fallback(step))
     }
@@ -176,8 +195,12 @@ impl<'s> Prepared<'s> {
         if name.contains(['/', '.', '*']) {
             return error;
         }
-        let names = || self.relations.names().map(String::as_str);
         let located = error.location().map(str::to_string);
+        if let Some(later) = self.spec.steps.iter().find(|step| step.id.text == name) {
+            let error = Error::usage(format!("the step {name:?} comes later")).relocated(located);
+            return error.with_hint(comes_later(&self.source.at(later.id.place)));
+        }
+        let names = || self.relations.names().map(String::as_str);
         let error = Error::usage(format!("there is no input or earlier step {name:?}")).relocated(located);
         if let Some(exact) = names().find(|known| known.to_lowercase() == name) {
             return error.with_hint(format!("write the name in double quotes: \"{exact}\""));
@@ -250,6 +273,11 @@ impl<'s> Prepared<'s> {
         let of_input = || self.spec.inputs.iter().find(|input| input.id.text == name).map(|input| input.id.place);
         self.step(name).map(|step| step.place).or_else(of_input)
     }
+}
+
+/// What to do about a step that is read before it stands there.
+pub(super) fn comes_later(at: &str) -> String {
+    format!("a step reads what stands above it: move the step at {at} up")
 }
 
 /// The files of `path` with what the system says of them.

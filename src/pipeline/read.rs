@@ -167,8 +167,8 @@ fn read_date_range(source: &Source, node: &Node) -> Result<Filter> {
 
 fn read_settings(source: &Source, node: &Node, notes: &mut Vec<String>) -> Result<Settings> {
     let of = Fields::of(source, node, "settings")?;
-    let bytes = |text: Text| parse_bytes(&text.text).map_err(|error| source.error(text.place, error.message()));
-    let budget = |text: Text| Budget::parse(&text.text).map_err(|error| source.error(text.place, error.message()));
+    let bytes = |text: Text| parse_bytes(&text.text).map_err(|error| error.with_location(source.at(text.place)));
+    let budget = |text: Text| Budget::parse(&text.text).map_err(|error| error.with_location(source.at(text.place)));
     let memory_budget = of.text(&["memory_budget", "memory_limit"])?.map(budget).transpose()?;
     let spill_limit = of.text(&["spill_limit"])?.map(bytes).transpose()?;
     let compression = of.text(&["compression"])?;

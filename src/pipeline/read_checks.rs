@@ -19,6 +19,7 @@ pub(super) fn read_checks(source: &Source, node: &Node) -> Result<Vec<Check>> {
 fn read_item(source: &Source, node: &Node, checks: &mut Vec<Check>) -> Result<()> {
     if let Value::Scalar(_) = &node.value {
         let condition = fields::text(source, node, "validate")?;
+        refuse_query(source, &condition)?;
         checks.push(Check { place: node.place, step: None, rule: Rule::Sql { condition, name: None } });
         return Ok(());
     }
@@ -31,7 +32,7 @@ fn read_item(source: &Source, node: &Node, checks: &mut Vec<Check>) -> Result<()
     let (min, max) = (of.take(&["min_rows"])?, of.take(&["max_rows"])?);
     if let Some(node) = min.or(max) {
         let bound = |node: Option<&Node>| node.map(|node| fields::count(source, node, "rows")).transpose();
-        add(node.place, Rule::Rows { min: bound(min)?, max: bound(max)? });
+        add(node.place, rows_between(source, node, bound(min)?, bound(max)?)?);
     }
     if let Some(node) = of.take(&["columns", "columns_present", "required_columns"])? {
         add(node.place, Rule::Columns(fields::texts(source, node, "columns")?));
@@ -55,10 +56,22 @@ fn read_item(source: &Source, node: &Node, checks: &mut Vec<Check>) -> Result<()
     let name = of.text(&["name"])?;
     if let Some(node) = of.take(&["sql", "condition", "conditions", "expression"])? {
         for condition in fields::texts(source, node, "sql")? {
+            refuse_query(source, &condition)?;
             add(condition.place, Rule::Sql { condition, name: name.clone() });
         }
     }
     of.finish()
+}
+
+/// A check is a condition on every row, and not a query that looks for rows.
+fn refuse_query(source: &Source, condition: &Text) -> Result<()> {
+    let first = condition.text.split(|letter: char| !letter.is_alphabetic()).find(|word| !word.is_empty());
+    match first.is_some_and(|word| ["select", "with"].iter().any(|query| word.eq_ignore_ascii_case(query))) {
+        false => Ok(()),
+        true => Err(source
+            .error(condition.place, "a check is a condition that holds for every row, and this is a query")
+            .with_hint("write what must hold: sql: \"heart_rate > 0\"; or make the query a step, and check its rows")),
+    }
 }
 
 /// `12`, or `{min: 1, max: 100}`, or `{exact: 12}`.
@@ -69,9 +82,18 @@ fn read_rows(source: &Source, node: &Node) -> Result<Rule> {
     }
     let of = Fields::of(source, node, "rows")?;
     let exact = of.count(&["exact", "equal", "equals"])?;
-    let rule = Rule::Rows { min: of.count(&["min"])?.or(exact), max: of.count(&["max"])?.or(exact) };
+    let (min, max) = (of.count(&["min"])?.or(exact), of.count(&["max"])?.or(exact));
     of.finish()?;
-    Ok(rule)
+    rows_between(source, node, min, max)
+}
+
+fn rows_between(source: &Source, node: &Node, min: Option<u64>, max: Option<u64>) -> Result<Rule> {
+    match (min, max) {
+        (Some(least), Some(most)) if least > most => Err(source
+            .error(node.place, format!("no number of rows is at least {least} and at most {most}"))
+            .with_hint("swap min and max")),
+        _ => Ok(Rule::Rows { min, max }),
+    }
 }
 
 /// `[a, b]` is one key of two columns, `[[a], [b, c]]` are two keys.

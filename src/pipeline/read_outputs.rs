@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use super::fields::{self, Fields, Text};
-use super::source::Source;
+use super::source::{Place, Source};
 use super::spec::{Format, OutputFileSpec, Outputs};
 use super::yaml::{Node, Value};
 use crate::error::Result;
 use crate::io::OutputFormat;
-use crate::io::parquet::ParquetCompression;
+use crate::io::parquet::{ParquetCompression, ROW_GROUP_ROWS_MAX};
 
 /// The outputs of `node`.
 pub(super) fn read_outputs(source: &Source, node: &Node) -> Result<Outputs> {
@@ -25,8 +25,12 @@ pub(super) fn read_outputs(source: &Source, node: &Node) -> Result<Outputs> {
 fn read_mapping(source: &Source, node: &Node, step: Option<Text>, outputs: &mut Outputs) -> Result<()> {
     let of = Fields::of(source, node, "outputs")?;
     let step = of.text(&["step", "from", "input"])?.or(step);
-    let formats: [(&[&'static str], Format); 3] =
-        [(&["parquet"], Format::Parquet), (&["csv"], Format::Csv), (&["ndjson", "jsonl", "json"], Format::NdJson)];
+    let formats: [(&[&'static str], Format); 4] = [
+        (&["parquet"], Format::Parquet),
+        (&["csv"], Format::Csv),
+        (&["ndjson", "jsonl", "json"], Format::NdJson),
+        (&["ipc", "arrow", "feather"], Format::Ipc),
+    ];
     for (names, format) in formats {
         if let Some(node) = of.take(names)? {
             outputs.files.push(read_file(source, node, Some(format), step.clone())?);
@@ -86,8 +90,29 @@ fn read_file(source: &Source, node: &Node, format: Option<Format>, step: Option<
     };
     let step = of.text(&["step", "from", "input"])?.or(step);
     let compression = of.text(&["compression"])?.map(|text| compression(source, &text)).transpose()?;
+    let row_group_rows = read_row_group_rows(source, &of)?;
+    let partition_by = of.texts(&["partition_by"])?.unwrap_or_default();
     of.finish()?;
-    Ok(OutputFileSpec { step, compression, ..file(source, path, format)? })
+    // The name of a folder tells no format.
+    let format = format.or((!partition_by.is_empty()).then_some(Format::Parquet));
+    let file = file(source, path, format)?;
+    if let (Some(place), true) = (row_group_rows.map(|(_, place)| place), file.format != Format::Parquet) {
+        let message = format!("row groups are of Parquet, and {} is {}", file.path.text, file.format.name());
+        return Err(source.error(place, message).with_hint("leave row_group_rows out"));
+    }
+    let row_group_rows = row_group_rows.map(|(rows, _)| rows);
+    Ok(OutputFileSpec { step, compression, row_group_rows, partition_by, ..file })
+}
+
+fn read_row_group_rows(source: &Source, of: &Fields<'_>) -> Result<Option<(usize, Place)>> {
+    let Some(node) = of.take(&["row_group_rows", "row_group_size"])? else { return Ok(None) };
+    match fields::count(source, node, "row_group_rows")? {
+        n @ 1..=ROW_GROUP_ROWS_MAX => Ok(Some((n as usize, node.place))),
+        _ => {
+            let most = crate::exec::group_digits(ROW_GROUP_ROWS_MAX);
+            Err(source.error(node.place, format!("a row group has from 1 to {most} rows")))
+        }
+    }
 }
 
 fn file(source: &Source, path: Text, format: Option<Format>) -> Result<OutputFileSpec> {
@@ -95,13 +120,21 @@ fn file(source: &Source, path: Text, format: Option<Format>) -> Result<OutputFil
         Some(OutputFormat::Parquet) => Some(Format::Parquet),
         Some(OutputFormat::Csv) => Some(Format::Csv),
         Some(OutputFormat::JsonLines) => Some(Format::NdJson),
+        Some(OutputFormat::Ipc) => Some(Format::Ipc),
         _ => None,
     });
     match format {
-        Some(format) => Ok(OutputFileSpec { path, format, step: None, compression: None }),
+        Some(format) => Ok(OutputFileSpec {
+            path,
+            format,
+            step: None,
+            compression: None,
+            row_group_rows: None,
+            partition_by: vec![],
+        }),
         None => Err(source
             .error(path.place, format!("the name {} does not tell a format", path.text))
-            .with_hint("end it in .parquet, .csv or .ndjson, or add format: parquet")),
+            .with_hint("end it in .parquet, .csv, .ndjson or .arrow, or add format: parquet")),
     }
 }
 
@@ -110,7 +143,8 @@ fn format_named(source: &Source, word: &Text) -> Result<Format> {
         "parquet" => Ok(Format::Parquet),
         "csv" => Ok(Format::Csv),
         "ndjson" | "jsonl" | "json" => Ok(Format::NdJson),
-        _ => Err(fields::unknown_word(source, word, "format", &["parquet", "csv", "ndjson"])),
+        "ipc" | "arrow" | "feather" => Ok(Format::Ipc),
+        _ => Err(fields::unknown_word(source, word, "format", &["parquet", "csv", "ndjson", "ipc"])),
     }
 }
 

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use super::fields::{self, Fields, Text};
+use super::prepare::comes_later;
 use super::read::check_id;
 use super::source::Source;
 use super::spec::{Aggregation, Filler, How, Input, Item, Join, Measure, Operation, SortKey, Step};
@@ -45,8 +46,9 @@ pub(super) fn read_steps(source: &Source, node: &Node, inputs: &[Input]) -> Resu
     };
     let mut known: Vec<Text> = inputs.iter().map(|input| input.id.clone()).collect();
     let mut steps: Vec<Step> = Vec::with_capacity(items.len());
+    let named: Vec<Text> = items.iter().filter_map(|(id, node)| id.clone().or_else(|| id_of(source, node))).collect();
     for (idx, (id, node)) in items.into_iter().enumerate() {
-        let reader = StepReader { source, number: idx + 1, inputs, last: steps.last(), known: &known };
+        let reader = StepReader { source, number: idx + 1, inputs, last: steps.last(), known: &known, named: &named };
         let step = reader.read(id, node)?;
         known.push(step.id.clone());
         steps.push(step);
@@ -61,6 +63,15 @@ struct StepReader<'a> {
     inputs: &'a [Input],
     last: Option<&'a Step>,
     known: &'a [Text],
+    /// The names of all steps, also of those that come later.
+    named: &'a [Text],
+}
+
+/// The name that a step gives itself.
+fn id_of(source: &Source, node: &Node) -> Option<Text> {
+    let Value::Map(entries) = &node.value else { return None };
+    let (_, id) = entries.iter().find(|(key, _)| matches!(key.name.as_str(), "id" | "name"))?;
+    fields::text(source, id, "id").ok()
 }
 
 impl StepReader<'_> {
@@ -138,6 +149,10 @@ impl StepReader<'_> {
     fn check_input(&self, input: &Text) -> Result<()> {
         if self.known.iter().any(|known| known.text == input.text) {
             return Ok(());
+        }
+        if let Some(later) = self.named.iter().find(|named| named.text == input.text) {
+            let error = self.source.error(input.place, format!("the step {:?} comes later", input.text));
+            return Err(error.with_hint(comes_later(&self.source.at(later.place))));
         }
         let names = || self.known.iter().map(Text::as_str);
         let error = self.source.error(input.place, format!("there is no input or earlier step {:?}", input.text));
@@ -301,8 +316,12 @@ fn read_group_by(source: &Source, of: &Fields<'_>) -> Result<Operation> {
         Value::List(list) => list.iter().map(|node| read_aggregation(source, node)).collect::<Result<_>>()?,
         Value::Map(entries) => {
             let named = |(key, node): &(super::yaml::Key, Node)| {
-                let measure = Measure::Expr(fields::text(source, node, &key.name)?);
-                Ok(Aggregation { place: node.place, measure, alias: Some(Text::from(key)) })
+                let aggregation = read_aggregation(source, node)?;
+                if let Some(alias) = &aggregation.alias {
+                    let error = source.error(alias.place, format!("{:?} has two names", key.name));
+                    return Err(error.with_hint("leave alias out"));
+                }
+                Ok(Aggregation { alias: Some(Text::from(key)), ..aggregation })
             };
             entries.iter().map(named).collect::<Result<_>>()?
         }

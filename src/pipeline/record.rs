@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::prepare::Prepared;
 use crate::exec::{NodeIdx, RunMetrics};
+use crate::io::run_folder::PartFacts;
 
 /// A finished stage.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -36,8 +37,11 @@ pub(super) struct FileRecord {
     /// The name in the run's folder.
     pub(super) hidden: String,
     pub(super) bytes: u64,
-    /// Of outputs.
+    /// Of a folder that of the names and checksums of its files.
     pub(super) sha256: Option<String>,
+    /// The files of a folder.
+    #[serde(default)]
+    pub(super) parts: Vec<PartFacts>,
 }
 
 /// What a step of a stage's query took.
@@ -47,6 +51,9 @@ pub(super) struct StepRecord {
     /// Rows that left it; conditions of later steps may have been applied earlier. `None` where the optimizer left no
     /// trace of the step.
     pub(super) rows: Option<u64>,
+    /// Of an input: the rows of its files, where all were read.
+    #[serde(default)]
+    pub(super) all_rows: Option<u64>,
     /// Time in its operators, summed over workers.
     pub(super) seconds: f64,
 }
@@ -89,9 +96,13 @@ impl<'a> Owners<'a> {
                 continue;
             }
             let mine = self.metrics.operators.iter().zip(&self.by_operator).filter(|(_, owner)| **owner == Some(*name));
-            let seconds = mine.map(|(operator, _)| operator.seconds).sum();
+            let (mut seconds, mut all_rows) = (0.0, None);
+            for (operator, _) in mine {
+                seconds += operator.seconds;
+                all_rows = all_rows.or(operator.all_rows);
+            }
             let rows = self.metrics.operators.get(*node).map(|operator| operator.rows_out);
-            records.push(StepRecord { id: name.to_string(), rows, seconds });
+            records.push(StepRecord { id: name.to_string(), rows, all_rows, seconds });
         }
         records
     }

@@ -11,6 +11,7 @@ use super::record::StageRecord;
 use super::spec::Format;
 use crate::error::{Error, Result};
 use crate::exec::{format_bytes, group_digits};
+use crate::io::run_folder::PartFacts;
 
 /// All there is to tell.
 pub(super) struct Finished<'a> {
@@ -32,6 +33,9 @@ pub(super) struct PublishedFile {
     pub(super) rows: u64,
     pub(super) bytes: u64,
     pub(super) sha256: String,
+    pub(super) is_folder: bool,
+    /// The files of a folder.
+    pub(super) parts: Vec<PartFacts>,
     /// Computed by an earlier run.
     pub(super) reused: bool,
 }
@@ -66,7 +70,13 @@ fn checksums(finished: &Finished<'_>, own_path: &Path) -> String {
             _ => file.path.strip_prefix(&folder).map(Path::to_path_buf).unwrap_or_else(|_| absolute(&file.path)),
         };
         // Writing to a String does not fail.
-        let _ = writeln!(text, "{}  {}", file.sha256, name.display());
+        let _ = match file.is_folder {
+            false => writeln!(text, "{}  {}", file.sha256, name.display()),
+            true => file
+                .parts
+                .iter()
+                .try_for_each(|part| writeln!(text, "{}  {}", part.sha256, name.join(&part.name).display())),
+        };
     }
     text
 }
@@ -104,6 +114,7 @@ fn manifest(finished: &Finished<'_>) -> Value {
             "rows": file.rows,
             "bytes": file.bytes,
             "sha256": file.sha256,
+            "files": file.is_folder.then_some(&file.parts),
             "reused": file.reused,
         })).collect::<Vec<_>>(),
     })
@@ -122,7 +133,7 @@ fn inputs(finished: &Finished<'_>) -> Vec<Value> {
         json!({
             "id": input.id.text,
             "path": input.path.text,
-            "rows": open.table.statistics().n_rows,
+            "rows": open.table.statistics().n_rows.or_else(|| all_rows_of(finished, &input.id.text)),
             "rows_used": rows_of(finished, &input.id.text),
             "bytes": open.files.iter().map(|(_, facts)| facts.bytes).sum::<u64>(),
             "files": files.collect::<Vec<_>>(),
@@ -143,9 +154,16 @@ fn rows_of(finished: &Finished<'_>, id: &str) -> Option<u64> {
     whole.or_else(|| steps.filter(|step| step.id == id).find_map(|step| step.rows))
 }
 
+/// The rows of an input's files, where some stage read all of them.
+fn all_rows_of(finished: &Finished<'_>, id: &str) -> Option<u64> {
+    let steps = finished.records.iter().flat_map(|(record, _)| &record.steps);
+    steps.filter(|step| step.id == id).find_map(|step| step.all_rows)
+}
+
 fn seconds_of(finished: &Finished<'_>, id: &str) -> f64 {
     let steps = finished.records.iter().flat_map(|(record, _)| &record.steps);
-    steps.filter(|step| step.id == id).map(|step| step.seconds).sum()
+    // The sum of nothing would be -0.
+    steps.filter(|step| step.id == id).fold(0.0, |sum, step| sum + step.seconds)
 }
 
 fn steps(finished: &Finished<'_>) -> Vec<Value> {

@@ -12,23 +12,25 @@ use std::time::Instant;
 use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
 
+use super::earlier::{Earlier, EarlierRun, home_of, record_name};
 use super::fingerprint::Fingerprints;
 use super::one_row::OneRow;
 use super::prepare::{PipelineFile, Prepared};
 use super::record::{FileRecord, Owners, StageRecord};
 use super::report::{self, Finished, PublishedFile};
-use super::spec::{Format, OutputFileSpec};
+use super::spec::Format;
 use super::stages::{Stage, plan_stages};
 use super::targets::{check_targets, side_paths};
-use super::{check_sql, dry_run, traps};
+use super::{check_sql, dry_run, idle_filters, traps};
 use crate::error::{Error, Result};
 use crate::exec::{CancelToken, Monitor, QueryContext, RunMetrics, Sink, group_digits};
-use crate::io::Tee;
+use crate::io::ipc::{IpcLayout, IpcSink};
 use crate::io::parquet::{ParquetCompression, ParquetSink, ParquetSinkOptions};
-use crate::io::run_folder::{FileFacts, Move, RunFolder, publish_set, resolved, sha256};
+use crate::io::run_folder::{Contents, FileFacts, Move, RunFolder, publish_set, resolved};
 use crate::io::text::{Destination, TextFormat, text_sink};
+use crate::io::{Output, Tee};
 use crate::memory::Memory;
-use crate::session::Session;
+use crate::session::{PreparedQuery, QueryRun, Session};
 use crate::spill::Disk;
 
 /// Shows progress until dropped.
@@ -75,14 +77,15 @@ impl PipelineFile {
         Run::begin(prepared, options)?.run()
     }
 
-    /// What a run would do, as text: every path and column is checked, and nothing runs.
+    /// What a run would do, as text: every path and column is checked, and nothing runs. With `resume` it says what would be
+    /// kept of an earlier run.
     ///
     /// # Errors
     /// As [`PipelineFile::run`], as far as that can be known before.
-    pub fn dry_run(&self, session: &Session) -> Result<String> {
+    pub fn dry_run(&self, session: &Session, resume: bool, cancel: &CancelToken) -> Result<String> {
         let mut prepared = Prepared::new(session, self)?;
         check_targets(&prepared)?;
-        dry_run::describe(&mut prepared)
+        dry_run::describe(&mut prepared, resume.then_some(cancel))
     }
 }
 
@@ -125,7 +128,7 @@ impl<'a> Run<'a> {
                 folders.insert(folder.clone(), RunFolder::open(&folder, &name)?);
             }
         }
-        let home = outputs.files.first().map_or(PathBuf::from("."), |file| real_folder_of(&file.path.text));
+        let home = home_of(&prepared);
         if !options.resume {
             folders.values().for_each(|folder| folder.keep_only(|_| false));
         }
@@ -165,42 +168,23 @@ impl<'a> Run<'a> {
         self.folder(&self.home)
     }
 
+    /// What earlier runs left.
+    fn earlier(&self) -> EarlierRun<'_> {
+        EarlierRun { prepared: &self.prepared, cancel: &self.options.cancel }
+    }
+
     /// The record of `stage`, if an earlier run finished it and its files are whole.
     fn finished(&self, stage: &Stage, fingerprint: &str) -> Option<StageRecord> {
-        let text = self.home().ok()?.read(&record_name(stage, fingerprint))?;
-        let record: StageRecord = serde_json::from_str(&text).ok()?;
-        let whole = record.fingerprint == fingerprint && record.files.iter().all(|file| self.is_whole(file));
-        whole.then_some(record)
-    }
-
-    /// Whether a file of a record is there and what it was; a published one is read to be sure.
-    fn is_whole(&self, file: &FileRecord) -> bool {
-        if self.is_hidden(file) {
-            return true;
+        match self.earlier().stage(stage, fingerprint) {
+            Earlier::Whole(record) => Some(record),
+            Earlier::Nothing => None,
+            Earlier::Spoilt(path) => {
+                let note =
+                    format!("{} is not what an earlier run wrote: {:?} is computed again", path.display(), stage.name);
+                (self.options.tell)(&Notice::Note(note));
+                None
+            }
         }
-        let Some(target) = self.output(file).map(|output| Path::new(&output.path.text)) else { return false };
-        let same_size = FileFacts::of(target).is_ok_and(|facts| facts.bytes == file.bytes);
-        same_size && sha256(target, &self.options.cancel).ok() == file.sha256
-    }
-
-    /// Whether a finished file is in the run's folder; otherwise an earlier run published it.
-    fn is_hidden(&self, file: &FileRecord) -> bool {
-        let hidden = self.hidden_path(file).and_then(|path| FileFacts::of(&path));
-        hidden.is_ok_and(|facts| facts.bytes == file.bytes)
-    }
-
-    /// The output that `file` is to be.
-    fn output(&self, file: &FileRecord) -> Option<&OutputFileSpec> {
-        let path = file.output.as_ref()?;
-        self.prepared.spec.outputs.files.iter().find(|output| output.path.text == *path)
-    }
-
-    fn hidden_path(&self, file: &FileRecord) -> Result<PathBuf> {
-        let folder = match self.output(file) {
-            Some(output) => real_folder_of(&output.path.text),
-            None => self.home.clone(),
-        };
-        Ok(self.folder(&folder)?.file(&file.hidden))
     }
 
     /// Computes `stage` into its files.
@@ -210,20 +194,15 @@ impl<'a> Run<'a> {
             let path = &self.prepared.spec.outputs.files[*idx].path.text;
             let name = Path::new(path).file_name().unwrap_or_default();
             let hidden = format!("{}.{fingerprint}", name.to_string_lossy());
-            files.push(FileRecord { output: Some(path.clone()), hidden, bytes: 0, sha256: None });
+            files.push(FileRecord { output: Some(path.clone()), hidden, bytes: 0, sha256: None, parts: vec![] });
         }
         if stage.keep {
             let hidden = format!("{}.{fingerprint}.parquet", stage.name);
-            files.push(FileRecord { output: None, hidden, bytes: 0, sha256: None });
+            files.push(FileRecord { output: None, hidden, bytes: 0, sha256: None, parts: vec![] });
         }
         let sql = self.prepared.output_sql(&stage.name)?;
         let query = self.prepared.session.further_query(sql.as_str())?;
-        let cancel = self.options.cancel.clone();
-        let sink = |schema: SchemaRef, ordered: bool, cx: &QueryContext| {
-            let sinks = files.iter().map(|file| self.sink(file, schema.clone(), ordered, cx));
-            Ok(Tee::of(sinks.collect::<Result<Vec<_>>>()?))
-        };
-        let run = query.into_run_to(cancel, sink)?;
+        let run = self.query_run(stage, query, &files)?;
         let labels = run.labels().to_vec();
         let onlooker = (self.options.watch)(run.monitor().clone(), self.prepared.session.memory());
         let (metrics, done) = run.execute_measured();
@@ -232,13 +211,13 @@ impl<'a> Run<'a> {
         done.map_err(|error| self.in_stage(stage, error))?;
         told?;
         for file in &mut files {
-            let path = self.hidden_path(file)?;
-            file.bytes = FileFacts::of(&path)?.bytes;
-            if file.output.is_some() {
-                file.sha256 = Some(sha256(&path, &self.options.cancel)?);
-            }
+            let contents = Contents::of(&self.earlier().hidden_path(file), &self.options.cancel)?;
+            (file.bytes, file.sha256, file.parts) = (contents.bytes, Some(contents.sha256), contents.parts);
         }
         let owners = Owners::new(&self.prepared, &labels, &metrics);
+        let steps = owners.steps();
+        let mut warnings = self.warnings_of(stage, &metrics, &owners);
+        warnings.extend(idle_filters::warnings(&self.prepared, &steps, &self.options.cancel)?);
         let record = StageRecord {
             step: stage.name.clone(),
             fingerprint: fingerprint.to_string(),
@@ -249,8 +228,8 @@ impl<'a> Run<'a> {
             read_bytes: metrics.read_bytes,
             bad_rows: metrics.n_bad_rows,
             files,
-            steps: owners.steps(),
-            warnings: self.warnings_of(stage, &metrics, &owners),
+            steps,
+            warnings,
             plan: metrics.to_text(),
         };
         record.warnings.iter().for_each(|warning| (self.options.tell)(&Notice::Warning(warning.clone())));
@@ -258,6 +237,22 @@ impl<'a> Run<'a> {
         let text = text.map_err(|error| Error::query(format!("cannot write the record of a stage: {error}")))?;
         self.home()?.write(&record_name(stage, fingerprint), &text)?;
         Ok(record)
+    }
+
+    /// The run of `query` into the files of `stage`.
+    fn query_run(&self, stage: &Stage, query: PreparedQuery<'a>, files: &[FileRecord]) -> Result<QueryRun<'a>> {
+        let cancel = self.options.cancel.clone();
+        if let (true, [file]) = (stage.is_folder, files) {
+            let earlier = self.earlier();
+            let (folder, settings) = (earlier.hidden_path(file), &self.prepared.spec.settings);
+            if let Some(output) = earlier.output(file) {
+                return query.into_run(&Output::Partitioned(output.partitioned(&folder, settings)), cancel);
+            }
+        }
+        query.into_run_to(cancel, |schema: SchemaRef, ordered: bool, cx: &QueryContext| {
+            let sinks = files.iter().map(|file| self.sink(file, schema.clone(), ordered, cx));
+            Ok(Tee::of(sinks.collect::<Result<Vec<_>>>()?))
+        })
     }
 
     /// A stage in words, for reports.
@@ -289,44 +284,50 @@ impl<'a> Run<'a> {
     }
 
     fn sink(&self, file: &FileRecord, schema: SchemaRef, ordered: bool, cx: &QueryContext) -> Result<Arc<dyn Sink>> {
-        let path = self.hidden_path(file)?;
-        let output = self.output(file);
+        let earlier = self.earlier();
+        let (path, output) = (earlier.hidden_path(file), earlier.output(file));
+        let name = Path::new(file.output.as_ref().unwrap_or(&file.hidden));
         let format = output.map_or(Format::Parquet, |output| output.format);
         let text = match format {
             Format::Csv => TextFormat::Csv,
             Format::NdJson => TextFormat::JsonLines,
+            Format::Ipc => {
+                let destination = Destination::file(&path)?.named(name);
+                return Ok(Arc::new(IpcSink::new(destination, schema, IpcLayout::File, ordered, cx)));
+            }
             Format::Parquet => {
-                let usual = ParquetSinkOptions::default();
-                let asked = output.and_then(|output| output.compression.or(self.prepared.spec.settings.compression));
-                // Checkpoints are read once or twice: what is fast to write is best.
-                let compression = asked.unwrap_or(match output {
-                    Some(_) => usual.compression,
-                    None => ParquetCompression::Lz4,
-                });
-                let options = ParquetSinkOptions { compression, repeatable: true, ..usual };
+                let usual = ParquetSinkOptions { repeatable: true, ..ParquetSinkOptions::default() };
+                let options = match output {
+                    Some(output) => output.parquet(&self.prepared.spec.settings, &usual),
+                    // Checkpoints are read once or twice: what is fast to write is best.
+                    None => ParquetSinkOptions { compression: ParquetCompression::Lz4, ..usual },
+                };
                 return Ok(Arc::new(ParquetSink::new(&path, schema, &options, ordered, &cx.memory)?));
             }
         };
-        let name = Path::new(file.output.as_ref().unwrap_or(&file.hidden));
         text_sink(text, Destination::file(&path)?.named(name), schema, ordered, cx)
     }
 
     /// Lets later stages and checks read a finished stage from its Parquet file, where it has one.
     fn read_from_file(&mut self, stage: &Stage, record: &StageRecord) -> Result<()> {
+        if stage.is_folder {
+            return Ok(());
+        }
         let is_parquet = |file: &&FileRecord| {
-            file.output.is_none() || self.output(file).is_some_and(|output| output.format == Format::Parquet)
+            file.output.is_none() || self.earlier().output(file).is_some_and(|output| output.format == Format::Parquet)
         };
         let Some(file) = record.files.iter().find(is_parquet) else { return Ok(()) };
-        let path = match &file.output {
-            Some(path) if !self.is_hidden(file) => PathBuf::from(path),
-            _ => self.hidden_path(file)?,
-        };
+        let path = self.earlier().path(file);
         let table = self.prepared.open_parquet(&path)?;
         self.prepared.replace(&stage.name, table, &mut self.replaced)
     }
 
     /// Runs the checks of `stage`, and gives what was found to hold.
     fn check(&self, stage: &Stage) -> Result<Vec<String>> {
+        // The rows of a folder were checked where they come from.
+        if stage.is_folder {
+            return Ok(vec![]);
+        }
         let of_stage = |check: &&super::spec::Check| {
             self.prepared.target(check.step.as_ref(), check.place).is_ok_and(|name| name == stage.name)
         };
@@ -368,10 +369,11 @@ impl<'a> Run<'a> {
         let mut published = Vec::new();
         for (record, reused) in &records {
             for file in &record.files {
-                let Some(output) = self.output(file) else { continue };
+                let earlier = self.earlier();
+                let Some(output) = earlier.output(file) else { continue };
                 let path = PathBuf::from(&output.path.text);
-                if self.is_hidden(file) {
-                    moves.push(Move { from: self.hidden_path(file)?, to: resolved(&path) });
+                if earlier.is_hidden(file) {
+                    moves.push(Move { from: earlier.hidden_path(file), to: resolved(&path) });
                 }
                 published.push(PublishedFile {
                     path,
@@ -380,6 +382,8 @@ impl<'a> Run<'a> {
                     rows: record.rows,
                     bytes: file.bytes,
                     sha256: file.sha256.clone().unwrap_or_default(),
+                    is_folder: output.is_folder(),
+                    parts: file.parts.clone(),
                     reused: *reused,
                 });
             }
@@ -420,10 +424,6 @@ fn kept_files(record: &StageRecord) -> Vec<String> {
     checkpoints.chain([record]).collect()
 }
 
-fn record_name(stage: &Stage, fingerprint: &str) -> String {
-    format!("{}.{fingerprint}.json", stage.name)
-}
-
 /// The folder of a file.
 pub(super) fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {
@@ -433,7 +433,7 @@ pub(super) fn folder_of(path: &Path) -> PathBuf {
 }
 
 /// The folder that a file called `path` will be in, by its only name.
-fn real_folder_of(path: &str) -> PathBuf {
+pub(super) fn real_folder_of(path: &str) -> PathBuf {
     folder_of(&resolved(Path::new(path)))
 }
 

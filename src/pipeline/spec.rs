@@ -3,13 +3,15 @@
 //! Every name and every piece of SQL keeps its place in the file, so that whatever is wrong with it later can be told with
 //! line and column.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::fields::Text;
 use super::source::Place;
 use super::yaml::Scalar;
 use crate::frame::AsofStrategy;
-use crate::io::parquet::ParquetCompression;
+use crate::io::OutputFormat;
+use crate::io::parquet::{ParquetCompression, ParquetSinkOptions};
+use crate::io::partitioned::PartitionedOutput;
 use crate::memory::Budget;
 
 /// A pipeline file.
@@ -50,6 +52,16 @@ pub(super) enum Filter {
     DateRange { place: Place, column: Option<Text>, start: Option<Text>, end: Option<Text> },
     /// SQL.
     Condition(Text),
+}
+
+impl Filter {
+    /// The column that a date range names.
+    pub(super) fn date_column(&self) -> Option<&str> {
+        match self {
+            Filter::DateRange { column: Some(column), .. } => Some(column.as_str()),
+            _ => None,
+        }
+    }
 }
 
 /// One step.
@@ -172,6 +184,39 @@ pub(super) struct OutputFileSpec {
     /// The step whose rows it holds; the last one when the file does not say.
     pub(super) step: Option<Text>,
     pub(super) compression: Option<ParquetCompression>,
+    /// The most rows of a row group of Parquet.
+    pub(super) row_group_rows: Option<usize>,
+    /// Columns whose values make folders; the path is then that of a folder.
+    pub(super) partition_by: Vec<Text>,
+}
+
+impl OutputFileSpec {
+    /// Whether it is a folder of files.
+    pub(super) fn is_folder(&self) -> bool {
+        !self.partition_by.is_empty()
+    }
+
+    /// How Parquet is written, where neither the output nor the file's settings say otherwise as `usual` says.
+    pub(super) fn parquet(&self, settings: &Settings, usual: &ParquetSinkOptions) -> ParquetSinkOptions {
+        ParquetSinkOptions {
+            compression: self.compression.or(settings.compression).unwrap_or(usual.compression),
+            row_group_rows: self.row_group_rows.unwrap_or(usual.row_group_rows),
+            repeatable: usual.repeatable,
+        }
+    }
+
+    /// Its folder of files, made at `folder`.
+    pub(super) fn partitioned(&self, folder: &Path, settings: &Settings) -> PartitionedOutput {
+        let format = match self.format {
+            Format::Parquet => OutputFormat::Parquet,
+            Format::Csv => OutputFormat::Csv,
+            Format::NdJson => OutputFormat::JsonLines,
+            Format::Ipc => OutputFormat::Ipc,
+        };
+        let columns = self.partition_by.iter().map(|column| column.text.clone()).collect();
+        let usual = PartitionedOutput::new(folder, format, columns);
+        PartitionedOutput { overwrite: true, parquet: self.parquet(settings, &usual.parquet), ..usual }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,6 +224,7 @@ pub(super) enum Format {
     Parquet,
     Csv,
     NdJson,
+    Ipc,
 }
 
 impl Format {
@@ -187,6 +233,7 @@ impl Format {
             Format::Parquet => "parquet",
             Format::Csv => "csv",
             Format::NdJson => "ndjson",
+            Format::Ipc => "ipc",
         }
     }
 }

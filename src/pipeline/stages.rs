@@ -10,9 +10,12 @@
 //! - several stages read it and it is more than a pass over an input, so that it is not computed twice, or
 //! - checks look at it: what is checked is what was written.
 //!
+//! A folder of partitions is a stage by itself, after all others, since its rows come in the order of its partitions.
+//!
 //! `checkpoint: false` keeps a step from being one for the first three reasons.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::Path;
 
 use super::prepare::Prepared;
 use super::spec::{Checkpoints, Format, Operation, Step};
@@ -27,6 +30,8 @@ pub(super) struct Stage {
     pub(super) outputs: Vec<usize>,
     /// Whether it is written to a checkpoint of its own.
     pub(super) keep: bool,
+    /// Whether its only output is a folder, whose rows come in an order of their own.
+    pub(super) is_folder: bool,
 }
 
 /// The stages in the order in which they run, and the steps that none of them needs.
@@ -41,15 +46,24 @@ pub(super) struct Stages {
 /// [`crate::ErrorKind::Usage`] for an output or check of a step that is not there.
 pub(super) fn plan_stages(prepared: &Prepared<'_>) -> Result<Stages> {
     let mut outputs: HashMap<String, Vec<usize>> = HashMap::new();
+    let mut folders = Vec::new();
     for (idx, output) in prepared.spec.outputs.files.iter().enumerate() {
-        let name = prepared.target(output.step.as_ref(), output.path.place)?;
-        outputs.entry(name.to_string()).or_default().push(idx);
+        let name = prepared.target(output.step.as_ref(), output.path.place)?.to_string();
+        if output.is_folder() {
+            let schema = &prepared.relations.get(&name)?.schema;
+            let partitioned = output.partitioned(Path::new(&output.path.text), &prepared.spec.settings);
+            let checked = partitioned.clustering(schema).map(|_| ());
+            checked.map_err(|error| error.with_location(prepared.source.at(output.partition_by[0].place)))?;
+            folders.push(Stage { name, outputs: vec![idx], keep: false, is_folder: true });
+        } else {
+            outputs.entry(name).or_default().push(idx);
+        }
     }
     let mut checked = HashSet::new();
     for check in &prepared.spec.checks {
         checked.insert(prepared.target(check.step.as_ref(), check.place)?.to_string());
     }
-    let planner = StagePlanner { prepared, outputs, checked, costly: costly_steps(prepared) };
+    let planner = StagePlanner { prepared, outputs, folders, checked, costly: costly_steps(prepared) };
     Ok(planner.plan())
 }
 
@@ -65,6 +79,8 @@ struct Readers<'a> {
 struct StagePlanner<'a> {
     prepared: &'a Prepared<'a>,
     outputs: HashMap<String, Vec<usize>>,
+    /// Stages that write a folder each.
+    folders: Vec<Stage>,
     checked: HashSet<String>,
     /// Steps that are more than a pass over files.
     costly: HashSet<String>,
@@ -92,7 +108,10 @@ impl StagePlanner<'_> {
         let all: Vec<_> = inputs.chain(steps.iter().map(|step| (&step.id, Some(step)))).collect();
         for (id, step) in all.into_iter().rev().filter(|(id, _)| needed.contains(id.as_str())) {
             let name = id.as_str();
-            let read_by = readers.remove(name).unwrap_or_default();
+            let mut read_by = readers.remove(name).unwrap_or_default();
+            if self.n_folders(name) > 0 {
+                read_by.stages.insert(name);
+            }
             let stage = self.stage(name, step, &read_by);
             let works = step.is_some_and(works_on_rows);
             let (through, works) = match &stage {
@@ -107,6 +126,7 @@ impl StagePlanner<'_> {
             stages.extend(stage);
         }
         stages.reverse();
+        stages.extend(self.folders.iter().cloned());
         let unused = steps.iter().map(|step| step.id.text.clone()).filter(|id| !needed.contains(id.as_str())).collect();
         Stages { stages, unused }
     }
@@ -119,12 +139,18 @@ impl StagePlanner<'_> {
             Some(wanted) => wanted,
             None => {
                 let by_type = step.is_some_and(|step| self.by_type(step, read_by));
-                let stages_around = read_by.stages.len() + usize::from(!outputs.is_empty());
+                let more_folders = self.n_folders(name).saturating_sub(1);
+                let stages_around = read_by.stages.len() + usize::from(!outputs.is_empty()) + more_folders;
                 by_type || (stages_around > 1 && self.costly.contains(name))
             }
         };
         let keep = (wanted || self.checked.contains(name)) && !in_parquet;
-        (keep || !outputs.is_empty()).then(|| Stage { name: name.to_string(), outputs, keep })
+        (keep || !outputs.is_empty()).then(|| Stage { name: name.to_string(), outputs, keep, is_folder: false })
+    }
+
+    /// Folders that are written of a step.
+    fn n_folders(&self, name: &str) -> usize {
+        self.folders.iter().filter(|stage| stage.name == name).count()
     }
 
     fn by_type(&self, step: &Step, read_by: &Readers<'_>) -> bool {
@@ -146,6 +172,7 @@ impl StagePlanner<'_> {
     fn needed(&self) -> HashSet<&str> {
         let mut needed = HashSet::new();
         let mut waiting: Vec<&str> = self.outputs.keys().chain(&self.checked).map(String::as_str).collect();
+        waiting.extend(self.folders.iter().map(|stage| stage.name.as_str()));
         while let Some(name) = waiting.pop() {
             if needed.insert(name) {
                 waiting.extend(self.reads(name));

@@ -28,6 +28,8 @@ pub(super) struct StepCx<'a> {
     pub(super) source: &'a Source,
     pub(super) step: &'a Step,
     pub(super) relations: &'a Relations,
+    /// Columns that the pipeline's date ranges are of.
+    pub(super) date_columns: &'a [String],
 }
 
 /// Translates a step.

@@ -10,9 +10,10 @@ use serde::Deserialize;
 use super::fields::Text;
 use super::prepare::Prepared;
 use super::run::{folder_name, folder_of};
+use super::spec::OutputFileSpec;
 use crate::error::{Error, Result};
 use crate::io::files::read_text;
-use crate::io::run_folder::{check_target, resolved};
+use crate::io::run_folder::{check_folder_target, check_target, resolved};
 
 /// A manifest that has more is not ours.
 const MOST_MANIFEST_BYTES: u64 = 16 << 20;
@@ -35,10 +36,35 @@ pub(super) fn check_targets(prepared: &Prepared<'_>) -> Result<()> {
     let files = outputs.files.iter().map(|output| &output.path);
     for path in files.chain(&outputs.log).chain(&outputs.manifest).chain(&outputs.checksums) {
         let at = |error: Error| error.with_location(prepared.source.at(path.place));
-        check_target(Path::new(&path.text)).map_err(at)?;
+        let folder =
+            outputs.files.iter().find(|output| output.path == *path).and_then(|file| file.partition_by.first());
+        match folder {
+            Some(column) => check_folder_target(Path::new(&path.text), column.as_str()).map_err(at)?,
+            None => check_target(Path::new(&path.text)).map_err(at)?,
+        }
+        let is_named = [&outputs.manifest, &outputs.checksums].into_iter().flatten().any(|named| named == path);
+        if !is_named && is_side_name(Path::new(&path.text)) {
+            let error =
+                prepared.source.error(path.place, format!("{} is the name of what describes outputs", path.text));
+            return Err(error.with_hint("give the output another name, or say where that goes: manifest: FILE.json"));
+        }
         if targets.insert(resolved(Path::new(&path.text)), path.clone()).is_some() {
             let error = prepared.source.error(path.place, format!("{} is written twice", path.text));
             return Err(error.with_hint("give every output, the manifest and all that a name of its own"));
+        }
+    }
+    let of_folder = |output: &&OutputFileSpec| output.is_folder();
+    for folder in outputs.files.iter().filter(of_folder).map(|output| resolved(Path::new(&output.path.text))) {
+        let is_inside = |path: &Path| path != folder && path.starts_with(&folder);
+        if let Some((_, path)) = targets.iter().find(|(path, _)| is_inside(path)) {
+            let message = format!("{} lies in a folder that is replaced as a whole", path.text);
+            return Err(prepared.source.error(path.place, message).with_hint("write it beside the folder"));
+        }
+        if let Some((input, _)) =
+            prepared.files().find(|(path, _)| path.canonicalize().is_ok_and(|path| is_inside(&path)))
+        {
+            let message = format!("{} is an input, and lies in a folder that is replaced", input.display());
+            return Err(prepared.source.error(first.path.place, message).with_hint("write to another folder"));
         }
     }
     for (input, _) in prepared.files() {
@@ -48,6 +74,11 @@ pub(super) fn check_targets(prepared: &Prepared<'_>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a file is called like the manifest or the checksums of some pipeline.
+fn is_side_name(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == "manifest.json" || name == "checksums.txt")
 }
 
 /// Where the manifest and the checksums are written: as the file says, or beside the first output.

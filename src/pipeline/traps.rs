@@ -3,7 +3,7 @@
 use arrow::datatypes::DataType;
 
 use super::fields::Text;
-use super::relations::{Relation, is_text};
+use super::relations::{Relation, is_text, is_time};
 use super::step_sql::StepCx;
 use crate::error::{Error, Result};
 use crate::exec::{NodeIdx, OperatorMetrics, RunMetrics, group_digits};
@@ -18,7 +18,7 @@ pub(super) fn missing_key(cx: &StepCx<'_>, key: &Text, input: &str, relation: &R
     if !DATE_PARTS.contains(&lower.as_str()) {
         return usual;
     }
-    let Some(from) = date_column(relation) else { return usual };
+    let Some(from) = date_column(cx, relation) else { return usual };
     let parts = missing_parts(cx, relation);
     let columns: Vec<String> = parts.iter().map(|part| format!("{part}: \"{}\"", derive(part, &from))).collect();
     let step = format!("{{id: with_{lower}, type: with_columns, input: {input}, columns: {{{}}}}}", columns.join(", "));
@@ -35,15 +35,23 @@ fn missing_parts(cx: &StepCx<'_>, relation: &Relation) -> Vec<String> {
     names.filter(|name| !relation.has(name) && DATE_PARTS.contains(&name.to_ascii_lowercase().as_str())).collect()
 }
 
-/// The column that dates are most likely taken from, as SQL.
-fn date_column(relation: &Relation) -> Option<String> {
+/// The column that dates are most likely taken from, as SQL: that of the pipeline's date range, or else the first one.
+fn date_column(cx: &StepCx<'_>, relation: &Relation) -> Option<String> {
+    let as_time = |column: &str, data_type: &DataType| match is_text(data_type) {
+        true => format!("CAST({} AS TIMESTAMP)", named(column)),
+        false => named(column),
+    };
+    let ranged = cx.date_columns.iter().find_map(|column| relation.schema.field_with_name(column).ok());
+    if let Some(field) = ranged.filter(|field| is_time(field.data_type()) || is_text(field.data_type())) {
+        return Some(as_time(field.name(), field.data_type()));
+    }
     if let Some(column) = relation.time_columns().first() {
         return Some(named(column));
     }
     let is_dated = |name: &str| ["timestamp", "date", "time", "_ts", "_at"].iter().any(|part| name.contains(part));
     let mut texts = relation.schema.fields().iter().filter(|field| is_text(field.data_type()));
     let text = texts.find(|field| is_dated(&field.name().to_ascii_lowercase()))?;
-    Some(format!("CAST({} AS TIMESTAMP)", named(text.name())))
+    Some(as_time(text.name(), text.data_type()))
 }
 
 /// A column as it would be written by hand.
@@ -82,7 +90,7 @@ pub(super) fn check_key_types(cx: &StepCx<'_>, left: (&Text, &DataType), right: 
     Err(cx.source.error(right_key.place, message).with_hint(hint))
 }
 
-/// A join that gave more rows than either side has: its key is unique on neither.
+/// A join whose key several rows of both sides have, so that it gave more rows than it would if one side had each once.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Multiplied {
     pub(super) operator: NodeIdx,
@@ -91,21 +99,27 @@ pub(super) struct Multiplied {
     pub(super) left_rows: u64,
     pub(super) right_rows: u64,
     pub(super) rows: u64,
+    /// Rows beyond those that a key which is unique on one side would give, where the join counted them.
+    pub(super) repeated: Option<u64>,
 }
 
 impl Multiplied {
-    /// Rows for each row of the larger side.
-    fn factor(&self) -> f64 {
-        self.rows as f64 / self.left_rows.max(self.right_rows).max(1) as f64
-    }
-
-    /// The most rows for which no key needs to be there twice on both sides: an outer join keeps those without a partner.
+    /// Rows that there would be if the key were unique on one side. What the join cannot count, since a further condition
+    /// decides about pairs, is told from the rows alone.
     fn expected_rows(&self) -> u64 {
+        if let Some(repeated) = self.repeated {
+            return self.rows.saturating_sub(repeated).max(1);
+        }
         let is_outer = ["left", "right", "full"].iter().any(|kind| self.join.starts_with(kind));
-        match is_outer {
+        let most = match is_outer {
             true => self.left_rows.saturating_add(self.right_rows),
             false => self.left_rows.max(self.right_rows),
-        }
+        };
+        most.max(1)
+    }
+
+    fn factor(&self) -> f64 {
+        self.rows as f64 / self.expected_rows() as f64
     }
 
     /// What the user should know.
@@ -133,9 +147,9 @@ pub(super) fn multiplied(metrics: &RunMetrics) -> Vec<Multiplied> {
             left_rows: rows_of(0)?,
             right_rows: rows_of(1)?,
             rows: join.rows_out,
+            repeated: join.n_repeated_pairs,
         };
-        let is_more = multiplied.rows as f64 >= multiplied.expected_rows().max(1) as f64 * LEAST_FACTOR;
-        (is_more && !join.detail.starts_with("cross")).then_some(multiplied)
+        (multiplied.factor() >= LEAST_FACTOR && !join.detail.starts_with("cross")).then_some(multiplied)
     };
     metrics.operators.iter().enumerate().filter(|(_, operator)| operator.name == "Join").filter_map(of).collect()
 }

@@ -121,6 +121,12 @@ pub(super) fn parse_text(source: &Source, text: &str, origin: Origin) -> Result<
                 let mark = error.marker();
                 let at = origin.place(mark.line(), mark.col());
                 let error = source.error(at, format!("this is not YAML: {}", error.info()));
+                if let Some((sign, place)) = loader.unclosed() {
+                    let place = source.at(place);
+                    return Err(error.with_hint(format!(
+                        "the {sign} at {place} has not ended here: close it, or put a text with , : # [ ] {{ }} in it into quotes"
+                    )));
+                }
                 return Err(error.with_hint("a text with , : # [ ] { } in it needs quotes inside [..] and {..}"));
             }
         }
@@ -179,6 +185,16 @@ impl Loader<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The innermost list or mapping in brackets that has not ended.
+    fn unclosed(&self) -> Option<(char, Place)> {
+        let sign_at = |place: Place| match place {
+            Place::File { line, column } => self.text.lines().nth(line as usize - 1)?.chars().nth(column as usize - 1),
+            Place::Set(_) => None,
+        };
+        let signs = self.open.iter().rev().map(|open| (sign_at(open.node.place), open.node.place));
+        signs.into_iter().find_map(|(sign, place)| Some((sign.filter(|sign| matches!(sign, '{' | '['))?, place)))
     }
 
     fn begin(&mut self, value: Value, place: Place, anchor: usize) -> Result<()> {

@@ -61,6 +61,7 @@ pub struct Matches {
     /// The pairs handed out last.
     probe: Vec<u32>,
     build: Vec<RowPtr>,
+    n_repeats: u64,
 }
 
 // SAFETY: the pointers are only followed together with the table they came from.
@@ -79,6 +80,9 @@ pub struct PairBounds<'a> {
     pub max_of_row: usize,
     /// Whether build rows that have been matched are left out.
     pub only_unmatched: bool,
+    /// Whether pairs are counted whose key several rows of both sides have; the bit for matched rows tells. Every pair
+    /// must be one of the result.
+    pub counts_repeats: bool,
 }
 
 impl JoinTable {
@@ -234,6 +238,21 @@ impl JoinTable {
         unsafe { self.link_of(row) }.load(Ordering::Relaxed) & MATCHED != 0
     }
 
+    /// Whether a row of a chain of several has been in a pair before. Rows that are alone in their chain are left alone.
+    ///
+    /// # Safety
+    /// As [`JoinTable::link_of`].
+    #[inline(always)]
+    unsafe fn is_repeat(&self, row: RowPtr, is_first: bool) -> bool {
+        // SAFETY: the caller's promise.
+        let link = unsafe { self.link_of(row) };
+        let before = link.load(Ordering::Relaxed);
+        if is_first && before & PTR_MASK == 0 {
+            return false;
+        }
+        before & MATCHED != 0 || link.fetch_or(MATCHED, Ordering::Relaxed) & MATCHED != 0
+    }
+
     fn null_row(&self) -> RowPtr {
         self.null_row.as_ptr().cast_mut().cast()
     }
@@ -316,6 +335,7 @@ impl Matches {
                 row = table.null_row();
             }
             let mut n_left = bounds.max_of_row;
+            let mut is_first = true;
             while !row.is_null() {
                 if self.probe.len() >= bounds.max_rows || bytes >= bounds.max_bytes {
                     self.heads[self.at] = row;
@@ -336,6 +356,11 @@ impl Matches {
                     break;
                 }
                 n_left -= 1;
+                if bounds.counts_repeats {
+                    // SAFETY: as above, or the row is the table's NULL row, which has the link of a last row.
+                    self.n_repeats += u64::from(unsafe { table.is_repeat(row, is_first) });
+                    is_first = false;
+                }
                 self.probe.push(self.at as u32);
                 self.build.push(row);
                 // SAFETY: chains lead through rows of the table, and its NULL row has the link of a last row.
@@ -358,6 +383,12 @@ impl Matches {
     pub fn next_round(&mut self) -> bool {
         self.at = 0;
         self.heads.iter().any(|head| !head.is_null())
+    }
+
+    /// Pairs counted since the last call whose build row had been in a pair with another probe row, among build rows of
+    /// one key.
+    pub fn take_repeats(&mut self) -> u64 {
+        std::mem::take(&mut self.n_repeats)
     }
 
     /// The probe rows of the pairs taken last, ascending.

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{FormatArg, ProgressArgs, ReadingArgs, SessionArgs};
-use crate::io::parquet::ParquetCompression;
+use crate::io::parquet::{ParquetCompression, ROW_GROUP_ROWS_MAX};
 
 const EXAMPLES: &str = "\
 The last file is the output; it is replaced only when it is complete. Both sizes are printed on stderr.
@@ -13,6 +13,7 @@ Examples:
   brimful convert 'data/*.parquet' all.csv
   brimful convert trips.csv sorted.parquet --sort city,'fare desc' --compression zstd:9
   brimful convert trips.csv fares.parquet --columns city,fare
+  brimful convert trips.csv trips.parquet --row-group-rows 100000
   brimful convert trips.csv by_city --partition-by city";
 
 /// Write files in another format, sorted or in parts if asked.
@@ -42,6 +43,10 @@ pub struct ConvertArgs {
     /// Compression of Parquet: zstd, zstd:1 to zstd:22, snappy, lz4 or none [default: zstd:1]
     #[arg(long, value_name = "CODEC", value_parser = parse_compression)]
     pub compression: Option<ParquetCompression>,
+
+    /// The most rows of a row group of Parquet; groups end earlier where memory does [default: 1048576]
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..=ROW_GROUP_ROWS_MAX))]
+    pub row_group_rows: Option<u64>,
 
     #[command(flatten)]
     pub session: SessionArgs,

@@ -27,6 +27,7 @@ Examples:
   brimful run totals.yaml
   brimful run totals.yaml --set settings.threads=2 --set inputs.sales.path='sales/2024*.csv'
   brimful run totals.yaml --resume
+  brimful run totals.yaml --resume --dry-run
   brimful run totals.yaml --report took.html";
 
 /// Run a pipeline file.
@@ -41,12 +42,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 
-    /// Check every path and column, show the plan with estimates of memory and spilling, and run nothing
+    /// Check every path and column, show the plan with estimates of memory and spilling, and run nothing; with --resume,
+    /// also show what would be kept of an earlier run
     #[arg(long)]
     pub dry_run: bool,
 
     /// Keep what an earlier run of this file finished, and compute only what is missing or whose inputs changed
-    #[arg(long, conflicts_with = "dry_run")]
+    #[arg(long)]
     pub resume: bool,
 
     /// Write a page about every stage to this file: its plan, times, memory and spilling

@@ -24,6 +24,8 @@ fn metrics() -> RunMetrics {
         depth: 1,
         read_bytes: 0,
         n_bad_rows: 0,
+        all_rows: None,
+        n_repeated_pairs: None,
     };
     RunMetrics {
         wall_seconds: 2.0,

@@ -72,6 +72,10 @@ impl NullTexts {
     pub(super) fn contains(&self, field: &[u8]) -> bool {
         !self.0.is_empty() && self.0.iter().any(|text| text == field)
     }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(Vec::as_slice)
+    }
 }
 
 /// How values are written in a set of files.
@@ -142,6 +146,8 @@ struct FixedBuilder<P: Parse> {
     validity: Validity,
     quote: u8,
     nulls: NullTexts,
+    /// Whether a text that means NULL is a value of this type, too: `-999` among numbers.
+    nulls_parse: bool,
 }
 
 /// What a field is when it is not plainly a value.
@@ -152,6 +158,38 @@ enum Odd<N> {
 }
 
 impl<P: Parse> FixedBuilder<P> {
+    fn new(parse: P, quote: u8, nulls: NullTexts) -> Self {
+        let nulls_parse = nulls.iter().any(|text| parse.parse(text, text.len()).is_some());
+        FixedBuilder { parse, values: Vec::new(), validity: Validity::new(), quote, nulls, nulls_parse }
+    }
+
+    /// Fills `slots` with field `column` of every row. Only where `NULLS_PARSE` is a plain value compared with the texts
+    /// that mean NULL.
+    fn fill<const NULLS_PARSE: bool>(
+        &mut self,
+        slots: &mut [P::Native],
+        rows: &Rows<'_>,
+        column: usize,
+        misfits: &mut Vec<Misfit>,
+    ) {
+        for (row, slot) in slots.iter_mut().enumerate() {
+            let (start, end) = rows.field(row, column);
+            if NULLS_PARSE && self.nulls.contains(&rows.data[start..end]) {
+                self.validity.push_null(row);
+                continue;
+            }
+            if let Some(value) = self.parse.parse(&rows.data[start..], end - start) {
+                *slot = value;
+                continue;
+            }
+            match self.parse_odd(&rows.data[start..end]) {
+                Odd::Value(value) => *slot = value,
+                Odd::Null => self.validity.push_null(row),
+                Odd::Misfit(reason) => misfits.push(Misfit { row, reason }),
+            }
+        }
+    }
+
     /// Quotes, spaces around the value, NULL in its spellings.
     #[inline(never)]
     fn parse_odd(&self, field: &[u8]) -> Odd<P::Native> {
@@ -178,17 +216,9 @@ impl<P: Parse> ColumnBuilder for FixedBuilder<P> {
         let n_before = self.values.len();
         let mut values = std::mem::take(&mut self.values);
         values.resize(n_before + rows.n_rows, P::Native::default());
-        for (row, slot) in values[n_before..].iter_mut().enumerate() {
-            let (start, end) = rows.field(row, column);
-            if let Some(value) = self.parse.parse(&rows.data[start..], end - start) {
-                *slot = value;
-                continue;
-            }
-            match self.parse_odd(&rows.data[start..end]) {
-                Odd::Value(value) => *slot = value,
-                Odd::Null => self.validity.push_null(row),
-                Odd::Misfit(reason) => misfits.push(Misfit { row, reason }),
-            }
+        match self.nulls_parse {
+            false => self.fill::<false>(&mut values[n_before..], rows, column, misfits),
+            true => self.fill::<true>(&mut values[n_before..], rows, column, misfits),
         }
         self.values = values;
         self.validity.close_run(rows.n_rows);
@@ -311,9 +341,7 @@ pub(super) struct ColumnSettings {
 
 impl ColumnSettings {
     fn fixed<P: Parse + 'static>(&self, parse: P) -> Box<dyn ColumnBuilder> {
-        let (values, validity) = (Vec::new(), Validity::new());
-        let (quote, nulls) = (self.forms.quote, self.forms.nulls.clone());
-        Box::new(FixedBuilder { parse, values, validity, quote, nulls })
+        Box::new(FixedBuilder::new(parse, self.forms.quote, self.forms.nulls.clone()))
     }
 
     fn other<T, F>(&self, data_type: &DataType, parse: F) -> Box<dyn ColumnBuilder>

@@ -19,13 +19,16 @@ use super::seen_rows::SeenRows;
 use super::tokens::{Rows, Tokens};
 use crate::error::{Error, Result};
 use crate::exec::{Batch, CancelToken, LocalSource, OperatorReport, Report, Sequence, Source, TaskContext};
-use crate::io::{Scan, ScanColumns, ScanRequest};
+use crate::io::{ReadRows, Scan, ScanColumns, ScanRequest};
 use crate::memory::{Memory, Reservation};
 
 /// A prepared scan over CSV files.
 pub(super) struct CsvScan {
     table: Arc<Definition>,
     feed: Feed,
+    read_rows: ReadRows,
+    /// Whether no file is left out.
+    reads_all_files: bool,
     bad_rows: BadRows,
     plan: Plan,
     bytes_per_worker: u64,
@@ -53,6 +56,7 @@ impl CsvScan {
         seen: &SeenRows,
     ) -> Result<Scan> {
         let files = request.files.clone();
+        let reads_all_files = files.is_none();
         let seen = seen.join(request.query.as_ref());
         let plan = Plan::new(&table, request, memory);
         let sizes = memory.sizes();
@@ -63,6 +67,8 @@ impl CsvScan {
         let counts_lines = matches!(table.on_bad_row, OnBadRow::Reject(_));
         let scan = Arc::new(CsvScan {
             feed: Feed::new(table.clone(), memory.clone(), counts_lines, files),
+            read_rows: ReadRows::default(),
+            reads_all_files,
             bad_rows: BadRows::new(table.clone(), memory.clone(), seen),
             plan,
             bytes_per_worker,
@@ -124,6 +130,7 @@ impl Report for CsvScan {
             read_bytes: self.feed.read_bytes(),
             total_bytes: self.table.file_bytes,
             n_bad_rows: self.bad_rows.n_rows(),
+            all_rows: self.reads_all_files.then(|| self.read_rows.all()).flatten(),
             ..OperatorReport::default()
         }
     }
@@ -197,6 +204,7 @@ impl LocalSource for CsvReader {
                 self.failure = Some(error.in_morsel(morsel));
                 false
             });
+            self.scan.read_rows.add(self.columns.n_rows, is_last);
             let data = self.columns.finish(&self.scan.plan).map_err(|error| error.in_morsel(morsel))?;
             let sequence = Sequence { morsel, batch: progress.n_batches };
             if is_last {
@@ -217,7 +225,9 @@ impl CsvReader {
         if self.is_finished {
             return Ok(false);
         }
-        let Some(block) = self.scan.feed.next_block(&mut self.buffer)? else { return Ok(false) };
+        let block = self.scan.feed.next_block(&mut self.buffer)?;
+        self.scan.read_rows.take_block(block.is_some());
+        let Some(block) = block else { return Ok(false) };
         let (table, n_fields) = (&self.scan.table, block.layout.n_fields);
         if self.tokens.n_fields() != n_fields {
             let bytes = self.scan.bytes_per_worker + Tokens::bytes_for(n_fields, table.ragged)

@@ -16,7 +16,7 @@ use super::row::Columns;
 use crate::error::{Error, Result};
 use crate::exec::{Batch, CancelToken, LocalSource, OperatorReport, Report, Sequence, Source, TaskContext};
 use crate::io::csv::{BadRowKind, OnBadRow, Seen, SeenRows, count_lines};
-use crate::io::{Scan, ScanColumns, ScanRequest};
+use crate::io::{ReadRows, Scan, ScanColumns, ScanRequest};
 use crate::memory::{Memory, Reservation};
 
 /// Rows after which a worker looks how large the batch is.
@@ -27,6 +27,9 @@ pub(super) struct NdJsonScan {
     table: Arc<Definition>,
     feed: Feed,
     memory: Memory,
+    read_rows: ReadRows,
+    /// Whether no file is left out.
+    reads_all_files: bool,
     plan: Plan,
     bytes_per_worker: u64,
     /// What the scans of the query have in common.
@@ -58,11 +61,14 @@ impl NdJsonScan {
     ) -> Result<Scan> {
         let (seen, reports) = seen.join(request.query.as_ref());
         let files = request.files.clone();
+        let reads_all_files = files.is_none();
         let plan = Plan::new(&table, request, memory);
         let bytes_per_worker = LineBuffer::bytes_for(table.block_bytes) + 2 * memory.sizes().batch_bytes as u64;
         let scan = Arc::new(NdJsonScan {
             feed: Feed::new(table.clone(), memory.clone(), files),
             memory: memory.clone(),
+            read_rows: ReadRows::default(),
+            reads_all_files,
             plan,
             bytes_per_worker,
             seen,
@@ -197,6 +203,7 @@ impl Report for NdJsonScan {
             read_bytes: self.feed.read_bytes(),
             total_bytes: self.table.file_bytes,
             n_bad_rows: if self.reports { self.seen.n_rows() } else { 0 },
+            all_rows: self.reads_all_files.then(|| self.read_rows.all()).flatten(),
             ..OperatorReport::default()
         }
     }
@@ -264,6 +271,7 @@ impl LocalSource for Reader {
                 self.failure = Some(error.in_morsel(morsel));
                 false
             });
+            self.scan.read_rows.add(self.columns.n_rows(), is_last);
             let data = self.scan.plan.finish(&mut self.columns).map_err(|error| error.in_morsel(morsel))?;
             let sequence = Sequence { morsel, batch: progress.n_batches };
             if is_last {
@@ -283,7 +291,9 @@ impl LocalSource for Reader {
 
 impl Reader {
     fn take_block(&mut self) -> Result<bool> {
-        let Some(block) = self.scan.feed.next_block(&mut self.buffer)? else { return Ok(false) };
+        let block = self.scan.feed.next_block(&mut self.buffer)?;
+        self.scan.read_rows.take_block(block.is_some());
+        let Some(block) = block else { return Ok(false) };
         let is_utf8 = std::str::from_utf8(&self.buffer.bytes[block.begin..block.end]).is_ok();
         self.block = Some(Progress { at: block.begin, block, n_batches: 0, is_utf8 });
         Ok(true)

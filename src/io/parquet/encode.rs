@@ -40,6 +40,9 @@ pub enum ParquetCompression {
     None,
 }
 
+/// The most rows that a row group may be asked to have: what its header can say of one page.
+pub const ROW_GROUP_ROWS_MAX: u64 = 1 << 30;
+
 /// How a Parquet file is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParquetSinkOptions {

@@ -36,7 +36,7 @@ mod table;
 #[cfg(test)]
 mod writing_tests;
 
-pub use encode::{ParquetCompression, ParquetSinkOptions};
+pub use encode::{ParquetCompression, ParquetSinkOptions, ROW_GROUP_ROWS_MAX};
 pub(in crate::io) use input::guarded;
 pub use sink::ParquetSink;
 pub use table::{ParquetOptions, ParquetTable};

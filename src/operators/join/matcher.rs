@@ -6,6 +6,7 @@
 //! matches fills many batches, whether they are pushed on or pulled.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array, new_null_array};
 use arrow::compute::take;
@@ -195,8 +196,14 @@ impl Matcher {
             probe_bytes: &self.probe_bytes,
             max_of_row: self.max_of_row,
             only_unmatched: !join_type.gives_pairs() && join_type.gives_build_rows(),
+            counts_repeats: self.shared.counts_repeats(),
         };
-        self.matches.next_pairs(table, &bounds, outer)
+        let taken = self.matches.next_pairs(table, &bounds, outer);
+        let n_repeats = self.matches.take_repeats();
+        if n_repeats > 0 {
+            self.shared.repeats.fetch_add(n_repeats, Ordering::Relaxed);
+        }
+        taken
     }
 
     /// Without a further condition a row with a chain matches all of it.

@@ -82,6 +82,8 @@ struct Shared {
     builds_first: AtomicBool,
     entry_bytes: AtomicU64,
     deepest: AtomicU64,
+    /// Pairs whose key several rows of both sides have, less those that one side's rows account for.
+    repeats: AtomicU64,
 }
 
 /// What NOT IN has to know of a side as a whole.
@@ -119,6 +121,7 @@ impl HashJoin {
             builds_first: AtomicBool::new(false),
             entry_bytes: AtomicU64::new(0),
             deepest: AtomicU64::new(0),
+            repeats: AtomicU64::new(0),
         };
         Ok(Arc::new(HashJoin { shared: Arc::new(shared) }))
     }
@@ -156,6 +159,7 @@ impl Report for HashJoin {
             restored_bytes: probe.restored_bytes + build.restored_bytes,
             n_partitions: 1 << self.shared.partition_bits,
             depth: self.shared.deepest.load(Ordering::Relaxed),
+            n_repeated_pairs: self.shared.counts_repeats().then(|| self.shared.repeats.load(Ordering::Relaxed)),
             ..OperatorReport::default()
         }
     }
@@ -180,6 +184,12 @@ impl Shared {
             false => self.place.share_for_output(most),
         };
         share.min(self.options.most_bytes.unwrap_or(u64::MAX))
+    }
+
+    /// Whether every pair of rows with equal keys is one of the result, so that it can be told which keys several rows
+    /// of both sides have.
+    fn counts_repeats(&self) -> bool {
+        self.plan.join_type.gives_pairs() && self.plan.n_keys > 0 && self.plan.residual.is_none()
     }
 
     /// Whether to go on; asked for every page and every few pairs, since a join may work long without giving a row.
