@@ -319,7 +319,7 @@ fn mistakes_have_a_place_and_a_way_out() {
         expect![[r#"
             exit 2
             err| error: this is not YAML: while parsing a node, did not find expected node content
-            err|   --> p.yaml:3:1   hint: a text with , : # [ ] { } in it needs quotes inside [..] and {..}
+            err|   --> p.yaml:3:1   hint: the [ at p.yaml:2:13 has not ended here: close it, or put a text with , : # [ ] { } in it into quotes
         "#]],
     );
     message(
@@ -382,17 +382,17 @@ fn mistakes_have_a_place_and_a_way_out() {
         expect![[r#"
             exit 2
             err| error: outputs has no "xlsx"
-            err|   --> p.yaml:2:11   hint: there are: step, parquet, csv, ndjson, log, manifest, checksums
+            err|   --> p.yaml:2:11   hint: there are: step, parquet, csv, ndjson, ipc, log, manifest, checksums
         "#]],
     );
     message(
         "settings: {memory_budget: lots}\noutputs: {csv: a.csv, step: visits}",
         &[],
         expect![[r#"
-        exit 2
-        err| error: "lots" is not a size
-        err|   --> p.yaml:2:27
-    "#]],
+            exit 2
+            err| error: "lots" is not a size
+            err|   --> p.yaml:2:27   hint: for example 512MiB, 4GB or 1073741824
+        "#]],
     );
     message(
         "settings: {compression: gzip}\noutputs: {csv: a.csv, step: visits}",
