@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow::datatypes::{DataType, SchemaRef};
@@ -15,6 +15,7 @@ use datafusion_expr::{
 use datafusion_sql::planner::{ParserOptions, SqlToRel};
 use datafusion_sql::sqlparser::ast::{Query, Statement};
 
+use super::copies::{check_bytes, copied_bytes};
 use super::functions::{Functions, functions};
 use super::registry::{Named, Registry, View};
 use crate::error::Error;
@@ -36,6 +37,8 @@ pub(super) struct Catalog<'a> {
     depth: AtomicUsize,
     /// The view that is being created, which must not read itself.
     created: OnceLock<String>,
+    /// Bytes for the copies of views.
+    copied: AtomicU64,
 }
 
 /// Views inside of views; more than this go round in a circle.
@@ -53,7 +56,18 @@ impl<'a> Catalog<'a> {
         // What TIMESTAMPTZ is; without a zone it would be a plain timestamp.
         let mut options = options;
         Arc::make_mut(&mut options).execution.time_zone = Some("UTC".into());
-        Catalog { opener, memory, options, functions, opened, asked, registry, depth, created }
+        Catalog {
+            opener,
+            memory,
+            options,
+            functions,
+            opened,
+            asked,
+            registry,
+            depth,
+            created,
+            copied: AtomicU64::new(0),
+        }
     }
 
     /// What planning may take, too.
@@ -85,15 +99,22 @@ impl<'a> Catalog<'a> {
         self.plan_view(view)
     }
 
+    /// Adds a view to those that this plan has copies of.
+    fn count_view(&self, query: &Query) -> Result<(), DataFusionError> {
+        let own = copied_bytes(query);
+        let all = self.copied.fetch_add(own, Ordering::Relaxed).saturating_add(own);
+        check_bytes(all, self.memory).map_err(external)
+    }
+
     /// The plan of a view, under the names that it gives its columns.
     pub(super) fn plan_view(&self, view: &View) -> Result<LogicalPlan, DataFusionError> {
         let depth = self.depth.fetch_add(1, Ordering::Relaxed);
         if depth >= DEEPEST_VIEW {
             return Err(external(Error::usage("views that are made of one another in a circle")));
         }
-        let plan = self.plan_query(&view.query);
+        let plan = self.count_view(&view.query).and_then(|()| self.plan_query(&view.query));
         self.depth.fetch_sub(1, Ordering::Relaxed);
-        let plan = super::names::shorten_output_names(plan?)?;
+        let plan = super::names::shorten_output_names(plan?, &view.query)?;
         let columns = plan.schema().columns();
         if view.columns.is_empty() {
             return Ok(plan);

@@ -11,7 +11,7 @@ use datafusion_sql::sqlparser::ast::{
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
 
-use super::headers::{misnamed, name_of};
+use super::headers::name_of;
 use crate::error::{Error, Result};
 
 /// How deep an expression may be; a chain of n conditions is n deep. The stacks are made for this.
@@ -23,9 +23,11 @@ pub(super) const DEEPEST: usize = 2000;
 /// [`crate::ErrorKind::Usage`] naming the clause.
 pub(super) fn check(query: &mut Query) -> Result<()> {
     match query.visit(&mut Clauses { depth: 0 }) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => return Err(error),
+        ControlFlow::Continue(()) => {}
     }
+    super::group_keys::tell_list_from_order(query);
+    Ok(())
 }
 
 struct Clauses {
@@ -74,12 +76,11 @@ impl VisitorMut for Clauses {
             (!select.sort_by.is_empty(), "SORT BY (write ORDER BY)"),
             (select.value_table_mode.is_some(), "SELECT AS VALUE or AS STRUCT"),
         ])?;
-        name_twins(select).map_or_else(ControlFlow::Break, ControlFlow::Continue)?;
         select.from.iter_mut().try_for_each(check_joins)?;
         expand_group_by(&mut select.group_by)
     }
 
-    /// Arithmetic of numbers may have become one and the same number.
+    /// Arithmetic of numbers has become numbers, which may be the same.
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
         name_twins(select).map_or_else(ControlFlow::Break, ControlFlow::Continue)
     }
@@ -248,10 +249,7 @@ fn name_twins(select: &mut Select) -> Result<()> {
         let name = name_of(expr);
         // The planner's names have no parentheses: `(a + b) * c` would be a twin of `a + b * c`.
         if taken.insert(bare(&name)) {
-            taken.insert(name.clone());
-            if misnamed(expr) {
-                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) };
-            }
+            taken.insert(name);
             continue;
         }
         let numbered = (1..).map(|number| format!("{name}_{number}"));

@@ -21,15 +21,28 @@ const BYTES_PER_EXPR: u64 = 768;
 /// # Errors
 /// [`crate::ErrorKind::Budget`].
 pub(super) fn check_copies(query: &Query, memory: &Memory) -> Result<()> {
+    check_bytes(copied_bytes(query), memory)
+}
+
+/// What the planner holds for all of `query`.
+pub(super) fn copied_bytes(query: &Query) -> u64 {
     let mut count = Count { open: vec![Scope::default()] };
     let _ = query.visit(&mut count);
-    if count.open.first().map_or(0, |scope| scope.bytes) <= memory.governed_bytes() {
+    count.open.first().map_or(0, |scope| scope.bytes)
+}
+
+/// Refuses so many bytes if they do not fit into memory.
+///
+/// # Errors
+/// [`crate::ErrorKind::Budget`].
+pub(super) fn check_bytes(bytes: u64, memory: &Memory) -> Result<()> {
+    if bytes <= memory.governed_bytes() {
         return Ok(());
     }
     let error = Error::budget(format!("planning this takes more than {} MiB", memory.governed_bytes() >> 20));
     Err(error.with_hint(
-        "a WITH is put in wherever it is named, so using each twice doubles the query every time: CREATE TEMP TABLE .. AS \
-         keeps the rows of one",
+        "a WITH or view is put in wherever it is named, so using each twice doubles the query every time: CREATE TEMP \
+         TABLE .. AS keeps the rows of one",
     ))
 }
 
@@ -61,10 +74,11 @@ impl Visitor for Count {
         if let Some(closed) = self.open.pop()
             && let Some(around) = self.open.last_mut()
         {
-            match around.sizes.len() < around.names.len() {
-                true => around.sizes.push(closed.bytes),
-                false => around.bytes = around.bytes.saturating_add(closed.bytes),
+            if around.sizes.len() < around.names.len() {
+                around.sizes.push(closed.bytes);
             }
+            // A WITH is planned once more, whether it is named or not.
+            around.bytes = around.bytes.saturating_add(closed.bytes);
         }
         ControlFlow::Continue(())
     }

@@ -5,45 +5,81 @@
 //!
 //! Memory: none.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident,
-    ObjectName, Query, Select, SelectItem, SetExpr, Value, ValueWithSpan, VisitMut, visit_expressions,
-    visit_expressions_mut,
+    ObjectName, OrderByKind, Query, Select, SelectItem, SetExpr, Value, ValueWithSpan, Visit, VisitMut, Visitor,
+    VisitorMut,
 };
 
 use super::clauses::folded;
 use super::headers::name_of;
 
+/// The function that changes nothing.
+const WRAPPER: &str = "coalesce";
+
 /// Tells such keys of `query` apart.
 pub(super) fn tell_apart(query: &mut Query) {
     let SetExpr::Select(select) = query.body.as_mut() else { return };
-    let mut wrapped = twins(select);
-    wrapped.extend(casts_of_one(select).into_iter().filter(|cast| !wrapped.contains(cast)).collect::<Vec<_>>());
-    if wrapped.is_empty() {
+    let mut wrapped =
+        Wrapped { everywhere: layers(twins(select)), in_calls: layers(casts_of_one(select)), n_wrapped: 0, depth: 0 };
+    if wrapped.everywhere.is_empty() && wrapped.in_calls.is_empty() {
         return;
     }
     let names: Vec<Option<String>> = select.projection.iter().map(item_name).collect();
     for (idx, item) in select.projection.iter_mut().enumerate() {
-        let before = item.clone();
-        wrap_all(item, &wrapped);
-        if *item == before {
+        let n_before = wrapped.n_wrapped;
+        let _ = VisitMut::visit(item, &mut wrapped);
+        if wrapped.n_wrapped == n_before {
             continue;
         }
         if let SelectItem::UnnamedExpr(expr) = item {
+            let expr = std::mem::replace(expr, Expr::value(Value::Null));
             let name = names[idx].clone().unwrap_or_default();
             let numbered = (1..).map(|number| format!("{name}_{number}"));
             let is_free =
                 |name: &String| !names.iter().enumerate().any(|(at, known)| at != idx && known.as_ref() == Some(name));
             let name = std::iter::once(name.clone()).chain(numbered).find(is_free).unwrap_or(name);
-            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) };
+            *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) };
         }
     }
-    wrap_all(&mut select.group_by, &wrapped);
-    wrap_all(&mut select.having, &wrapped);
-    wrap_all(&mut select.qualify, &wrapped);
-    wrap_all(&mut query.order_by, &wrapped);
+    let _ = VisitMut::visit(&mut select.group_by, &mut wrapped);
+    let _ = VisitMut::visit(&mut select.having, &mut wrapped);
+    let _ = VisitMut::visit(&mut select.qualify, &mut wrapped);
+    let _ = VisitMut::visit(&mut query.order_by, &mut wrapped);
+}
+
+/// Tells casts of columns in the list from the columns themselves where ORDER BY computes with these: to sort by what is not
+/// in the list the planner puts it there, under the name that the cast has already.
+pub(super) fn tell_list_from_order(query: &mut Query) {
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    let Some(OrderByKind::Expressions(keys)) = query.order_by.as_ref().map(|order| &order.kind) else { return };
+    if keys.iter().all(|key| matches!(key.expr, Expr::Identifier(_) | Expr::Value(_))) {
+        return;
+    }
+    let is_cast = |expr: &Expr| matches!(expr, Expr::Cast { .. }) && is_column(bare(expr));
+    let casts = select.projection.iter().filter_map(|item| match item {
+        SelectItem::UnnamedExpr(expr) if is_cast(expr) => Some((expr.clone(), 1)),
+        _ => None,
+    });
+    let mut wrapped = Wrapped { everywhere: casts.collect(), in_calls: HashMap::new(), n_wrapped: 0, depth: 0 };
+    let _ = VisitMut::visit(&mut select.projection, &mut wrapped);
+    let _ = VisitMut::visit(&mut select.group_by, &mut wrapped);
+    let _ = VisitMut::visit(&mut select.having, &mut wrapped);
+    let _ = VisitMut::visit(&mut select.qualify, &mut wrapped);
+    let _ = VisitMut::visit(&mut query.order_by, &mut wrapped);
+}
+
+/// What [`wrapped`] was made of.
+pub(super) fn unwrapped(expr: &Expr) -> Option<&Expr> {
+    let Expr::Function(call) = expr else { return None };
+    let FunctionArguments::List(list) = &call.args else { return None };
+    match list.args.as_slice() {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))] if call.name.to_string() == WRAPPER => Some(expr),
+        _ => None,
+    }
 }
 
 fn item_name(item: &SelectItem) -> Option<String> {
@@ -65,58 +101,82 @@ fn twins(select: &Select) -> Vec<Expr> {
     (0..keys.len()).filter(|&idx| is_twin(idx)).map(|idx| keys[idx].clone()).collect()
 }
 
-/// The casts inside calls of the list and HAVING whose operand stands in such a call without that cast too.
+/// The casts of columns inside calls of the list and HAVING whose operand stands in such a call without that cast too.
 fn casts_of_one(select: &Select) -> Vec<Expr> {
-    let mut calls: Vec<Vec<Expr>> = Vec::new();
-    let mut collect = |expr: &Expr| {
-        if matches!(expr, Expr::Function(_)) {
-            calls.push(parts_of(expr));
-        }
-        ControlFlow::<()>::Continue(())
-    };
-    let _ = visit_expressions(&select.projection, &mut collect);
-    let _ = visit_expressions(&select.having, &mut collect);
-    let mut casts: Vec<&Expr> = Vec::new();
-    for cast in calls.iter().flatten().filter(|part| matches!(part, Expr::Cast { .. })) {
-        if !matches!(bare(cast), Expr::Value(_)) && !casts.contains(&cast) {
-            casts.push(cast);
-        }
+    let mut casts = Casts::default();
+    let _ = select.projection.visit(&mut casts);
+    let _ = select.having.visit(&mut casts);
+    if casts.of_operand.is_empty() {
+        return vec![];
     }
-    let stands_alone = |operand: &Expr| {
-        calls.iter().any(|parts| {
-            let n_casts = parts.iter().filter(|part| operand_of(part) == Some(operand)).count();
-            parts.iter().filter(|part| *part == operand).count() > n_casts
-        })
-    };
-    let is_twin = |cast: &&&Expr| {
-        let other_casts = casts.iter().any(|other| other != *cast && bare(other) == bare(cast));
-        other_casts || stands_alone(bare(cast))
-    };
-    casts.iter().filter(is_twin).map(|cast| (*cast).clone()).collect()
-}
-
-/// An expression with all that it is made of.
-fn parts_of(expr: &Expr) -> Vec<Expr> {
-    let mut parts = Vec::new();
-    let _ = visit_expressions(expr, |part| {
-        parts.push(part.clone());
-        ControlFlow::<()>::Continue(())
+    let mut uses = Uses { n_uses: casts.of_operand.keys().map(|operand| (operand.clone(), 0)).collect(), depth: 0 };
+    let _ = select.projection.visit(&mut uses);
+    let _ = select.having.visit(&mut uses);
+    let is_twin = |operand: &Expr, found: &(Vec<Expr>, usize)| found.0.len() > 1 || uses.n_uses[operand] > found.1;
+    let twins = casts.order.iter().filter_map(|operand| {
+        let found = casts.of_operand.get(operand).filter(|found| is_twin(operand, found))?;
+        Some(found.0.clone())
     });
-    parts
+    twins.flatten().collect()
 }
 
-/// What a cast is of.
-fn operand_of(expr: &Expr) -> Option<&Expr> {
-    match expr {
-        Expr::Cast { expr, .. } => Some(unnested(expr)),
-        _ => None,
+/// The casts inside calls, by what they cast: the different ones, and how many all of them are.
+#[derive(Default)]
+struct Casts {
+    of_operand: HashMap<Expr, (Vec<Expr>, usize)>,
+    /// What they cast, in the order of the text.
+    order: Vec<Expr>,
+    depth: usize,
+}
+
+impl Visitor for Casts {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        self.depth += usize::from(matches!(expr, Expr::Function(_)));
+        let operand = bare(expr);
+        if self.depth > 0 && matches!(expr, Expr::Cast { .. }) && is_column(operand) {
+            if !self.of_operand.contains_key(operand) {
+                self.order.push(operand.clone());
+            }
+            let (casts, n_all) = self.of_operand.entry(operand.clone()).or_default();
+            *n_all += 1;
+            if !casts.contains(expr) {
+                casts.push(expr.clone());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        self.depth -= usize::from(matches!(expr, Expr::Function(_)));
+        ControlFlow::Continue(())
     }
 }
 
-fn unnested(expr: &Expr) -> &Expr {
-    match expr {
-        Expr::Nested(inner) => unnested(inner),
-        other => other,
+/// How often the operands of casts stand inside calls, in a cast or not.
+struct Uses {
+    n_uses: HashMap<Expr, usize>,
+    depth: usize,
+}
+
+impl Visitor for Uses {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        self.depth += usize::from(matches!(expr, Expr::Function(_)));
+        if self.depth > 0
+            && is_column(expr)
+            && let Some(n_uses) = self.n_uses.get_mut(expr)
+        {
+            *n_uses += 1;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        self.depth -= usize::from(matches!(expr, Expr::Function(_)));
+        ControlFlow::Continue(())
     }
 }
 
@@ -146,22 +206,57 @@ fn bare(expr: &Expr) -> &Expr {
     }
 }
 
-fn wrap_all(node: &mut impl VisitMut, casts: &[Expr]) {
-    let _ = visit_expressions_mut(node, |expr| {
-        // Each one in more layers than the one before it, for a name of its own.
-        if let Some(idx) = casts.iter().position(|cast| cast == expr) {
-            for _ in 0..=idx {
-                *expr = wrapped(expr.clone());
+/// Nothing larger is looked up: what is as deep as a query may be would be hashed at every level of it.
+fn is_column(expr: &Expr) -> bool {
+    matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+}
+
+/// In how many layers each of `casts` is wrapped: those of one operand differ, for a name of their own.
+fn layers(casts: Vec<Expr>) -> HashMap<Expr, usize> {
+    let mut n_of_operand: HashMap<Expr, usize> = HashMap::new();
+    let layer = |cast: Expr| {
+        let n_layers = n_of_operand.entry(bare(&cast).clone()).or_default();
+        *n_layers += 1;
+        (cast, *n_layers)
+    };
+    casts.into_iter().map(layer).collect()
+}
+
+/// Casts that are wrapped, and in how many layers.
+struct Wrapped {
+    everywhere: HashMap<Expr, usize>,
+    /// Only inside calls.
+    in_calls: HashMap<Expr, usize>,
+    n_wrapped: usize,
+    depth: usize,
+}
+
+impl VisitorMut for Wrapped {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        self.depth += usize::from(matches!(expr, Expr::Function(_)));
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if matches!(expr, Expr::Cast { .. }) {
+            let in_calls = if self.depth > 0 && is_column(bare(expr)) { self.in_calls.get(expr) } else { None };
+            for _ in 0..self.everywhere.get(expr).or(in_calls).copied().unwrap_or(0) {
+                *expr = wrapped(std::mem::replace(expr, Expr::value(Value::Null)));
+                self.n_wrapped += 1;
             }
+        } else {
+            self.depth -= usize::from(matches!(expr, Expr::Function(_)));
         }
-        ControlFlow::<()>::Continue(())
-    });
+        ControlFlow::Continue(())
+    }
 }
 
 fn wrapped(expr: Expr) -> Expr {
     let args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))];
     Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new("coalesce")]),
+        name: ObjectName::from(vec![Ident::new(WRAPPER)]),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
         args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: vec![] }),

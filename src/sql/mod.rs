@@ -171,7 +171,7 @@ pub fn define(name: &str, text: &str, opener: &dyn OpenTable, registry: &Registr
     let planner = Planner { catalog: &catalog, registry, options, text };
     on_deep_stack(|| {
         let logical = planner.plan_query(query)?;
-        let logical = planner.checked(names::shorten_output_names(logical))?;
+        let logical = planner.checked(names::shorten_output_names(logical, query))?;
         // Only here can a type that does not fit be told with its place in this text.
         planner.checked(plan::optimize(logical.clone(), &planner.options, registry.effort()))?;
         let reads = catalog.asked();
@@ -245,11 +245,11 @@ impl Planner<'_> {
             }
             Request::Query { query, explain, target } => {
                 let logical = self.plan_query(query)?;
-                (self.checked(names::shorten_output_names(logical))?, *explain, target.clone())
+                (self.checked(names::shorten_output_names(logical, query))?, *explain, target.clone())
             }
             Request::Describe(query) => {
                 let described = self.plan_query(query)?;
-                let described = self.checked(names::shorten_output_names(described))?;
+                let described = self.checked(names::shorten_output_names(described, query))?;
                 (self.checked(describe(&described))?, None, Target::Result)
             }
             Request::ShowFunctions => {

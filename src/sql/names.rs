@@ -4,15 +4,19 @@ use std::collections::{HashMap, HashSet};
 
 use datafusion_common::{Column, DataFusionError};
 use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion_sql::sqlparser::ast::Query;
 
+use super::headers::names_of;
 use crate::physical::text::Namer;
 
 /// Renames output columns whose name is an expression with table names in it. Names stay unique:
-/// where two would be the same, both stay long.
-pub(super) fn shorten_output_names(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+/// where two would be the same, both stay long. What `query` writes gives some names that the plan does not have.
+pub(super) fn shorten_output_names(plan: LogicalPlan, query: &Query) -> Result<LogicalPlan, DataFusionError> {
     let namer = Namer::of(&plan);
     let columns = plan.schema().columns();
-    let mut short: Vec<String> = columns.iter().map(|column| shortened(&namer, column)).collect();
+    let written = names_of(query, columns.len());
+    let name = |(column, written): (&Column, Option<String>)| written.unwrap_or_else(|| shortened(&namer, column));
+    let mut short: Vec<String> = columns.iter().zip(written).map(name).collect();
     let mut n_columns: HashMap<String, usize> = HashMap::new();
     for name in short.iter().cloned() {
         *n_columns.entry(name).or_default() += 1;

@@ -1,12 +1,12 @@
 //! Formats that write one line a row: the sink they share.
 //!
-//! Memory: per worker a buffer of one block and as much again while it is handed over (reserved); one wide row may be
-//! larger. In order-keeping queries a [`ReorderWindow`] of a few blocks a worker besides.
+//! Memory: per worker a buffer of one block and as much again while it is handed over (reserved). A row larger than a block
+//! is reserved before it is formatted, several times over. In order-keeping queries a [`ReorderWindow`] of a few blocks a worker besides.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch};
 
 use super::{Destination, TextCompression};
 use crate::error::Result;
@@ -15,6 +15,10 @@ use crate::memory::Reservation;
 
 /// Rows that are formatted at a time: their cells stay in the second-level cache.
 const CHUNK_ROWS: usize = 1024;
+
+/// Bytes that the text of one byte of a large value takes at most while it is made: cell and line, each in a buffer that
+/// grows by copying.
+const TEXT_PER_VALUE: u64 = 6;
 
 /// Blocks of text a worker may be ahead of its turn.
 const BLOCKS_AHEAD: u64 = 4;
@@ -55,7 +59,9 @@ struct LocalRows<F> {
     block_bytes: usize,
     /// The morsel that `text` belongs to.
     morsel: u64,
-    _reservation: Reservation,
+    reserved: Reservation,
+    /// What is reserved for a row larger than a block.
+    for_large_row: u64,
 }
 
 impl<F: RowFormat> RowSink<F> {
@@ -110,7 +116,8 @@ impl<F: RowFormat> Sink for RowSink<F> {
             text: Vec::new(),
             block_bytes,
             morsel: 0,
-            _reservation: reservation,
+            reserved: reservation,
+            for_large_row: 0,
         }))
     }
 
@@ -131,8 +138,9 @@ impl<F: RowFormat> LocalSink for LocalRows<F> {
         }
         self.morsel = batch.sequence.morsel;
         let n_rows = batch.n_rows();
-        for start in (0..n_rows).step_by(CHUNK_ROWS) {
-            let chunk = batch.data.slice(start, CHUNK_ROWS.min(n_rows - start));
+        let chunk_rows = self.rows_at_once(&batch.data)?;
+        for start in (0..n_rows).step_by(chunk_rows) {
+            let chunk = batch.data.slice(start, chunk_rows.min(n_rows - start));
             self.format.format(&chunk, &mut self.text)?;
             if self.text.len() >= self.block_bytes && self.hand_over(false)? == Flow::Done {
                 return Ok(Flow::Done);
@@ -152,6 +160,23 @@ impl<F: RowFormat> LocalSink for LocalRows<F> {
 }
 
 impl<F: RowFormat> LocalRows<F> {
+    /// How many rows of `batch` to format at a time: as many as have about a block of values. Rows of more than that get
+    /// their memory here.
+    fn rows_at_once(&mut self, batch: &RecordBatch) -> Result<usize> {
+        let (n_rows, bytes) = (batch.num_rows().max(1), value_bytes(batch));
+        let n_in_block = n_rows * self.block_bytes / bytes.max(1);
+        if n_in_block > 0 {
+            return Ok(n_in_block.clamp(1, CHUNK_ROWS));
+        }
+        let largest = (0..batch.num_rows()).map(|row| value_bytes(&batch.slice(row, 1))).max().unwrap_or(0);
+        let needed = largest.min(bytes) as u64 * TEXT_PER_VALUE;
+        if needed > self.for_large_row {
+            self.reserved.try_grow(needed - self.for_large_row)?;
+            self.for_large_row = needed;
+        }
+        Ok(1)
+    }
+
     /// Writes the text, or places it in the window; `ends` says that nothing of this morsel follows.
     fn hand_over(&mut self, ends: bool) -> Result<Flow> {
         let (output, format) = (&self.output, &self.format);
@@ -178,6 +203,10 @@ impl<F: RowFormat> LocalRows<F> {
             }
         }
     }
+}
+
+fn value_bytes(batch: &RecordBatch) -> usize {
+    batch.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum()
 }
 
 #[cfg(test)]

@@ -506,7 +506,7 @@ fn columns_are_called_as_they_are_written() {
         "SELECT day::date, CAST(day AS timestamp), max(qty), max(CAST(qty AS DOUBLE)), sum(s.qty) OVER (PARTITION BY s.id), \
          INTERVAL '3 days', 2 ^ 3, \"Price\"::int + 1 FROM 'sales.csv' s WHERE id = 'c' GROUP BY day, s.qty, s.id, \"Price\"",
         expect![[r#"
-            day, day_1, max(qty), max(CAST(qty AS DOUBLE)), sum(qty) OVER (PARTITION BY id), INTERVAL '3 days', 2 ^ 3, Price::INT + 1
+            day, day_1, max(qty), max(CAST(qty AS DOUBLE)), sum(qty) OVER (PARTITION BY id), INTERVAL '3 days', CAST(2 AS DOUBLE) ^ 3, Price::INT + 1
             1970-01-06, 1970-01-06T00:00:00, 7, 7.0, 7, 3 days, 8.0, 2"#]],
     );
     check(
@@ -534,4 +534,73 @@ fn columns_are_called_as_they_are_written() {
             s, a
             {a: 1}, 1"#]],
     );
+}
+
+#[test]
+fn the_name_of_a_cast_is_no_column_inside_the_query() {
+    let times = "(VALUES (TIMESTAMP '2020-01-01 23:00:00', 1), (TIMESTAMP '2020-01-01 11:00:00', 5), \
+                 (TIMESTAMP '2020-01-02 21:00:00', 3)) v(ts, x)";
+    check(
+        &format!("SELECT ts::date, x FROM {times} ORDER BY extract(hour FROM ts) LIMIT 1"),
+        expect![[r#"
+            ts, x
+            2020-01-01, 5"#]],
+    );
+    check(
+        &format!("SELECT ts::date, count(*) FROM {times} GROUP BY ts::date ORDER BY max(ts) DESC"),
+        expect![[r#"
+            ts, count(*)
+            2020-01-02, 1
+            2020-01-01, 2"#]],
+    );
+    check(
+        "SELECT x::int, x AS y FROM (VALUES (1.2), (1.9), (1.4)) v(x) ORDER BY abs(x)",
+        expect![[r#"
+            x, y
+            1, 1.2
+            1, 1.4
+            1, 1.9"#]],
+    );
+    check(
+        &format!("SELECT x::double, sum(x) OVER (ORDER BY ts) FROM {times} ORDER BY sum(x) OVER (ORDER BY ts)"),
+        expect![[r#"
+            x, sum(x) OVER (ORDER BY ts)
+            5.0, 5
+            1.0, 6
+            3.0, 9"#]],
+    );
+    check(
+        "SELECT DISTINCT ON (x % 2) x % 2, x FROM 'many.csv' ORDER BY x % 2, x DESC",
+        expect![[r#"
+            x % 2, x
+            0, 32
+            1, 31"#]],
+    );
+    check(
+        "SELECT \"avg(t.x)\" FROM (SELECT avg(CAST(x AS DOUBLE)) FROM 'many.csv' t)",
+        expect![[r#"
+            avg(x)
+            16.0"#]],
+    );
+}
+
+#[test]
+fn many_casts_beside_what_they_cast_are_planned_in_no_time() {
+    let columns: Vec<String> = (0..200).map(|idx| format!("{idx} AS c{idx}")).collect();
+    let calls: Vec<String> = (0..200).map(|idx| format!("avg(c{idx}), sum(CAST(c{idx} AS DOUBLE))")).collect();
+    let terms = vec!["x"; 150].join("+");
+    let started = std::time::Instant::now();
+    check(
+        &format!("SELECT count(*) AS n FROM (SELECT {} FROM (SELECT {}))", calls.join(", "), columns.join(", ")),
+        expect![[r#"
+            n
+            1"#]],
+    );
+    check(
+        &format!("SELECT sum({terms}) AS s, sum(CAST(x AS DOUBLE)) AS d, sum(x) AS x FROM 'one.csv'"),
+        expect![[r#"
+            s, d, x
+            150, 1.0, 1"#]],
+    );
+    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
 }
