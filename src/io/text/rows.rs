@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch};
 
 use super::{Destination, TextCompression};
 use crate::error::Result;
@@ -16,9 +16,10 @@ use crate::memory::Reservation;
 /// Rows that are formatted at a time: their cells stay in the second-level cache.
 const CHUNK_ROWS: usize = 1024;
 
-/// Bytes that the text of one byte of a large value takes at most while it is made: cell and line, each in a buffer that
-/// grows by copying.
-const TEXT_PER_VALUE: u64 = 6;
+/// Bytes that making the text takes for each byte of a large value: the cell, the line, and a copy of one of them as it grows.
+const TEXT_PER_BYTE: usize = 3;
+/// The same for lists and other nested values: numbers are longer as text.
+const TEXT_PER_NESTED_BYTE: usize = 10;
 
 /// Blocks of text a worker may be ahead of its turn.
 const BLOCKS_AHEAD: u64 = 4;
@@ -168,8 +169,7 @@ impl<F: RowFormat> LocalRows<F> {
         if n_in_block > 0 {
             return Ok(n_in_block.clamp(1, CHUNK_ROWS));
         }
-        let largest = (0..batch.num_rows()).map(|row| value_bytes(&batch.slice(row, 1))).max().unwrap_or(0);
-        let needed = largest.min(bytes) as u64 * TEXT_PER_VALUE;
+        let needed = (0..batch.num_rows()).map(|row| text_bytes(&batch.slice(row, 1))).max().unwrap_or(0) as u64;
         if needed > self.for_large_row {
             self.reserved.try_grow(needed - self.for_large_row)?;
             self.for_large_row = needed;
@@ -206,7 +206,17 @@ impl<F: RowFormat> LocalRows<F> {
 }
 
 fn value_bytes(batch: &RecordBatch) -> usize {
-    batch.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum()
+    batch.columns().iter().map(bytes_of).sum()
+}
+
+/// What making the text of `batch` takes at most.
+fn text_bytes(batch: &RecordBatch) -> usize {
+    let factor = |column: &ArrayRef| if column.data_type().is_nested() { TEXT_PER_NESTED_BYTE } else { TEXT_PER_BYTE };
+    batch.columns().iter().map(|column| bytes_of(column) * factor(column)).sum()
+}
+
+fn bytes_of(column: &ArrayRef) -> usize {
+    column.to_data().get_slice_memory_size().unwrap_or(0)
 }
 
 #[cfg(test)]
