@@ -188,3 +188,27 @@ pub(crate) fn number(value: &ScalarValue) -> Option<f64> {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion_expr::{col, lit};
+
+    use super::named_values;
+
+    #[test]
+    fn conditions_name_the_values_of_one_column() {
+        let (a, b) = (|| col("a"), || col("b"));
+        let two = a().eq(lit(1)).or(lit(2).eq(a()));
+        for (condition, n_values) in [
+            (a().eq(lit(1)), Some(1.0)),
+            (two.clone(), Some(2.0)),
+            (two.clone().or(a().in_list(vec![lit(3), lit(4)], false)), Some(4.0)),
+            (a().in_list(vec![lit(3)], true), None),
+            (two.or(b().eq(lit(1))), None),
+            (a().eq(b()), None),
+            (a().gt(lit(1)), None),
+        ] {
+            assert_eq!(named_values(&condition).map(|(_, n_values)| n_values), n_values, "{condition}");
+        }
+    }
+}

@@ -71,6 +71,7 @@ fn collect() -> Functions {
     };
     add_names(&mut functions.scalar, &SCALAR_NAMES);
     add_names(&mut functions.aggregate, &AGGREGATE_NAMES);
+    add_names(&mut functions.window, &AGGREGATE_NAMES);
     functions
 }
 

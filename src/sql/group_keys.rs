@@ -45,10 +45,7 @@ pub(super) fn tell_apart(query: &mut Query) {
             *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) };
         }
     }
-    let _ = VisitMut::visit(&mut select.group_by, &mut wrapped);
-    let _ = VisitMut::visit(&mut select.having, &mut wrapped);
-    let _ = VisitMut::visit(&mut select.qualify, &mut wrapped);
-    let _ = VisitMut::visit(&mut query.order_by, &mut wrapped);
+    wrapped.visit_behind_list(query);
 }
 
 /// Tells casts of columns in the list from the columns themselves where ORDER BY computes with these: to sort by what is not
@@ -59,17 +56,13 @@ pub(super) fn tell_list_from_order(query: &mut Query) {
     if keys.iter().all(|key| matches!(key.expr, Expr::Identifier(_) | Expr::Value(_))) {
         return;
     }
-    let is_cast = |expr: &Expr| matches!(expr, Expr::Cast { .. }) && is_column(bare(expr));
     let casts = select.projection.iter().filter_map(|item| match item {
-        SelectItem::UnnamedExpr(expr) if is_cast(expr) => Some((expr.clone(), 1)),
+        SelectItem::UnnamedExpr(expr) if is_cast_of_column(expr) => Some((expr.clone(), 1)),
         _ => None,
     });
     let mut wrapped = Wrapped { everywhere: casts.collect(), in_calls: HashMap::new(), n_wrapped: 0, depth: 0 };
     let _ = VisitMut::visit(&mut select.projection, &mut wrapped);
-    let _ = VisitMut::visit(&mut select.group_by, &mut wrapped);
-    let _ = VisitMut::visit(&mut select.having, &mut wrapped);
-    let _ = VisitMut::visit(&mut select.qualify, &mut wrapped);
-    let _ = VisitMut::visit(&mut query.order_by, &mut wrapped);
+    wrapped.visit_behind_list(query);
 }
 
 /// What [`wrapped`] was made of.
@@ -103,73 +96,52 @@ fn twins(select: &Select) -> Vec<Expr> {
 
 /// The casts of columns inside calls of the list and HAVING whose operand stands in such a call without that cast too.
 fn casts_of_one(select: &Select) -> Vec<Expr> {
-    let mut casts = Casts::default();
-    let _ = select.projection.visit(&mut casts);
-    let _ = select.having.visit(&mut casts);
-    if casts.of_operand.is_empty() {
-        return vec![];
-    }
-    let mut uses = Uses { n_uses: casts.of_operand.keys().map(|operand| (operand.clone(), 0)).collect(), depth: 0 };
-    let _ = select.projection.visit(&mut uses);
-    let _ = select.having.visit(&mut uses);
-    let is_twin = |operand: &Expr, found: &(Vec<Expr>, usize)| found.0.len() > 1 || uses.n_uses[operand] > found.1;
-    let twins = casts.order.iter().filter_map(|operand| {
-        let found = casts.of_operand.get(operand).filter(|found| is_twin(operand, found))?;
-        Some(found.0.clone())
-    });
-    twins.flatten().collect()
+    let mut calls = InCalls::default();
+    let _ = select.projection.visit(&mut calls);
+    let _ = select.having.visit(&mut calls);
+    let is_twin = |found: &&Found| found.casts.len() > 1 || found.n_uses > found.n_casts;
+    let found = calls.order.iter().filter_map(|column| calls.columns.get(column));
+    found.filter(is_twin).flat_map(|found| found.casts.clone()).collect()
 }
 
-/// The casts inside calls, by what they cast: the different ones, and how many all of them are.
+/// The columns that stand inside calls.
 #[derive(Default)]
-struct Casts {
-    of_operand: HashMap<Expr, (Vec<Expr>, usize)>,
-    /// What they cast, in the order of the text.
+struct InCalls {
+    columns: HashMap<Expr, Found>,
+    /// Those that are cast, in the order of the text.
     order: Vec<Expr>,
     depth: usize,
 }
 
-impl Visitor for Casts {
+/// What is made of one column inside calls.
+#[derive(Default)]
+struct Found {
+    /// The different casts of it.
+    casts: Vec<Expr>,
+    n_casts: usize,
+    /// How often it stands there, in a cast or not.
+    n_uses: usize,
+}
+
+impl Visitor for InCalls {
     type Break = ();
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         self.depth += usize::from(matches!(expr, Expr::Function(_)));
-        let operand = bare(expr);
-        if self.depth > 0 && matches!(expr, Expr::Cast { .. }) && is_column(operand) {
-            if !self.of_operand.contains_key(operand) {
-                self.order.push(operand.clone());
-            }
-            let (casts, n_all) = self.of_operand.entry(operand.clone()).or_default();
-            *n_all += 1;
-            if !casts.contains(expr) {
-                casts.push(expr.clone());
-            }
+        if self.depth == 0 {
+            return ControlFlow::Continue(());
         }
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        self.depth -= usize::from(matches!(expr, Expr::Function(_)));
-        ControlFlow::Continue(())
-    }
-}
-
-/// How often the operands of casts stand inside calls, in a cast or not.
-struct Uses {
-    n_uses: HashMap<Expr, usize>,
-    depth: usize,
-}
-
-impl Visitor for Uses {
-    type Break = ();
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        self.depth += usize::from(matches!(expr, Expr::Function(_)));
-        if self.depth > 0
-            && is_column(expr)
-            && let Some(n_uses) = self.n_uses.get_mut(expr)
-        {
-            *n_uses += 1;
+        if is_column(expr) {
+            self.columns.entry(expr.clone()).or_default().n_uses += 1;
+        } else if is_cast_of_column(expr) {
+            let found = self.columns.entry(bare(expr).clone()).or_default();
+            if found.casts.is_empty() {
+                self.order.push(bare(expr).clone());
+            }
+            found.n_casts += 1;
+            if !found.casts.contains(expr) {
+                found.casts.push(expr.clone());
+            }
         }
         ControlFlow::Continue(())
     }
@@ -211,6 +183,10 @@ fn is_column(expr: &Expr) -> bool {
     matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
 }
 
+fn is_cast_of_column(expr: &Expr) -> bool {
+    matches!(expr, Expr::Cast { .. }) && is_column(bare(expr))
+}
+
 /// In how many layers each of `casts` is wrapped: those of one operand differ, for a name of their own.
 fn layers(casts: Vec<Expr>) -> HashMap<Expr, usize> {
     let mut n_of_operand: HashMap<Expr, usize> = HashMap::new();
@@ -231,6 +207,18 @@ struct Wrapped {
     depth: usize,
 }
 
+impl Wrapped {
+    /// Wraps in all clauses that come after the list.
+    fn visit_behind_list(&mut self, query: &mut Query) {
+        if let SetExpr::Select(select) = query.body.as_mut() {
+            let _ = VisitMut::visit(&mut select.group_by, self);
+            let _ = VisitMut::visit(&mut select.having, self);
+            let _ = VisitMut::visit(&mut select.qualify, self);
+        }
+        let _ = VisitMut::visit(&mut query.order_by, self);
+    }
+}
+
 impl VisitorMut for Wrapped {
     type Break = ();
 
@@ -241,7 +229,7 @@ impl VisitorMut for Wrapped {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if matches!(expr, Expr::Cast { .. }) {
-            let in_calls = if self.depth > 0 && is_column(bare(expr)) { self.in_calls.get(expr) } else { None };
+            let in_calls = if self.depth > 0 && is_cast_of_column(expr) { self.in_calls.get(expr) } else { None };
             for _ in 0..self.everywhere.get(expr).or(in_calls).copied().unwrap_or(0) {
                 *expr = wrapped(std::mem::replace(expr, Expr::value(Value::Null)));
                 self.n_wrapped += 1;

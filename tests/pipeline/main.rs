@@ -2,7 +2,9 @@
 
 mod files;
 mod joins;
+mod mistakes;
 mod outputs;
 mod resuming;
 mod running;
 mod slips;
+mod steps;

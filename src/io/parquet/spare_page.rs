@@ -102,3 +102,50 @@ impl Drop for PageBuffer {
 fn lock(place: &Mutex<Option<Buffer>>) -> std::sync::MutexGuard<'_, Option<Buffer>> {
     place.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fills a buffer of `n_bytes` with `byte`, behind a beginning of two bytes.
+    fn page(spare: &SparePage, n_bytes: usize, byte: u8, memory: &Memory) -> Bytes {
+        let mut page = spare.room_for(n_bytes + 1, memory).unwrap();
+        page.overwrite(b"ab", n_bytes - 2).fill(byte);
+        page.into_bytes(n_bytes)
+    }
+
+    fn expected(n_bytes: usize, byte: u8) -> Vec<u8> {
+        let mut bytes = vec![byte; n_bytes];
+        bytes[..2].copy_from_slice(b"ab");
+        bytes
+    }
+
+    #[test]
+    fn a_page_never_changes_under_its_reader() {
+        for (governed_mib, is_kept) in [(64, false), (1024, true)] {
+            let memory = Memory::with_governed(governed_mib << 20, 1);
+            let spare = SparePage::new(&memory);
+            let mut last = page(&spare, 1000, 1, &memory);
+            for (n_bytes, byte) in [(300, 2), (1000, 3), (999, 4), (2, 5), (500, 6)] {
+                let next = page(&spare, n_bytes, byte, &memory);
+                assert_eq!(next, expected(n_bytes, byte));
+                assert_eq!(last[2..].iter().find(|&&found| found != byte - 1), None, "the page before it, {n_bytes}");
+                last = next;
+            }
+            drop(last);
+            assert_eq!(memory.reserved_bytes() > 0, is_kept, "of {governed_mib} MiB");
+            drop(spare);
+            assert_eq!(memory.reserved_bytes(), 0);
+        }
+    }
+
+    #[test]
+    fn a_kept_buffer_begins_anew() {
+        let memory = Memory::with_governed(1 << 30, 1);
+        let spare = SparePage::new(&memory);
+        drop(page(&spare, 1000, 7, &memory));
+        let mut reused = spare.room_for(500, &memory).unwrap();
+        reused.start_with(b"xy").extend_from_slice(b"z");
+        assert_eq!(reused.into_bytes(3), Bytes::from_static(b"xyz"));
+    }
+}

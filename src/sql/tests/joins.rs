@@ -63,6 +63,10 @@ fn pairs_and_rows_without_a_match() {
         _, _, 4, 400
         _, _, _, 500"#]],
     );
+}
+
+#[test]
+fn conditions_and_nulls_decide_what_is_a_match() {
     check(
         "SELECT a, b, c, d FROM l FULL JOIN r ON a = c AND b + 180 < d",
         expect![[r#"

@@ -60,6 +60,10 @@ fn plans_name_our_operators() {
                   Scan: mem sales.csv, 2 of 5 columns, where id IS NOT NULL, pruning by id IS NOT NULL, dictionaries id
         "#]],
     );
+}
+
+#[test]
+fn plans_name_the_groups_and_orders() {
     check_plan(
         "SELECT id, qty, grouping(id), count(*) FROM 'sales.csv' GROUP BY ROLLUP (id, qty)",
         expect![[r#"

@@ -64,6 +64,18 @@ fn a_statement_that_says_too_much_is_refused_before_it_is_planned() {
 }
 
 #[test]
+fn views_that_double_one_another_are_refused_before_they_are_planned() {
+    let views: Vec<String> =
+        (1..30).map(|n| format!("CREATE VIEW v{n} AS SELECT a.x FROM v{0} a CROSS JOIN v{0} b;", n - 1)).collect();
+    let text = format!("CREATE VIEW v0 AS SELECT 1 AS x; {} SELECT count(*) FROM v29", views.join(" "));
+    let strain = crate::session::Strain { governed_bytes: Some(8 << 20), ..Default::default() };
+    let session = Session::new(SessionOptions { threads: Some(1), strain, ..Default::default() }).unwrap();
+    let error = run_in(&session, &tempfile::tempdir().unwrap(), &text).unwrap_err();
+    assert_eq!(error.kind(), crate::ErrorKind::Budget, "{error}");
+    assert!(error.to_string().contains("a WITH or view is put in wherever it is named"), "{error}");
+}
+
+#[test]
 fn names_that_are_used_twice_over_and_over_do_not_double_the_plan_without_end() {
     let mut text = "WITH c0 AS (SELECT 1 AS k)".to_string();
     for n in 1..20 {

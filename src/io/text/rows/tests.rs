@@ -41,15 +41,14 @@ fn context(threads: usize) -> (QueryContext, tempfile::TempDir) {
     (QueryContext { memory, pages, cancel: Default::default() }, folder)
 }
 
+fn task_of(cx: &QueryContext, worker_idx: usize, n_workers: usize) -> TaskContext {
+    let (memory, pages, cancel) = (cx.memory.clone(), cx.pages.clone(), cx.cancel.clone());
+    TaskContext { memory, pages, cancel, worker_idx, n_workers }
+}
+
 /// Pushes all morsels from `threads` workers, as the driver does.
 fn run(sink: &dyn Sink, cx: &QueryContext, threads: usize) -> Result<()> {
-    let task = |worker_idx| TaskContext {
-        memory: cx.memory.clone(),
-        pages: cx.pages.clone(),
-        cancel: cx.cancel.clone(),
-        worker_idx,
-        n_workers: threads,
-    };
+    let task = |worker_idx| task_of(cx, worker_idx, threads);
     let next = AtomicU64::new(0);
     let work = |mut local: Box<dyn LocalSink>| {
         loop {
@@ -109,13 +108,7 @@ fn an_empty_result_still_has_its_header() {
     let (cx, folder) = context(1);
     let target = folder.path().join("out.csv");
     let sink = RowSink::new(CsvFormat::new(schema()), Destination::file(&target).unwrap(), true, &cx);
-    let task = TaskContext {
-        memory: cx.memory.clone(),
-        pages: cx.pages.clone(),
-        cancel: cx.cancel.clone(),
-        worker_idx: 0,
-        n_workers: 1,
-    };
+    let task = task_of(&cx, 0, 1);
     sink.local(&task).unwrap().combine().unwrap();
     sink.finish(&task).unwrap();
     assert_eq!(fs::read_to_string(&target).unwrap(), "n,text\n");
@@ -152,5 +145,36 @@ fn a_disk_that_fails_at_any_call_leaves_the_old_file() {
             }
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         }
+    }
+}
+
+/// A row of one list of `n` numbers and one of a text of as many bytes.
+fn large_row(n: usize) -> RecordBatch {
+    let numbers = arrow::array::ListArray::from_iter_primitive::<arrow::datatypes::Int64Type, _, _>([Some(
+        (0..n as i64).map(Some),
+    )]);
+    let text = StringArray::from_iter_values([&"x".repeat(n)]);
+    let fields = vec![Field::new("list", numbers.data_type().clone(), true), Field::new("text", DataType::Utf8, false)];
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), vec![Arc::new(numbers), Arc::new(text)]).unwrap()
+}
+
+#[test]
+fn a_row_larger_than_a_block_is_reserved_before_it_is_formatted() {
+    // Of 16 MiB: half a million numbers would be formatted in more, a thousand go as ever.
+    for (n, fits) in [(500_000, false), (50_000, true), (1000, true)] {
+        let (cx, folder) = context(1);
+        let before = cx.memory.reserved_bytes();
+        let data = large_row(n);
+        let destination = Destination::file(&folder.path().join("out.csv")).unwrap();
+        let sink = RowSink::new(CsvFormat::new(data.schema()), destination, false, &cx);
+        let mut worker = sink.local(&task_of(&cx, 0, 1)).unwrap();
+        let pushed = worker.push(Batch { data, sequence: Sequence { morsel: 0, batch: 0 }, last_of_morsel: true });
+        match (pushed, fits) {
+            (Ok(_), true) => {}
+            (Err(error), false) => assert_eq!(error.kind(), ErrorKind::Budget, "{error}"),
+            (pushed, _) => panic!("{n}: {pushed:?}"),
+        }
+        drop((worker, sink));
+        assert_eq!(cx.memory.reserved_bytes(), before, "{n}");
     }
 }

@@ -156,3 +156,16 @@ fn most_rows_beyond_the_first_of_their_group_go_nowhere() {
         bed.close();
     }
 }
+
+#[test]
+fn groups_of_one_row_give_their_table_back_and_lose_no_row() {
+    // Of 3 MiB the table has 8,192 slots: it is judged after 131,072 rows, of which none was dropped.
+    let rows = numbered(200_003, 200_003, 1);
+    let limit = GroupLimit { n_rows: 2, with_ties: false };
+    let bed = Bed::new(3 * MIB, 1, Disk::real()).unwrap();
+    let sort = Sort::of_groups(by_number(&rows), limit, &bed.cx).unwrap();
+    let found = bed.run(&rows, 1000, &*sort.sink(), || sort.source()).unwrap();
+    assert_eq!(found, sorted(&rows, &by_number(&rows)));
+    drop(sort);
+    bed.close();
+}
